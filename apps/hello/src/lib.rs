@@ -1,0 +1,3 @@
+//! The smallest app
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! An example app: notes that survive
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Orbital's shell
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The orbital command.
+fn main() {}

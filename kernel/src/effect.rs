@@ -1,0 +1,215 @@
+//! What the host must do after a step. The kernel decides, the host carries out.
+
+use crate::input::Hash;
+use crate::{BufferId, DeviceId, ImageId, InterruptId, ProcessId, RegionId, ThreadId};
+use abi::device::Operation;
+use abi::message::Words;
+use abi::{Delivery, Error, Returned, Rights};
+
+/// Where the payload (words and bytes) of a delivery lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PayloadSource {
+    /// In the outbox of a thread: what it passed with the call that it made.
+    Thread(ThreadId),
+    /// In a buffer that [`Effect::Store`] filled; the buffer is free afterwards.
+    Buffer(BufferId),
+    /// The kernel itself sends these words: fault, exit, notification.
+    Kernel(Words),
+}
+
+/// One thing that the host must do. In the order in which they come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Move payload from `from` to the inbox of `to` and complete the call in which it
+    /// waits (or which it is making) with `delivery`. `handles` of them came with it.
+    Deliver {
+        /// The receiver, waiter or caller.
+        to: ThreadId,
+        /// Where words and bytes are.
+        from: PayloadSource,
+        /// What it is told.
+        delivery: Delivery,
+    },
+    /// Complete the call in which `thread` waits.
+    Complete {
+        /// Who waits.
+        thread: ThreadId,
+        /// With what.
+        result: Result<Returned, Error>,
+    },
+    /// Keep the payload in the outbox of `from` in `buffer`, until it is delivered or discarded.
+    Store {
+        /// The sender.
+        from: ThreadId,
+        /// Where.
+        buffer: BufferId,
+    },
+    /// The buffer is free; its message went undelivered.
+    Discard(BufferId),
+
+    /// A process began to exist; nothing runs yet.
+    ProcessCreated {
+        /// Which.
+        process: ProcessId,
+        /// What it will run.
+        image: ImageId,
+    },
+    /// A thread is ready for the first time. Of a process's first thread, the startup
+    /// bytes are in the outbox of `startup` (none for init: the host has them).
+    ThreadStarted {
+        /// Which.
+        thread: ThreadId,
+        /// Of which process.
+        process: ProcessId,
+        /// Who holds its startup bytes.
+        startup: Option<ThreadId>,
+        /// Entry, stack and argument of a thread that is not the first.
+        entry: Option<[u64; 3]>,
+    },
+    /// Drop the thread, and its payload.
+    ThreadGone(ThreadId),
+    /// Drop the process, its memory and its threads.
+    ProcessGone(ProcessId),
+
+    /// Make a region of so many zeroed pages.
+    RegionCreated {
+        /// Which.
+        region: RegionId,
+        /// 4 KiB pages.
+        pages: u64,
+    },
+    /// Free its pages.
+    RegionGone(RegionId),
+    /// Map it.
+    Map {
+        /// Where.
+        process: ProcessId,
+        /// What.
+        region: RegionId,
+        /// At which address.
+        address: u64,
+        /// How.
+        rights: Rights,
+    },
+    /// Unmap it.
+    Unmap {
+        /// Where.
+        process: ProcessId,
+        /// What.
+        region: RegionId,
+        /// From which address.
+        address: u64,
+    },
+    /// Copy from the region to the thread's inbox; the call returns `Bytes`.
+    RegionRead {
+        /// For whom.
+        thread: ThreadId,
+        /// From which.
+        region: RegionId,
+        /// Where, in bytes.
+        offset: u64,
+        /// Bytes.
+        length: u32,
+    },
+    /// Copy from the thread's outbox into the region.
+    RegionWrite {
+        /// Of whom.
+        thread: ThreadId,
+        /// Into which.
+        region: RegionId,
+        /// Where, in bytes.
+        offset: u64,
+        /// Bytes.
+        length: u32,
+    },
+    /// Check what lies in the region as an executable and hash it; then give
+    /// [`crate::Input::HostDone`]. The thread waits.
+    CheckImage {
+        /// Who waits.
+        thread: ThreadId,
+        /// Where it lies.
+        region: RegionId,
+        /// Bytes.
+        length: u64,
+    },
+    /// An image exists: the host keeps the executable with this hash for it.
+    ImageCreated {
+        /// Which.
+        image: ImageId,
+        /// BLAKE3.
+        hash: Hash,
+    },
+    /// The image is gone.
+    ImageGone(ImageId),
+
+    /// Let the line come (bound or acknowledged), or hold it back.
+    Line {
+        /// Which.
+        line: InterruptId,
+        /// Whether it may come.
+        open: bool,
+    },
+    /// Read a register now: the result of the call is its value.
+    DeviceRead {
+        /// For whom.
+        thread: ThreadId,
+        /// Of which.
+        device: DeviceId,
+        /// Which.
+        register: u64,
+    },
+    /// Write a register.
+    DeviceWrite {
+        /// For whom.
+        thread: ThreadId,
+        /// Of which.
+        device: DeviceId,
+        /// Which.
+        register: u64,
+        /// What.
+        value: u64,
+    },
+    /// Begin an operation; bytes are in the outbox. The result is the request's number.
+    DeviceSubmit {
+        /// For whom.
+        thread: ThreadId,
+        /// At which.
+        device: DeviceId,
+        /// What.
+        operation: Operation,
+        /// First argument.
+        a: u64,
+        /// Second argument.
+        b: u64,
+        /// Bytes.
+        length: u32,
+    },
+    /// Take a completion; the result is it, or `WouldBlock`.
+    DeviceComplete {
+        /// For whom.
+        thread: ThreadId,
+        /// Of which.
+        device: DeviceId,
+    },
+    /// Put records of the log into the thread's inbox; the call returns `Bytes`.
+    LogRead {
+        /// For whom.
+        thread: ThreadId,
+        /// From which record on.
+        from: u64,
+        /// At most so many bytes.
+        length: u32,
+    },
+    /// Show the text in the thread's outbox.
+    Debug {
+        /// Of whom.
+        thread: ThreadId,
+        /// Bytes.
+        length: u32,
+    },
+    /// Put the startup bytes of the thread's process into its inbox; the call returns `Bytes`.
+    Startup {
+        /// For whom.
+        thread: ThreadId,
+    },
+}

@@ -1,0 +1,1 @@
+//! A whole Orbital on one thread, deterministic by seed: the simulated backend of libprocess

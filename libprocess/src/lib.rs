@@ -1,0 +1,3 @@
+//! What a process of Orbital is written against: system calls, typed capabilities, clients, the service loop
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Orbital's one contract: WIT files and the generator of types, clients, servers and numbers
