@@ -1,3 +1,7 @@
-//! Orbital's shell
+//! Orbital's shell.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod parse;
