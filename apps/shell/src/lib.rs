@@ -4,4 +4,7 @@
 
 extern crate alloc;
 
+pub mod editor;
+pub mod history;
+pub mod keys;
 pub mod parse;
