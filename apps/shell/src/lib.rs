@@ -4,7 +4,9 @@
 
 extern crate alloc;
 
+pub mod arguments;
 pub mod editor;
 pub mod history;
 pub mod keys;
 pub mod parse;
+pub mod text;
