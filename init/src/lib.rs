@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`manifest`] | the manifest: reading and checking it |
 //! | [`badge`] | what a capability to init is for, and whose |
+//! | [`service`] | one service as a state machine |
+//! | [`system`] | all services, the session and shutdown as one state machine |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -12,3 +14,5 @@ extern crate alloc;
 
 pub mod badge;
 pub mod manifest;
+pub mod service;
+pub mod system;

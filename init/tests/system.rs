@@ -1,0 +1,319 @@
+//! The system as a state machine: phases, supervision, session and shutdown, as a person
+//! who runs it expects them.
+
+use abi::ExitReason;
+use init::manifest::{Manifest, parse};
+use init::service::{Down, End, State, View};
+use init::system::{Effect, Input, Order, STATUS_FAULTED, STATUS_NOT_UP, Stage, System, Who};
+use proptest::prelude::*;
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000 * MS;
+const GOOD: End = End { reason: ExitReason::Exited, code: 0 };
+const CRASH: End = End { reason: ExitReason::Faulted, code: 4 };
+
+/// A manifest of services `name phase needs`, with a shell that needs the last.
+fn manifest(services: &[(&str, u32, &[&str])], policy: &str) -> Manifest {
+    let mut text = String::new();
+    let quota = "quota = { memory = \"1 MiB\", pages = \"1 MiB\" }";
+    for (place, (name, phase, needs)) in services.iter().enumerate() {
+        text += &format!(
+            "[[service]]\nname = \"{name}\"\nimage = \"{name}\"\nphase = {phase}\nbadge = {}\n{quota}\nneeds = {needs:?}\nrestart = {{ policy = \"{policy}\" }}\n",
+            place + 10
+        );
+    }
+    let need = services.last().map_or(String::new(), |s| format!("{:?}", s.0));
+    text += &format!("[[session]]\nname = \"shell\"\nimage = \"shell\"\nbadge = 2\n{quota}\nneeds = [{need}]\n");
+    parse(&text).unwrap()
+}
+
+/// disk (phase 1), log (1), store (2, needs disk), web (3, needs store).
+fn four() -> Manifest {
+    manifest(&[("disk", 1, &[]), ("log", 1, &[]), ("store", 2, &["disk"]), ("web", 3, &["store"])], "on-failure")
+}
+
+const DISK: usize = 0;
+const LOG: usize = 1;
+const STORE: usize = 2;
+const WEB: usize = 3;
+
+fn launch(place: usize) -> Effect {
+    Effect::Launch(Who::Service(place))
+}
+
+fn up(manifest: &Manifest) -> System {
+    let mut system = System::new(manifest, 0);
+    system.step(Input::Begin, 0);
+    for place in 0..manifest.services.len() {
+        system.step(Input::Ready(place), 0);
+    }
+    assert_eq!(system.stage(), Stage::Running);
+    system
+}
+
+fn reports(effects: &[Effect]) -> String {
+    effects.iter().filter_map(|e| if let Effect::Report(t) = e { Some(format!("{t}\n")) } else { None }).collect()
+}
+
+#[test]
+fn phases_come_in_order_and_within_one_all_start_at_once() {
+    let mut system = System::new(&four(), 0);
+    assert_eq!(system.step(Input::Begin, 0), [launch(DISK), launch(LOG)]);
+    assert_eq!(system.step(Input::Ready(DISK), 1), [], "log is still starting");
+    assert_eq!(system.step(Input::Ready(LOG), 2), [launch(STORE)]);
+    assert_eq!(system.step(Input::Ready(STORE), 3), [launch(WEB)]);
+    assert_eq!(system.stage(), Stage::Starting { phase: 3 });
+    assert_eq!(system.step(Input::Ready(WEB), 4), [Effect::Launch(Who::Session)]);
+    assert_eq!(system.stage(), Stage::Running);
+}
+
+#[test]
+fn within_a_phase_a_service_waits_for_what_it_needs() {
+    let manifest = manifest(&[("web", 1, &["store"]), ("store", 1, &[])], "never");
+    let mut system = System::new(&manifest, 0);
+    assert_eq!(system.step(Input::Begin, 0), [launch(1)]);
+    assert_eq!(system.step(Input::Ready(1), 0), [launch(0)]);
+}
+
+#[test]
+fn a_killed_service_is_started_again_and_those_that_need_it_are_told() {
+    let mut system = up(&four());
+    let effects = system.step(Input::Ended(Who::Service(STORE), CRASH), S);
+    assert!(effects.contains(&Effect::Tell { to: WEB, about: STORE, view: View::Restarting }));
+    assert!(reports(&effects).contains("store was ended by a fault (WebAssembly trap); it is started again in 100 ms"));
+    assert_eq!(system.deadline(), Some(S + 100 * MS));
+    assert_eq!(system.step(Input::Tick, S + 100 * MS), [launch(STORE)]);
+    let effects = system.step(Input::Ready(STORE), S + 101 * MS);
+    assert_eq!(effects, [Effect::Tell { to: WEB, about: STORE, view: View::Up }]);
+}
+
+#[test]
+fn one_that_is_started_again_waits_for_what_it_needs() {
+    let mut system = up(&four());
+    system.step(Input::Ended(Who::Service(STORE), CRASH), S);
+    system.step(Input::Ended(Who::Service(DISK), CRASH), S);
+    let effects = system.step(Input::Tick, S + 100 * MS);
+    assert_eq!(effects, [launch(DISK)], "store waits for disk");
+    assert_eq!(system.step(Input::Ready(DISK), 2 * S), [launch(STORE)]);
+}
+
+#[test]
+fn a_service_that_keeps_failing_is_disabled_and_a_session_that_needs_it_ends_the_boot() {
+    let mut system = System::new(&four(), 0);
+    system.step(Input::Begin, 0);
+    system.step(Input::Ready(LOG), 0);
+    let mut now = 0;
+    let mut told = String::new();
+    while system.stage() == (Stage::Starting { phase: 1 }) {
+        told += &reports(&system.step(Input::Ended(Who::Service(DISK), CRASH), now));
+        if let Some(deadline) = system.deadline() {
+            now = deadline;
+            system.step(Input::Tick, now);
+        }
+    }
+    assert_eq!(*system.service(DISK).state(), State::Down(Down::Disabled));
+    assert!(told.contains("disk was ended by a fault (WebAssembly trap) before it was ready, after 5 restarts in 60 s; it is disabled"));
+    assert!(told.contains("store is not started: disk, which it needs, is not there"), "{told}");
+    assert!(told.contains("web is not started: store"), "{told}");
+    assert!(told.contains("shell is not started: web"), "{told}");
+    assert_eq!(system.stage(), Stage::Stopping { status: STATUS_NOT_UP }, "log still has to stop");
+    assert_eq!(system.step(Input::Ended(Who::Service(LOG), GOOD), now), [Effect::PowerOff(STATUS_NOT_UP)]);
+}
+
+#[test]
+fn a_disabled_service_that_the_session_does_not_need_stops_nobody_else() {
+    let manifest = manifest(&[("web", 1, &[]), ("store", 1, &[])], "never");
+    let mut system = System::new(&manifest, 0);
+    system.step(Input::Begin, 0);
+    system.step(Input::Ended(Who::Service(0), CRASH), 0);
+    assert_eq!(system.step(Input::Ready(1), 0), [Effect::Launch(Who::Session)]);
+}
+
+#[test]
+fn the_end_of_the_session_stops_everything_in_reverse_order_with_its_status() {
+    let mut system = up(&four());
+    let ask = |place| Effect::Ask(Who::Service(place), 2 * S);
+    let end = End { reason: ExitReason::Exited, code: 3 };
+    assert_eq!(system.step(Input::Ended(Who::Session, end), S), [ask(WEB)]);
+    assert_eq!(system.step(Input::Ended(Who::Service(WEB), GOOD), S), [ask(STORE)]);
+    assert_eq!(system.step(Input::Ended(Who::Service(STORE), GOOD), S), [ask(LOG), ask(DISK)]);
+    assert_eq!(system.step(Input::Ended(Who::Service(DISK), GOOD), S), []);
+    assert_eq!(system.step(Input::Ended(Who::Service(LOG), GOOD), S), [Effect::PowerOff(3)]);
+    assert_eq!(system.stage(), Stage::Off);
+    assert_eq!(system.step(Input::Tick, 2 * S), []);
+}
+
+#[test]
+fn a_service_that_does_not_stop_is_killed_and_the_rest_goes_on() {
+    let mut system = up(&four());
+    system.step(Input::Ended(Who::Session, GOOD), 0);
+    let effects = system.step(Input::Tick, 2 * S);
+    assert!(effects.contains(&Effect::Kill(Who::Service(WEB))));
+    assert!(reports(&effects).contains("web did not stop within 2000 ms"));
+    let killed = End { reason: ExitReason::Killed, code: 0 };
+    assert_eq!(
+        system.step(Input::Ended(Who::Service(WEB), killed), 2 * S),
+        [Effect::Ask(Who::Service(STORE), 2 * S)]
+    );
+}
+
+#[test]
+fn the_host_can_stop_a_running_session_and_its_status_stands() {
+    let mut system = up(&four());
+    assert_eq!(system.step(Input::Shutdown(130), 0), [Effect::Ask(Who::Session, 2 * S)]);
+    assert_eq!(system.step(Input::Shutdown(1), 0), [], "it is stopping already");
+    assert_eq!(system.step(Input::Tick, 2 * S), [Effect::Kill(Who::Session)]);
+    let effects = system.step(Input::Ended(Who::Session, End { reason: ExitReason::Killed, code: 0 }), 2 * S);
+    assert_eq!(effects, [Effect::Ask(Who::Service(WEB), 2 * S)], "no report: it was told to");
+    assert_eq!(system.stage(), Stage::Stopping { status: 130 });
+}
+
+#[test]
+fn a_shutdown_while_services_come_up_starts_nothing_more() {
+    let mut system = System::new(&four(), 0);
+    system.step(Input::Begin, 0);
+    let effects = system.step(Input::Shutdown(130), 1);
+    assert_eq!(effects, [Effect::Ask(Who::Service(LOG), 2 * S), Effect::Ask(Who::Service(DISK), 2 * S)]);
+    system.step(Input::Ended(Who::Service(DISK), GOOD), 2);
+    assert_eq!(system.step(Input::Ended(Who::Service(LOG), GOOD), 2), [Effect::PowerOff(130)]);
+}
+
+#[test]
+fn a_session_that_crashes_is_reported_and_ends_the_machine_with_a_status_of_its_own() {
+    let mut system = up(&four());
+    let effects = system.step(Input::Ended(Who::Session, CRASH), 0);
+    assert!(reports(&effects).contains("shell was ended by a fault (WebAssembly trap)"));
+    assert_eq!(system.stage(), Stage::Stopping { status: STATUS_FAULTED });
+}
+
+#[test]
+fn a_code_that_no_status_holds_is_no_success() {
+    let mut system = up(&four());
+    system.step(Input::Ended(Who::Session, End { reason: ExitReason::Exited, code: 256 }), 0);
+    assert_eq!(system.stage(), Stage::Stopping { status: 255 });
+}
+
+#[test]
+fn orders_are_followed() {
+    let mut system = up(&four());
+    assert_eq!(system.step(Input::Order(STORE, Order::Stop), 0), [Effect::Ask(Who::Service(STORE), 2 * S)]);
+    let effects = system.step(Input::Ended(Who::Service(STORE), GOOD), 0);
+    assert_eq!(effects, [Effect::Tell { to: WEB, about: STORE, view: View::Down }]);
+    assert_eq!(*system.service(STORE).state(), State::Down(Down::Stopped));
+    assert_eq!(system.step(Input::Order(STORE, Order::Start), 0), [launch(STORE)]);
+    system.step(Input::Ready(STORE), 0);
+    assert_eq!(system.step(Input::Order(STORE, Order::Kill), 0), [Effect::Kill(Who::Service(STORE))]);
+    system.step(Input::Ended(Who::Service(STORE), End { reason: ExitReason::Killed, code: 0 }), 0);
+    assert!(matches!(system.service(STORE).state(), State::BackingOff { .. }), "killed as by a crash");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Ready(usize),
+    Crash(usize),
+    Finish(usize),
+    Unlaunchable(usize),
+    Order(usize, Order),
+    SessionEnds,
+    Shutdown,
+    Later(u64),
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let place = 0..4usize;
+    prop_oneof![
+        6 => place.clone().prop_map(Move::Ready),
+        3 => place.clone().prop_map(Move::Crash),
+        1 => place.clone().prop_map(Move::Finish),
+        1 => place.clone().prop_map(Move::Unlaunchable),
+        2 => (place, prop_oneof![Just(Order::Start), Just(Order::Stop), Just(Order::Restart), Just(Order::Kill)])
+            .prop_map(|(p, o)| Move::Order(p, o)),
+        1 => Just(Move::SessionEnds),
+        1 => Just(Move::Shutdown),
+        4 => (1..5_000u64).prop_map(|ms| Move::Later(ms * MS)),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: a service is only started where its process has ended and all that
+    /// it needs is up; processes end only once; nothing is done after power off; and
+    /// once everything that runs ends as it is asked to, the machine goes off.
+    #[test]
+    fn whatever_happens_the_order_holds_and_the_machine_can_be_turned_off(moves in prop::collection::vec(moves(), 0..80)) {
+        let manifest = four();
+        let mut system = System::new(&manifest, 0);
+        let mut alive = [false; 5]; // 4: the session
+        let mut now = 0;
+        let mut off = false;
+        let mut queue: Vec<Input> = vec![Input::Begin];
+        let mut moves = moves.into_iter();
+        let mut rounds = 0;
+        loop {
+            let input = match queue.pop() {
+                Some(input) => input,
+                None => match moves.next() {
+                    Some(Move::Ready(p)) if alive[p] => Input::Ready(p),
+                    Some(Move::Crash(p)) if alive[p] => { alive[p] = false; Input::Ended(Who::Service(p), CRASH) }
+                    Some(Move::Finish(p)) if alive[p] => { alive[p] = false; Input::Ended(Who::Service(p), GOOD) }
+                    Some(Move::Unlaunchable(p)) if alive[p] => { alive[p] = false; Input::NotLaunched(Who::Service(p), "x".into()) }
+                    Some(Move::Order(p, order)) => Input::Order(p, order),
+                    Some(Move::SessionEnds) if alive[4] => { alive[4] = false; Input::Ended(Who::Session, GOOD) }
+                    Some(Move::Shutdown) => Input::Shutdown(1),
+                    Some(Move::Later(by)) => { now += by; Input::Tick }
+                    Some(_) => continue,
+                    None if off => break,
+                    None => {
+                        // The end: everything that runs ends in turn.
+                        rounds += 1;
+                        prop_assert!(rounds < 20, "it does not go off: {system:?}");
+                        now += 60 * S;
+                        match (0..5).find(|&p| alive[p]) {
+                            Some(4) => { alive[4] = false; Input::Ended(Who::Session, GOOD) }
+                            Some(p) if rounds > 1 => { alive[p] = false; Input::Ended(Who::Service(p), GOOD) }
+                            _ => Input::Shutdown(1),
+                        }
+                    }
+                },
+            };
+            let effects = system.step(input, now);
+            prop_assert!(!off || effects.is_empty(), "after power off: {effects:?}");
+            for effect in effects {
+                match effect {
+                    Effect::Launch(who) => {
+                        let place = match who { Who::Service(p) => p, Who::Session => 4 };
+                        prop_assert!(!alive[place], "{who:?} is started twice");
+                        alive[place] = true;
+                        if let Who::Service(p) = who {
+                            for &need in &manifest.services[p].needs {
+                                prop_assert_eq!(system.service(need).state(), &State::Up);
+                            }
+                        }
+                    }
+                    Effect::Kill(who) => {
+                        let place = match who { Who::Service(p) => p, Who::Session => 4 };
+                        prop_assert!(alive[place], "{who:?} is killed and has no process");
+                        alive[place] = false;
+                        queue.insert(0, Input::Ended(who, End { reason: ExitReason::Killed, code: 0 }));
+                    }
+                    Effect::Ask(who, _) => {
+                        let place = match who { Who::Service(p) => p, Who::Session => 4 };
+                        prop_assert!(alive[place]);
+                    }
+                    Effect::Tell { to, about, .. } => {
+                        prop_assert!(manifest.services[to].needs.contains(&about));
+                        prop_assert!(alive[to]);
+                    }
+                    Effect::Report(text) => prop_assert!(!text.contains('\n')),
+                    Effect::PowerOff(_) => {
+                        prop_assert!(alive.iter().all(|a| !a), "off while {alive:?}");
+                        off = true;
+                    }
+                }
+            }
+            if let Some(deadline) = system.deadline() && deadline <= now {
+                prop_assert!(!matches!(system.stage(), Stage::Off));
+                queue.insert(0, Input::Tick);
+            }
+        }
+    }
+}
