@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`manifest`] | the manifest: reading and checking it |
 //! | [`badge`] | what a capability to init is for, and whose |
+//! | [`registry`] | names, and whose they are |
 //! | [`service`] | one service as a state machine |
 //! | [`system`] | all services, the session and shutdown as one state machine |
 #![no_std]
@@ -14,5 +15,6 @@ extern crate alloc;
 
 pub mod badge;
 pub mod manifest;
+pub mod registry;
 pub mod service;
 pub mod system;
