@@ -1,0 +1,90 @@
+//! Commits as the bodies have them: 16 bytes, or a head of 16 bytes and a payload.
+//!
+//! | bytes | a commit in 16 bytes | a head |
+//! |---|---|---|
+//! | 0 | kind, 1 to 0xDF | 0xFF |
+//! | 1 | the kernel's encoding, filled up with zeros | kind |
+//! | 2-3 | the same | bytes of the payload |
+//! | 4-11 | the same | zero |
+//! | 12-14 | cause: index of the record in the block | the same |
+//! | 15 | position among the commits of that record, from 0 | the same |
+//!
+//! The payload follows its head, filled up with zeros to a multiple of 16 bytes: the
+//! kernel's encoding or an event's, its kind first.
+
+use crate::event::{BOOTED, END, GENESIS};
+use crate::journal::WIDE;
+use crate::record::HALF;
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Class {
+    /// Kept for ever.
+    Authority = 1,
+    /// Trimmed.
+    Activity = 2,
+}
+
+/// The class of the commits of this kind; `None` if there is no such kind.
+#[inline]
+pub fn class_of(kind: u8) -> Option<Class> {
+    match kind {
+        GENESIS | BOOTED | END => Some(Class::Authority),
+        1..0x80 => Some(Class::Activity),
+        _ => Some(Class::Authority),
+    }
+}
+
+/// The most bytes of an encoding that lies in 16 bytes.
+pub const SHORT: usize = 12;
+
+/// A commit as it lies in a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitRef<'a> {
+    /// Index in the block of the record that caused it.
+    pub cause: u32,
+    /// Which of that record's commits it is, from 0.
+    pub position: u8,
+    /// Its kind.
+    pub kind: u8,
+    /// The rest.
+    pub content: Content<'a>,
+}
+
+/// What a commit says, still encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content<'a> {
+    /// The 12 bytes of the encoding, as words; the high half of the second is zero.
+    Words([u64; 2]),
+    /// The encoding.
+    Wide(&'a [u8]),
+}
+
+/// Cause and position in the second word of a commit, or of its head.
+#[inline]
+pub(crate) const fn origin(second: u64) -> (u32, u8) {
+    ((second >> 32) as u32 & 0xFF_FFFF, (second >> 56) as u8)
+}
+
+impl<'a> CommitRef<'a> {
+    /// The commit at the start of `bytes` and the bytes it takes; `None` if it is none.
+    #[inline]
+    pub fn decode(bytes: &'a [u8]) -> Option<(CommitRef<'a>, usize)> {
+        let (first, rest) = bytes.split_first_chunk::<8>()?;
+        let (second, rest) = rest.split_first_chunk::<8>()?;
+        let (first, second) = (u64::from_le_bytes(*first), u64::from_le_bytes(*second));
+        let (cause, position) = origin(second);
+        if first as u8 != WIDE {
+            let content = Content::Words([first, second & 0xFFFF_FFFF]);
+            return Some((CommitRef { cause, position, kind: first as u8, content }, HALF));
+        }
+        let length = usize::from((first >> 16) as u16);
+        let padded = length.next_multiple_of(HALF);
+        let payload = rest.get(..padded)?;
+        let kind = (first >> 8) as u8;
+        let clean = first >> 32 == 0 && second as u32 == 0 && payload[length..].iter().all(|&byte| byte == 0);
+        let commit = CommitRef { cause, position, kind, content: Content::Wide(&payload[..length]) };
+        (clean && payload.first() == Some(&kind)).then_some((commit, HALF + padded))
+    }
+}

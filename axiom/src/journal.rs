@@ -1,0 +1,321 @@
+//! The journal: where records are written as they happen, 32 bytes a call, the commit
+//! beside the call that caused it. A full block is handed over raw; hashing it is done
+//! elsewhere ([`crate::seal`]).
+//!
+//! A slot is four words: the record ([`crate::record`]) and the commit. Where a commit
+//! does not fit into two words, or thread and slot do not fit into the record, further
+//! slots follow: first the escape of the record, then the commit's sections.
+//!
+//! | commit's first word, low byte | what |
+//! |---|---|
+//! | 0 | no commit |
+//! | 1-0xDF | the one commit, in the 12 bytes that the kernel encodes it in |
+//! | 0xFF | wide: bits 16-31 slots that follow with sections |
+//!
+//! A section is one commit: class (1 authority, 2 activity), zero, length in two bytes,
+//! the kernel's encoding. This form lives in memory only.
+
+use crate::commit::Class;
+use crate::header::Hash;
+use crate::record::{ESCAPED, Ending, NONE, Op, Record};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// One slot.
+pub(crate) type Slot = [u64; 4];
+/// First word of a wide commit, low byte.
+pub(crate) const WIDE: u8 = 0xFF;
+/// Slots beyond the limit at which a block is cut: what one record may take more.
+const MARGIN: usize = 8;
+
+/// A block as it was recorded: what the sealer turns into bodies and a header.
+#[derive(Clone, Debug, Default)]
+pub struct RawBlock {
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) used: usize,
+    pub(crate) number: u64,
+    pub(crate) first_record: u64,
+    pub(crate) records: u32,
+    pub(crate) base_time: u64,
+    pub(crate) flags: u8,
+    pub(crate) boot: u32,
+    pub(crate) state: [Hash; 2],
+}
+
+impl RawBlock {
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// One more than the number of its last record.
+    pub fn end(&self) -> u64 {
+        self.first_record + u64::from(self.records)
+    }
+}
+
+/// The block being written, and those that wait to be taken.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    block: RawBlock,
+    /// At how many slots the block is cut; 0 while nothing may be recorded.
+    limit: usize,
+    capacity: usize,
+    full: VecDeque<RawBlock>,
+    bound: usize,
+    spare: Vec<Vec<Slot>>,
+}
+
+impl Journal {
+    /// An empty journal whose blocks have `slots` slots, at most `bound` of them waiting.
+    pub(crate) fn new(slots: usize, bound: usize, number: u64, first_record: u64, boot: u32) -> Journal {
+        Journal {
+            block: RawBlock { number, first_record, boot, ..RawBlock::default() },
+            limit: slots.max(1),
+            capacity: slots.max(1),
+            full: VecDeque::new(),
+            bound,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Whether a record at `now` needs a new block first.
+    #[inline(always)]
+    pub(crate) fn is_full(&self, now: u64) -> bool {
+        self.block.used >= self.limit || now.wrapping_sub(self.block.base_time) >> 32 != 0
+    }
+
+    /// The number that the next record gets.
+    #[inline]
+    pub(crate) fn next_record(&self) -> u64 {
+        self.block.end()
+    }
+
+    /// The number of the block being written.
+    pub(crate) fn block_number(&self) -> u64 {
+        self.block.number
+    }
+
+    /// Records in the block being written.
+    pub(crate) fn pending(&self) -> u32 {
+        self.block.records
+    }
+
+    /// When the block being written began, ns since boot.
+    pub(crate) fn base_time(&self) -> u64 {
+        self.block.base_time
+    }
+
+    /// Reserves a slot. `is_full` is false at `now`.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, op: Op, thread: u32, slot: u32, tag: u32, now: u64) -> Place {
+        let block = &mut self.block;
+        let record = Record {
+            op,
+            ending: Ending::Open,
+            thread,
+            slot,
+            offset: now.wrapping_sub(block.base_time) as u32,
+            tag,
+        };
+        let words = record.words();
+        let place = Place { at: block.used, cause: block.records, words };
+        if let Some(entry) = block.slots.get_mut(block.used) {
+            *entry = [words[0], words[1], 0, 0];
+        }
+        block.used += 1;
+        block.records += 1;
+        if record.needs_escape() {
+            self.escape(thread, slot);
+        }
+        place
+    }
+
+    /// Completes the record that was begun last, with the commit that fits into two words (zero: none).
+    #[inline(always)]
+    pub(crate) fn complete(&mut self, place: &Place, ending: Ending, commit: [u64; 2]) {
+        if let Some(entry) = self.block.slots.get_mut(place.at) {
+            let first = place.words[0] & !0xFF00 | (ending.number() as u64) << 8;
+            *entry = [first, place.words[1], commit[0], commit[1] | (place.cause as u64) << 32];
+        }
+    }
+
+    /// Writes sections behind the record that was begun last; it is then completed with what this
+    /// returns.
+    #[cold]
+    pub(crate) fn write_wide(&mut self, wide: &Wide) -> [u64; 2] {
+        let mut count = 0;
+        for piece in wide.bytes.chunks(32) {
+            let mut bytes = [0; 32];
+            bytes[..piece.len()].copy_from_slice(piece);
+            let (words, _) = bytes.as_chunks::<8>();
+            self.push([0, 1, 2, 3].map(|index| u64::from_le_bytes(words[index])));
+            count += 1;
+        }
+        [u64::from(WIDE) | count << 16, 0]
+    }
+
+    #[cold]
+    fn escape(&mut self, thread: u32, slot: u32) {
+        self.push([u64::from(thread), u64::from(slot), 0, 0]);
+    }
+
+    fn push(&mut self, slot: Slot) {
+        if self.block.used >= self.block.slots.len() {
+            self.block.slots.resize(self.block.used + 1, [0; 4]);
+        }
+        self.block.slots[self.block.used] = slot;
+        self.block.used += 1;
+    }
+
+    /// Sets how a record of this block ended, if it lies in the block still being written.
+    pub(crate) fn amend(&mut self, place: &Place, first_record: u64, ending: Ending) -> bool {
+        if first_record != self.block.first_record {
+            return false;
+        }
+        if let Some(entry) = self.block.slots.get_mut(place.at) {
+            entry[0] = entry[0] & !0xFF00 | u64::from(ending.number()) << 8;
+        }
+        true
+    }
+
+    /// The number of the first record of the block being written.
+    pub(crate) fn first_record(&self) -> u64 {
+        self.block.first_record
+    }
+
+    /// Marks the block being written.
+    pub(crate) fn flag(&mut self, flags: u8) {
+        self.block.flags |= flags;
+    }
+
+    /// Notes the state hash after the block being written.
+    pub(crate) fn state(&mut self, state: [Hash; 2]) {
+        self.block.state = state;
+    }
+
+    /// Ends the block being written, if anything is in it, and begins one at `now`.
+    /// False if no more blocks may wait, and nothing can be recorded.
+    pub(crate) fn cut(&mut self, now: u64) -> bool {
+        if self.block.records > 0 {
+            if self.full.len() >= self.bound {
+                self.limit = 0;
+                return false;
+            }
+            let next = RawBlock {
+                slots: self.spare.pop().unwrap_or_default(),
+                number: self.block.number + 1,
+                first_record: self.block.end(),
+                boot: self.block.boot,
+                ..RawBlock::default()
+            };
+            self.full.push_back(core::mem::replace(&mut self.block, next));
+        }
+        self.block.base_time = now;
+        self.block.slots.resize(self.capacity + MARGIN, [0; 4]);
+        self.limit = self.capacity;
+        true
+    }
+
+    /// The oldest block that was cut.
+    pub(crate) fn take(&mut self) -> Option<RawBlock> {
+        self.full.pop_front()
+    }
+
+    /// Whether a block waits to be taken.
+    #[inline]
+    pub(crate) fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
+    /// Gives a block's memory back to be used again.
+    pub(crate) fn recycle(&mut self, block: RawBlock) {
+        if self.spare.len() < self.bound && block.slots.len() == self.capacity + MARGIN {
+            self.spare.push(block.slots);
+        }
+    }
+}
+
+/// Where a record lies that was begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    at: usize,
+    /// The record's index in its block.
+    pub(crate) cause: u32,
+    words: [u64; 2],
+}
+
+/// Commits that do not fit into their record's slot, being put together.
+#[derive(Default)]
+pub(crate) struct Wide {
+    bytes: Vec<u8>,
+}
+
+impl Wide {
+    /// Adds a commit. Its encoding is at most 64 KiB less one byte; an event cuts its own lists.
+    pub(crate) fn add(&mut self, class: Class, encoding: &[u8]) {
+        let length = encoding.len().min(usize::from(u16::MAX));
+        self.bytes.extend_from_slice(&[class as u8, 0]);
+        self.bytes.extend_from_slice(&(length as u16).to_le_bytes());
+        self.bytes.extend_from_slice(&encoding[..length]);
+    }
+}
+
+/// One input of a raw block: its record, the escape if it has one, and its commit.
+pub(crate) struct RawEntry<'a> {
+    pub(crate) record: [u64; 2],
+    pub(crate) escape: Option<[u64; 2]>,
+    pub(crate) commit: [u64; 2],
+    pub(crate) sections: &'a [Slot],
+}
+
+impl RawBlock {
+    /// Its inputs, in order.
+    #[inline]
+    pub(crate) fn entries(&self) -> RawEntries<'_> {
+        RawEntries { slots: &self.slots[..self.used.min(self.slots.len())] }
+    }
+}
+
+pub(crate) struct RawEntries<'a> {
+    slots: &'a [Slot],
+}
+
+impl<'a> Iterator for RawEntries<'a> {
+    type Item = RawEntry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RawEntry<'a>> {
+        let (&[first, second, head, tail], mut rest) = self.slots.split_first()?;
+        let mut entry = RawEntry { record: [first, second], escape: None, commit: [head, tail], sections: &[] };
+        if (first >> 16) as u32 & NONE == ESCAPED
+            && let Some((escape, after)) = rest.split_first()
+        {
+            entry.escape = Some([escape[0], escape[1]]);
+            rest = after;
+        }
+        if head as u8 == WIDE {
+            let count = usize::from((head >> 16) as u16).min(rest.len());
+            (entry.sections, rest) = rest.split_at(count);
+        }
+        self.slots = rest;
+        Some(entry)
+    }
+}
+
+/// The sections behind a record: class and encoding of each commit.
+pub(crate) fn sections(slots: &[Slot], mut each: impl FnMut(Class, &[u8])) {
+    let bytes: Vec<u8> = slots.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+    let mut rest = &bytes[..];
+    while let Some((&[class, _, low, high], after)) = rest.split_first_chunk::<4>() {
+        let class = match class {
+            1 => Class::Authority,
+            2 => Class::Activity,
+            _ => return,
+        };
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        let Some((encoding, after)) = after.split_at_checked(length) else { return };
+        each(class, encoding);
+        rest = after;
+    }
+}

@@ -1,0 +1,193 @@
+//! The operations on files that a log needs, as a trait: the log's durability rests on their
+//! order, so the tests run the same code on a model that loses what was not synced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What lies in a folder.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Item {
+    /// Its name.
+    pub name: String,
+    /// Bytes; `None` of a folder.
+    pub length: Option<u64>,
+}
+
+/// A folder and all below it. Paths are relative to it, with `/` between names.
+pub trait Folder: Send {
+    /// Everything in a file.
+    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// What lies in a folder, by name; nothing if there is no such folder.
+    fn list(&self, path: &str) -> io::Result<Vec<Item>>;
+    /// Makes an empty file, and the folders that it lies in. An old file of the name goes.
+    fn create(&mut self, path: &str) -> io::Result<()>;
+    /// Writes `bytes` at an offset.
+    fn write(&mut self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts a file, or fills it up with zeros.
+    fn set_length(&mut self, path: &str, length: u64) -> io::Result<()>;
+    /// What is in the file is durable when this returns.
+    fn sync(&mut self, path: &str) -> io::Result<()>;
+    /// Gives a file another name, in place of the file that has it. Makes the folders that it will lie in.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file, and the folder that it was the last in, if that is one of partial tiles.
+    fn remove(&mut self, path: &str) -> io::Result<()>;
+    /// Names in this folder, and it in those above, are durable when this returns.
+    fn sync_folder(&mut self, path: &str) -> io::Result<()>;
+    /// Bytes of the file, if what was opened under this name is still what the name leads to.
+    fn linked(&self, path: &str) -> io::Result<u64>;
+
+    /// Puts a whole file in place, so that after a crash the old or the new is there. The
+    /// name is durable after [`Folder::sync_folder`].
+    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.create(UNFINISHED)?;
+        self.write(UNFINISHED, 0, bytes)?;
+        self.sync(UNFINISHED)?;
+        self.rename(UNFINISHED, path)
+    }
+}
+
+/// Name of the one file that is being written and not yet in place.
+pub const UNFINISHED: &str = "unfinished";
+
+/// The folder that a path lies in.
+pub fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// A folder of the host.
+#[derive(Debug)]
+pub struct DiskFolder {
+    root: PathBuf,
+    /// The file written last, open.
+    open: Option<(String, File)>,
+}
+
+impl DiskFolder {
+    /// The folder at `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> DiskFolder {
+        DiskFolder { root: root.into(), open: None }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn file(&mut self, path: &str) -> io::Result<&File> {
+        if self.open.as_ref().is_none_or(|(name, _)| name != path) {
+            let file = OpenOptions::new().read(true).write(true).open(self.root.join(path))?;
+            self.open = Some((path.to_owned(), file));
+        }
+        match &self.open {
+            Some((_, file)) => Ok(file),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn forget(&mut self, path: &str) {
+        if self.open.as_ref().is_some_and(|(name, _)| name == path) {
+            self.open = None;
+        }
+    }
+}
+
+impl Folder for DiskFolder {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.root.join(path))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<Item>> {
+        let entries = match fs::read_dir(self.root.join(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut items = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            items.push(Item { name, length: (!metadata.is_dir()).then_some(metadata.len()) });
+        }
+        items.sort();
+        Ok(items)
+    }
+
+    fn create(&mut self, path: &str) -> io::Result<()> {
+        let full = self.root.join(path);
+        if let Some(folder) = full.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o644).open(full)?;
+        self.open = Some((path.to_owned(), file));
+        Ok(())
+    }
+
+    fn write(&mut self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(path)?.write_all_at(bytes, at)
+    }
+
+    fn set_length(&mut self, path: &str, length: u64) -> io::Result<()> {
+        self.file(path)?.set_len(length)
+    }
+
+    fn sync(&mut self, path: &str) -> io::Result<()> {
+        self.file(path)?.sync_data()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.forget(from);
+        self.forget(to);
+        let to = self.root.join(to);
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::rename(self.root.join(from), to)
+    }
+
+    fn remove(&mut self, path: &str) -> io::Result<()> {
+        self.forget(path);
+        fs::remove_file(self.root.join(path))?;
+        if parent(path).ends_with(".p") {
+            // Not empty: others are still in it.
+            let _ = fs::remove_dir(self.root.join(parent(path)));
+        }
+        Ok(())
+    }
+
+    fn sync_folder(&mut self, path: &str) -> io::Result<()> {
+        // The folders above too: they may have been made just now.
+        let mut folder = self.root.join(path);
+        loop {
+            File::open(&folder)?.sync_all()?;
+            if folder == self.root || !folder.pop() {
+                break;
+            }
+        }
+        match self.root.parent() {
+            Some(above) if !above.as_os_str().is_empty() => File::open(above)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+
+    fn linked(&self, path: &str) -> io::Result<u64> {
+        let named = fs::metadata(self.root.join(path))?;
+        if let Some((name, file)) = &self.open
+            && name == path
+        {
+            let opened = file.metadata()?;
+            if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+                return Err(io::Error::other("another file lies in its place"));
+            }
+        }
+        Ok(named.len())
+    }
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,337 @@
+//! The log folder, written: blocks are sealed, appended to the open segment and synced;
+//! tiles and checkpoint follow. One thread owns it ([`crate::writer`]).
+//!
+//! ```text
+//! checkpoint                       signed; covers all blocks below its size
+//! segments/<first block>.seg       frames, then zeros
+//! segments/<first block>.kept      a trimmed segment: headers and authority
+//! tile/<level>/..., tile/entries/  the tree over the headers (C2SP tlog-tiles)
+//! ```
+
+use crate::error::Error;
+use crate::folder::{Folder, UNFINISHED, parent};
+use crate::recover::{self, Opened};
+use crate::segments::{CHECKPOINT, Segment, read};
+use axiom::block::{Block, Head};
+use axiom::note::MachineKey;
+use axiom::scan::{self, Next};
+use axiom::tree::{TILE, TileId};
+use axiom::{RawBlock, Sealer};
+use std::collections::VecDeque;
+
+/// How much is kept, and in which pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// A segment is closed when it has so many bytes.
+    pub segment: u64,
+    /// Closed segments keep activity and calls while they have no more bytes than this together.
+    pub keep: u64,
+}
+
+impl Default for Settings {
+    /// Segments of 16 MiB; 512 MiB of activity and calls.
+    fn default() -> Settings {
+        Settings { segment: 16 << 20, keep: 512 << 20 }
+    }
+}
+
+/// Bytes by which the open segment grows, filled with zeros, so that a small group commit
+/// does not change the file's length.
+pub(crate) const GROWTH: u64 = 256 << 10;
+/// Frames are written when so many bytes wait, at the latest.
+const WRITE_AT: usize = 1 << 20;
+
+/// The segment being written.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    pub(crate) segment: Segment,
+    pub(crate) at: u64,
+    pub(crate) length: u64,
+}
+
+/// A log folder, opened to be written.
+#[derive(Debug)]
+pub struct Log<F> {
+    folder: F,
+    sealer: Sealer,
+    settings: Settings,
+    open: Option<OpenSegment>,
+    /// Frames that are sealed and not written.
+    buffer: Vec<u8>,
+    /// Where the log ended when it was synced last.
+    synced: Head,
+    /// Blocks that the checkpoint on disk covers.
+    published: u64,
+    /// Closed segments with activity and calls: first block and bytes, oldest first.
+    whole: VecDeque<(Segment, u64)>,
+    /// Set when a write failed: what is on disk is not known any more.
+    lost: bool,
+}
+
+impl<F: Folder> Log<F> {
+    /// Opens the log in `folder`, or begins one: checks it from the last checkpoint on, cuts a
+    /// torn tail, refuses anything else that is wrong.
+    pub fn open(mut folder: F, key: MachineKey, settings: Settings) -> Result<(Log<F>, Opened), Error> {
+        let recovered = recover::recover(&mut folder, key)?;
+        let synced = *recovered.sealer.head();
+        let mut log = Log {
+            folder,
+            sealer: recovered.sealer,
+            settings,
+            open: recovered.open,
+            buffer: Vec::new(),
+            synced,
+            published: recovered.published,
+            whole: recovered.whole,
+            lost: false,
+        };
+        if log.published < synced.blocks {
+            log.publish()?;
+        }
+        Ok((log, recovered.opened))
+    }
+
+    /// Where the log ends, blocks that are not written yet included.
+    pub fn head(&self) -> &Head {
+        self.sealer.head()
+    }
+
+    /// The key that signs it.
+    pub fn key(&self) -> &MachineKey {
+        self.sealer.key()
+    }
+
+    /// Where the log ends that is durable.
+    pub fn durable(&self) -> &Head {
+        &self.synced
+    }
+
+    /// Blocks that the checkpoint on disk covers.
+    pub fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// Bytes that are sealed and not yet durable.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &F {
+        &self.folder
+    }
+
+    /// Gives the folder back.
+    pub fn into_folder(self) -> F {
+        self.folder
+    }
+
+    /// Seals a block. It is durable after [`Log::sync`].
+    pub fn append(&mut self, block: &RawBlock) -> Result<(), Error> {
+        self.usable()?;
+        self.sealer.seal(block, self.synced.blocks, &mut self.buffer);
+        if self.buffer.len() >= WRITE_AT {
+            self.guard(Self::write)?;
+        }
+        Ok(())
+    }
+
+    /// Everything appended is durable when this returns.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.usable()?;
+        self.guard(Self::sync_all)
+    }
+
+    /// Writes the new tiles and a checkpoint over everything that is durable.
+    pub fn publish(&mut self) -> Result<(), Error> {
+        self.usable()?;
+        self.guard(Self::publish_all)
+    }
+
+    /// Whether so many tiles wait in memory that it is time to publish.
+    pub fn must_publish(&self) -> bool {
+        self.sealer.unpublished() >= 64
+    }
+
+    fn usable(&self) -> Result<(), Error> {
+        if self.lost {
+            return Err(Error::new("the log could not be written before", "Restart the machine; it recovers the log."));
+        }
+        Ok(())
+    }
+
+    /// After a failed write nothing is known of what is on disk: nothing more is written.
+    fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        let result = work(self);
+        self.lost |= result.is_err();
+        result
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.open.as_ref().is_none_or(|open| open.at >= self.settings.segment) {
+            self.next_segment()?;
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let path = open.segment.path();
+        let end = open.at + self.buffer.len() as u64;
+        let used = self.buffer.len();
+        if end > open.length {
+            let length = end.next_multiple_of(GROWTH);
+            self.buffer.resize(used + (length - end) as usize, 0);
+            open.length = length;
+        }
+        let written = self.folder.write(&path, open.at, &self.buffer);
+        written.map_err(|error| Error::file(&path, "cannot be written", error, SPACE))?;
+        open.at = end;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Closes the open segment and begins the next. What is in the closed one is durable first, so
+    /// that only the last segment can have a torn tail.
+    fn next_segment(&mut self) -> Result<(), Error> {
+        if let Some(open) = &self.open {
+            let path = open.segment.path();
+            self.folder.sync(&path).map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
+            self.whole.push_back((open.segment, open.length));
+        }
+        // The first block that is in the buffer.
+        let first = match scan::next(&self.buffer, 0) {
+            Next::Block(block, _) => block.header.number,
+            Next::End | Next::Bad(_) => self.sealer.head().blocks,
+        };
+        let segment = Segment { first, trimmed: false };
+        let path = segment.path();
+        let made = self.folder.create(&path).and_then(|()| self.folder.sync_folder(parent(&path)));
+        made.map_err(|error| Error::file(&path, "cannot be made", error, SPACE))?;
+        self.open = Some(OpenSegment { segment, at: 0, length: 0 });
+        Ok(())
+    }
+
+    fn sync_all(&mut self) -> Result<(), Error> {
+        self.write()?;
+        let Some(open) = &self.open else { return Ok(()) };
+        let path = open.segment.path();
+        self.folder.sync(&path).map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
+        let length = self
+            .folder
+            .linked(&path)
+            .map_err(|error| Error::file(&path, "the open segment is gone", error, MOVED))?;
+        if length != open.length {
+            let cause = format!("{path}: the open segment has {length} bytes, not {}", open.length);
+            return Err(Error::new(cause, MOVED));
+        }
+        self.synced = *self.sealer.head();
+        if self.published == 0 && self.synced.blocks > 0 {
+            self.publish_all()?;
+        }
+        Ok(())
+    }
+
+    fn publish_all(&mut self) -> Result<(), Error> {
+        if self.synced != *self.sealer.head() {
+            self.write()?;
+            // Also publishes, the first time.
+            self.sync_all()?;
+        }
+        if self.published == self.synced.blocks {
+            return Ok(());
+        }
+        let publication = self.sealer.publish();
+        let mut folders = Vec::new();
+        for tile in &publication.tiles {
+            let path = tile.id.path();
+            self.folder
+                .replace(&path, &tile.bytes)
+                .map_err(|error| Error::file(&path, "cannot be written", error, SPACE))?;
+            folders.push(parent(&path).to_owned());
+        }
+        folders.sort();
+        folders.dedup();
+        for folder in folders {
+            self.folder.sync_folder(&folder).map_err(|error| Error::file(&folder, "cannot be synced", error, SPACE))?;
+        }
+        self.folder
+            .replace(CHECKPOINT, publication.checkpoint.as_bytes())
+            .and_then(|()| self.folder.sync_folder(""))
+            .map_err(|error| Error::file(CHECKPOINT, "cannot be written", error, SPACE))?;
+        let before = self.published;
+        self.published = publication.size;
+        self.remove_stale(before)?;
+        self.trim()
+    }
+
+    /// Removes the partial tiles that the published ones replace.
+    fn remove_stale(&mut self, before: u64) -> Result<(), Error> {
+        let current: Vec<String> = edge(self.published).map(|id| id.path()).collect();
+        for id in edge(before).chain(edge(self.published)) {
+            let folder = parent(&id.path()).to_owned();
+            let failed = |error| Error::file(&folder, "stale tiles cannot be removed", error, SPACE);
+            for item in self.folder.list(&folder).map_err(failed)? {
+                let path = format!("{folder}/{}", item.name);
+                if !current.contains(&path) {
+                    self.folder.remove(&path).map_err(failed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes activity and calls out of the oldest segments, while there is more than is to be kept.
+    fn trim(&mut self) -> Result<(), Error> {
+        while self.whole.iter().map(|(_, length)| length).sum::<u64>() > self.settings.keep {
+            let Some(&(segment, _)) = self.whole.front() else { break };
+            let path = segment.path();
+            let bytes = read(&self.folder, &path)?;
+            let kept = Segment { trimmed: true, ..segment }.path();
+            let trimmed = trimmed(&bytes);
+            self.folder
+                .replace(&kept, &trimmed)
+                .and_then(|()| self.folder.sync_folder(parent(&kept)))
+                .and_then(|()| self.folder.remove(&path))
+                .and_then(|()| self.folder.sync_folder(parent(&path)))
+                .map_err(|error| Error::file(&path, "cannot be trimmed", error, SPACE))?;
+            self.whole.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// A segment without activity and calls.
+pub(crate) fn trimmed(bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut at = 0;
+    while let Next::Block(block, length) = scan::next(bytes, at) {
+        kept.extend_from_slice(&Block::frame_head(block.header_bytes, block.header.lengths, block.synced, true));
+        kept.extend_from_slice(block.bodies[0].unwrap_or_default());
+        at += length;
+    }
+    kept
+}
+
+/// The partial tiles of a tree of this size.
+fn edge(size: u64) -> impl Iterator<Item = TileId> {
+    (0..9u32).filter_map(move |row| {
+        let level = row.checked_sub(1);
+        let count = size.checked_shr(8 * level.unwrap_or(0)).unwrap_or(0);
+        let width = (count % TILE as u64) as u16;
+        let id = TileId { level: level.map(|level| level as u8), index: count / TILE as u64, width };
+        (width > 0).then_some(id)
+    })
+}
+
+/// Removes what an interrupted write left behind.
+pub(crate) fn remove_unfinished(folder: &mut impl Folder) -> Result<(), Error> {
+    match folder.remove(UNFINISHED) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::file(UNFINISHED, "cannot be removed", error, SPACE))
+        }
+        _ => Ok(()),
+    }
+}
+
+const SPACE: &str = "Check that the log's folder is writable and the disk has room; the machine stops until then.";
+const MOVED: &str = "Something else changes the log's folder: find out what before you start the machine again.";

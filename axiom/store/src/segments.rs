@@ -1,0 +1,125 @@
+//! Names of segments, and walking over the blocks in them.
+
+use crate::error::Error;
+use crate::folder::Folder;
+use axiom::block::{Block, Head};
+use axiom::header::{BOOT, Header};
+use axiom::scan::{self, Next};
+
+/// Where segments lie.
+pub const SEGMENTS: &str = "segments";
+/// The checkpoint's file.
+pub const CHECKPOINT: &str = "checkpoint";
+
+/// One segment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Segment {
+    /// Number of its first block.
+    pub first: u64,
+    /// Whether only authority is left in it.
+    pub trimmed: bool,
+}
+
+impl Segment {
+    /// Its file.
+    pub fn path(&self) -> String {
+        format!("{SEGMENTS}/{:020}.{}", self.first, if self.trimmed { "kept" } else { "seg" })
+    }
+
+    /// The segment with this file name; `None` if no segment is called so.
+    pub fn named(name: &str) -> Option<Segment> {
+        let (digits, end) = name.split_once('.')?;
+        let segment = Segment { first: digits.parse().ok()?, trimmed: end == "kept" };
+        (segment.path().strip_prefix(SEGMENTS)?.strip_prefix('/')? == name).then_some(segment)
+    }
+}
+
+/// The segments of a log, in order. Of one that is there whole and trimmed, both.
+pub fn segments(folder: &impl Folder) -> Result<Vec<Segment>, Error> {
+    let items = folder.list(SEGMENTS).map_err(|error| Error::file(SEGMENTS, "cannot be listed", error, READABLE))?;
+    let mut segments = Vec::new();
+    for item in items {
+        segments.push(Segment::named(&item.name).ok_or_else(|| {
+            Error::new(
+                format!("{SEGMENTS}/{}: not a file of the log", item.name),
+                "Move it out of the log's folder.",
+            )
+        })?);
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+pub(crate) const READABLE: &str = "Check that the log's folder is readable.";
+pub(crate) const RESTORE: &str =
+    "The log was damaged or changed: restore the folder from a copy, or keep it aside and start with a new state directory.";
+
+/// Reads a file of the log.
+pub(crate) fn read(folder: &impl Folder, path: &str) -> Result<Vec<u8>, Error> {
+    folder.read(path).map_err(|error| Error::file(path, "cannot be read", error, READABLE))
+}
+
+/// That block `number`, at `offset` of a file, is wrong.
+pub(crate) fn bad_block(path: &str, offset: usize, number: u64, what: impl std::fmt::Display) -> Error {
+    Error::new(format!("{path}: block {number}, at byte {offset}: {what}"), RESTORE)
+}
+
+/// Where the log must have ended before the block with this header, as the header says.
+pub(crate) fn before(header: &Header) -> Head {
+    Head {
+        blocks: header.number,
+        records: header.first_record,
+        commits: header.first_commit,
+        previous: header.previous,
+        boot: header.boot.saturating_sub(u32::from(header.has(BOOT))),
+        ended: false,
+    }
+}
+
+/// Calls `each` with every block from number `from` on, in order, as far as the log goes: up to the
+/// first thing that is not a whole block. Blocks are whole, and each follows the one before.
+/// Stops when `each` says so.
+pub fn walk(
+    folder: &impl Folder,
+    from: u64,
+    mut each: impl FnMut(&Block<'_>) -> Result<Go, Error>,
+) -> Result<(), Error> {
+    let mut all = segments(folder)?;
+    all.dedup_by_key(|segment| segment.first);
+    let start = all.iter().rposition(|segment| segment.first <= from).unwrap_or(0);
+    let mut head: Option<Head> = None;
+    for (index, segment) in all.iter().enumerate().skip(start) {
+        let path = segment.path();
+        let bytes = read(folder, &path)?;
+        let mut at = 0;
+        loop {
+            let number = head.map_or(segment.first, |head| head.blocks);
+            match scan::next(&bytes, at) {
+                Next::Block(block, length) => {
+                    let mut next = head.unwrap_or_else(|| before(&block.header));
+                    next.follows(&block.header).map_err(|wrong| bad_block(&path, at, number, wrong))?;
+                    next = Head::after(&block.header, block.header_bytes);
+                    head = Some(next);
+                    if block.header.number >= from && each(&block)? == Go::Stop {
+                        return Ok(());
+                    }
+                    at += length;
+                }
+                Next::End => break,
+                // What lies behind is a block being written just now, or a torn tail.
+                Next::Bad(_) if index + 1 == all.len() => return Ok(()),
+                Next::Bad(wrong) => return Err(bad_block(&path, at, number, wrong)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Go {
+    /// To the next.
+    On,
+    /// No more.
+    Stop,
+}
