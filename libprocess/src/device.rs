@@ -81,6 +81,11 @@ impl HostDevice {
         &self.shared.device
     }
 
+    /// Its interrupt's capability, if it was given with it.
+    pub fn interrupt(&self) -> Option<&Cap<Interrupt>> {
+        self.shared.interrupt.as_ref()
+    }
+
     /// Carries an operation out: how it ended, and the bytes that were read. Dropping it
     /// does not undo the operation.
     pub async fn operate(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<(Completion, Vec<u8>), Error> {
