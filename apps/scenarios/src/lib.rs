@@ -14,7 +14,43 @@ pub mod pattern;
 pub mod play;
 pub mod program;
 
+use std::path::{Path, PathBuf};
+
+/// Where the scenarios of this repository lie.
+pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+
+/// Every `*.scenario` file in `folder` and the folders in it, in alphabetical order.
+pub fn find(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.append(&mut find(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "scenario") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 pub use document::{Action, Scenario, Step};
 pub use pattern::{Pattern, Values};
 pub use play::{Ended, Host, Mismatch, play};
 pub use program::Program;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_of_the_repository_can_be_read() {
+        let files = find(Path::new(FOLDER)).expect("the folder is there");
+        assert!(!files.is_empty(), "there are scenarios");
+        for file in files {
+            let text = std::fs::read_to_string(&file).expect("it is text");
+            let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            assert!(!scenario.title.is_empty());
+        }
+    }
+}

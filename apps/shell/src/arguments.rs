@@ -83,6 +83,11 @@ impl Arguments {
         self.values.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Every value of the option, in order.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.values.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The rest, if it is exactly `N` words.
     pub fn exactly<const N: usize>(&self) -> Option<[&str; N]> {
         let words: Vec<&str> = self.rest.iter().map(String::as_str).collect();
@@ -115,6 +120,7 @@ mod tests {
     fn the_last_value_counts_and_may_be_attached() {
         let arguments = parse(&["--process=a", "--process", "b=c"], Order::Anywhere).unwrap();
         assert_eq!(arguments.value("--process"), Some("b=c"));
+        assert!(arguments.values("--process").eq(["a", "b=c"]));
     }
 
     #[test]

@@ -1,0 +1,8 @@
+//! The commands, by what they are about. Each is a method of [`crate::shell::Shell`].
+
+mod capabilities;
+mod files;
+mod log;
+mod processes;
+mod services;
+mod session;

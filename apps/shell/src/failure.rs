@@ -1,0 +1,109 @@
+//! Why a command failed, in words: the cause, and what to do next.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use libprocess::interfaces::{init, process};
+use libprocess::{ClientError, Error, Missing};
+
+/// Status of a command that was carried out and failed.
+pub const FAILED: u64 = 1;
+/// Status of a command that was not understood.
+pub const MISUSED: u64 = 2;
+/// Status of a name that is no command and no program.
+pub const UNKNOWN: u64 = 127;
+/// Status of a program that did what it could not.
+pub const FAULTED: u64 = 134;
+/// Status of a program that was killed, and of what Ctrl-C ended.
+pub const KILLED: u64 = 137;
+
+/// Why a command failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// For people: a cause, and the next step. Without the command's name.
+    pub message: String,
+    /// Its exit status.
+    pub status: u64,
+}
+
+impl Failure {
+    /// A failure of what was asked.
+    pub fn new(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), status: FAILED }
+    }
+
+    /// The command was not understood.
+    pub fn misuse(command: &str, problem: &str) -> Failure {
+        let usage = crate::help::topic(command).map_or(command, |topic| topic.usage);
+        Failure { message: format!("{problem}\nusage: {usage}\nMore: help {command}"), status: MISUSED }
+    }
+}
+
+/// An error of a service, in words.
+pub trait Explain {
+    /// What is wrong with `subject`, which is what the user named, and what to do.
+    fn explain(&self, subject: &str) -> String;
+}
+
+/// A call to `service` about `subject` failed.
+pub fn failed<E: Explain>(service: &str, subject: &str, error: ClientError<E>) -> Failure {
+    Failure::new(match error {
+        ClientError::Service(error) => error.explain(subject),
+        ClientError::ServiceRestarted => format!(
+            "{subject}: the {service} service ended before it answered, so it may be done or not; \
+             look, and try again when `services {service}` says up"
+        ),
+        ClientError::TimedOut => format!(
+            "{subject}: the {service} service did not answer in time, so it may be done or not; \
+             `services {service}` shows how it is"
+        ),
+        ClientError::Refused(refusal) => format!("{subject}: {refusal}; its version may be another than the shell's"),
+        ClientError::BadAnswer => {
+            format!("{subject}: the {service} service's answer was not understood; its version may be another")
+        }
+        ClientError::System(Error::QuotaExceeded) => {
+            format!("{subject}: the shell has too little left to ask; `self` shows what it uses")
+        }
+        ClientError::System(error) => format!("{subject}: the {service} service cannot be asked: {error}"),
+    })
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Failure {
+        Failure::new(format!("the shell was given no capability `{}`: this session may not do that", missing.0))
+    }
+}
+
+impl Explain for init::control::Error {
+    fn explain(&self, subject: &str) -> String {
+        use init::control::Error;
+        match self {
+            Error::NoSuchService => format!("there is no service {subject}; `services` lists them"),
+            Error::PermissionDenied => format!("{subject}: this session may not control services"),
+            Error::AlreadyRunning => format!("{subject} is running already; `restart {subject}` begins anew"),
+            Error::NotRunning => format!("{subject} is not running; `start {subject}` starts it"),
+            Error::DependencyDown(needed) => {
+                format!("{subject} needs {needed}, which does not answer; `start {needed}` first")
+            }
+            Error::Failed(reason) => {
+                format!("{subject} did not come up: {reason}; `log --process {subject}` shows what it did")
+            }
+            Error::ShuttingDown => "the system is coming up or going down; try again in a moment".to_string(),
+        }
+    }
+}
+
+impl Explain for process::lifecycle::Error {
+    fn explain(&self, subject: &str) -> String {
+        use process::lifecycle::Error;
+        match self {
+            Error::NoSuchProcess => format!("there is no process {subject}; `ps` lists them"),
+            Error::ImageNotFound(name) => format!("there is no image {name}; it is the name of a boot image or a path"),
+            Error::InvalidImage(reason) => format!("{subject} cannot be run: {reason}"),
+            Error::PermissionDenied(what) => format!("{subject}: this session may not do that: {what}"),
+            Error::LimitExceeded(what) => format!("{subject}: there is no room for it: {what}"),
+            Error::InvalidRequest(reason) => format!("{subject}: {reason}"),
+            Error::TimedOut => format!("{subject} has not ended yet"),
+            Error::StorageFailed(reason) => format!("{subject} could not be read: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What each command is for, how it is written, and examples: the one table from which
+//! `help`, the messages on wrong use, completion and docs/shell.md's list are made.
+
+use crate::text::{Side, Table};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+
+/// One command, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Topic {
+    /// The word that is typed.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// How it is written.
+    pub usage: &'static str,
+    /// More, in whole lines; may be empty.
+    pub details: &'static str,
+    /// Lines to type, each with what it does.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+/// Every command, grouped by what it is about.
+pub const TOPICS: &[Topic] = &[
+    Topic {
+        name: "help",
+        summary: "what there is, or how a command is used",
+        usage: "help [COMMAND]",
+        details: "",
+        examples: &[("help", "every command in one line"), ("help spawn", "one command with examples")],
+    },
+    Topic {
+        name: "ls",
+        summary: "list a folder",
+        usage: "ls [-l] [PATH]",
+        details: "Folders end in /. -l adds size and version. Without PATH: the top folder.",
+        examples: &[("ls", "the top folder"), ("ls -l /notes", "with sizes")],
+    },
+    Topic {
+        name: "cat",
+        summary: "show files",
+        usage: "cat PATH...",
+        details: "",
+        examples: &[("cat /motd", "one file"), ("cat /a /b", "two, one after the other")],
+    },
+    Topic {
+        name: "put",
+        summary: "write a file, replacing what was there",
+        usage: "put [-n] PATH TEXT...",
+        details: "The words of TEXT are joined by one blank and end with a newline; -n leaves the newline out.\n\
+                  When the command returns, the file is on the disk: a power cut does not lose it.",
+        examples: &[("put /motd Hello, world", "a line"), ("put /list \"one\\ntwo\"", "two lines")],
+    },
+    Topic {
+        name: "append",
+        summary: "add a line to the end of a file",
+        usage: "append [-n] PATH TEXT...",
+        details: "As put; the file is made if it is not there.",
+        examples: &[("append /list three", "one more line")],
+    },
+    Topic {
+        name: "rm",
+        summary: "remove files and folders",
+        usage: "rm [-r] PATH...",
+        details: "A folder goes with all that is in it, and only with -r.",
+        examples: &[("rm /motd", "a file"), ("rm -r /old", "a folder")],
+    },
+    Topic {
+        name: "mv",
+        summary: "give a file or folder another path",
+        usage: "mv FROM TO",
+        details: "A file at TO is replaced.",
+        examples: &[("mv /list /old/list", "into another folder")],
+    },
+    Topic {
+        name: "mkdir",
+        summary: "make folders",
+        usage: "mkdir PATH...",
+        details: "",
+        examples: &[("mkdir /old", "a folder")],
+    },
+    Topic {
+        name: "stat",
+        summary: "kind, size and version of a file",
+        usage: "stat PATH...",
+        details: "",
+        examples: &[("stat /motd", "one file")],
+    },
+    Topic {
+        name: "ps",
+        summary: "list the processes",
+        usage: "ps",
+        details: "By pid: the parent's pid, state, processor time, memory, system calls, capabilities held, and name.",
+        examples: &[("ps", "all of them")],
+    },
+    Topic {
+        name: "spawn",
+        summary: "start a program",
+        usage: "spawn [OPTIONS] IMAGE [ARGUMENT...] [&]",
+        details: "IMAGE is the name of a boot image, or a path (it has a /) to a component in storage. The shell waits for\n\
+                  the program and takes over its exit status; with & it goes on, and tells when the program has ended.\n\
+                  Ctrl-C ends a program that is waited for. The program gets what is written here and nothing else:\n\
+                  the console (to write), the clock, and storage of its own under the name of the image.\n\
+                  --name NAME      a name for people\n\
+                  --env NAME=VALUE a variable\n\
+                  --memory BYTES   most memory; K, M and G may follow the number\n\
+                  --time SECONDS   most processor time\n\
+                  --pass NAME      passes on the shell's own capability of that name too\n\
+                  --input          lets it read the keyboard; Ctrl-C then goes to it\n\
+                  A boot image can be started by its name alone: `notes list` is `spawn notes list`.",
+        examples: &[
+            ("spawn hello", "and wait for it"),
+            ("spawn --time 2 /bin/sums.wasm 1 2 &", "a component of your own, in the background"),
+        ],
+    },
+    Topic {
+        name: "wait",
+        summary: "wait for programs in the background",
+        usage: "wait [PID...]",
+        details: "Without PID: for all that this shell has started. The status is that of the last one.",
+        examples: &[("spawn hello & wait", "as if it had been waited for")],
+    },
+    Topic {
+        name: "kill",
+        summary: "end processes",
+        usage: "kill [--ask] PID|SERVICE...",
+        details: "At once, as a crash would. --ask asks the process to end, and kills it if it has not within two seconds.\n\
+                  A service that is killed is started again by init, as its restart policy says; stop ends it for good.",
+        examples: &[("kill 12", "the process with pid 12"), ("kill storage", "a service, which init starts again")],
+    },
+    Topic {
+        name: "services",
+        summary: "list the services, or show one",
+        usage: "services [SERVICE]",
+        details: "",
+        examples: &[("services", "all of them"), ("services storage", "what it needs, and how it ended last")],
+    },
+    Topic {
+        name: "start",
+        summary: "start a service that is stopped",
+        usage: "start SERVICE",
+        details: "Returns when the service answers, or could not be started.",
+        examples: &[("start storage", "")],
+    },
+    Topic {
+        name: "stop",
+        summary: "end a service and leave it stopped",
+        usage: "stop SERVICE",
+        details: "The service is asked to end, and killed if it takes too long.",
+        examples: &[("stop storage", "")],
+    },
+    Topic {
+        name: "restart",
+        summary: "stop a service and start it again",
+        usage: "restart SERVICE",
+        details: "",
+        examples: &[("restart storage", "")],
+    },
+    Topic {
+        name: "caps",
+        summary: "list the capabilities that a process holds",
+        usage: "caps [PID|NAME] [SLOT]",
+        details: "Without a process: those of the shell. FROM names who held the capabilities that each one was derived\n\
+                  from, nearest first. With SLOT: that one alone, with its whole chain, link by link.",
+        examples: &[("caps", "what the shell may do"), ("caps storage", "what the storage service may do"), ("caps storage 3", "where that one comes from")],
+    },
+    Topic {
+        name: "self",
+        summary: "what this shell is, uses and may use",
+        usage: "self",
+        details: "",
+        examples: &[("self", "")],
+    },
+    Topic {
+        name: "log",
+        summary: "show the newest records of the system's log",
+        usage: "log [-n COUNT] [--process PID|NAME]",
+        details: "Each record is one system call in words: number, time since boot, process, what was asked, and what came\n\
+                  of it. Without -n: 20 records. The whole log, checked, is what the host shows by `orbital log`.",
+        examples: &[("log -n 5", "the last five"), ("log --process storage", "of one process")],
+    },
+    Topic {
+        name: "time",
+        summary: "the time, or how long a command takes",
+        usage: "time [COMMAND...]",
+        details: "",
+        examples: &[("time", "now, and since boot"), ("time cat /motd", "how long that took")],
+    },
+    Topic {
+        name: "echo",
+        summary: "print words",
+        usage: "echo [-n] [WORD...]",
+        details: "-n leaves out the newline. $? is the status of the command before.",
+        examples: &[("echo $?", "how the last command ended")],
+    },
+    Topic {
+        name: "exit",
+        summary: "end the session and turn the machine off",
+        usage: "exit [STATUS]",
+        details: "Without STATUS: that of the last command. Services end in order; what was put is on the disk anyway.",
+        examples: &[("exit", ""), ("exit 3", "with status 3 of the host's program")],
+    },
+];
+
+/// The topic of this name.
+pub fn topic(name: &str) -> Option<&'static Topic> {
+    TOPICS.iter().find(|topic| topic.name == name)
+}
+
+/// Every command in one line, and how lines are written.
+pub fn overview() -> String {
+    let mut table = Table::new(&[("COMMAND", Side::Left), ("", Side::Left)]);
+    for topic in TOPICS {
+        table.row(vec![topic.name.to_string(), topic.summary.to_string()]);
+    }
+    let mut text = table.to_text();
+    text.push_str(
+        "\n\
+         `help COMMAND` shows how one is used. Any other name is that of a program: `hello` is `spawn hello`.\n\
+         Quotes as usual: 'as it is', \"with \\n and $?\". Between commands: ; && || and &; # begins a comment.\n",
+    );
+    text
+}
+
+/// One command with its usage and examples.
+pub fn page(topic: &Topic) -> String {
+    let mut text = format!("{}: {}\n\nusage: {}\n", topic.name, topic.summary, topic.usage);
+    if !topic.details.is_empty() {
+        text.push('\n');
+        text.push_str(topic.details);
+        text.push('\n');
+    }
+    text.push_str("\nexamples:\n");
+    let width = topic.examples.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
+    for (line, note) in topic.examples {
+        let padding = " ".repeat(width - line.chars().count());
+        let note = if note.is_empty() { String::new() } else { format!("{padding}  # {note}") };
+        text.push_str(&format!("  {line}{note}\n"));
+    }
+    text
+}
+
+/// The command whose name is nearest to `name`, if it is near: at most two letters off.
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let longest = name.chars().count() / 2;
+    names
+        .map(|known| (distance(name, known), known))
+        .filter(|(distance, _)| *distance <= 2.min(longest.max(1)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Edit distance (Levenshtein), of words of at most 32 characters; longer ones are far.
+fn distance(a: &str, b: &str) -> usize {
+    const LONGEST: usize = 32;
+    if a.chars().count() > LONGEST || b.chars().count() > LONGEST {
+        return usize::MAX;
+    }
+    let mut row: [usize; LONGEST + 1] = core::array::from_fn(|i| i);
+    let mut width = 0;
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        width = 0;
+        for (j, y) in b.chars().enumerate() {
+            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = cost;
+            width = j + 1;
+        }
+    }
+    if a.is_empty() { b.chars().count() } else { row[width] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse;
+
+    #[test]
+    fn every_command_has_a_page_with_an_example_that_parses() {
+        for topic in TOPICS {
+            assert!(topic.usage.starts_with(topic.name), "{}", topic.name);
+            assert!(!topic.summary.is_empty() && !topic.examples.is_empty(), "{}", topic.name);
+            for (line, _) in topic.examples {
+                let commands = parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+                assert!(commands.iter().any(|command| command.words[0].expand(0) == topic.name), "{line}");
+            }
+            let page = page(topic);
+            assert!(page.contains(topic.usage));
+            assert!(page.lines().all(|line| line.chars().count() <= 120), "{page}");
+        }
+    }
+
+    #[test]
+    fn the_overview_has_one_line_for_each() {
+        let overview = overview();
+        for topic in TOPICS {
+            let lines = overview.lines().filter(|line| line.split_whitespace().next() == Some(topic.name)).count();
+            assert_eq!(lines, 1, "{}", topic.name);
+        }
+    }
+
+    #[test]
+    fn a_slip_finds_the_command_that_was_meant() {
+        let find = |name| nearest(name, TOPICS.iter().map(|topic| topic.name));
+        assert_eq!(find("sevices"), Some("services"));
+        assert_eq!(find("hepl"), Some("help"));
+        assert_eq!(find("frobnicate"), None);
+        assert_eq!(find(""), None);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

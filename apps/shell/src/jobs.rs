@@ -1,0 +1,130 @@
+//! Programs that this shell started: which run in the background, and how they end.
+//! The process service tells of each end by an event; it is asked as well now and then,
+//! since an event that finds the queue full is lost.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::pin::pin;
+use core::time::Duration;
+use futures_util::future::{Either, select};
+use libprocess::interfaces::process::lifecycle::{self, End};
+use libprocess::interfaces::process::process_events;
+use libprocess::service::{Inbox, Incoming};
+use libprocess::{Cap, ClientError, Endpoint, Quota, Rights, sleep};
+
+/// Events that may wait.
+const DEPTH: u32 = 64;
+/// How often the process service is asked, beside its events.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The same, without events.
+const ASK_OFTEN: Duration = Duration::from_millis(20);
+
+/// A program in the background.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// Its pid.
+    pub pid: u64,
+    /// Its name.
+    pub name: String,
+}
+
+/// Programs in the background, and news of ends.
+pub struct Jobs {
+    /// In the order in which they were started.
+    pub running: Vec<Job>,
+    /// Ends that nobody has waited for yet.
+    ended: VecDeque<(Job, End)>,
+    inbox: Option<Inbox>,
+}
+
+impl Jobs {
+    /// Asks the process service to tell of ends.
+    pub async fn new(quota: &Cap<Quota>, lifecycle: Option<&lifecycle::Client>) -> Jobs {
+        let mut jobs = Jobs { running: Vec::new(), ended: VecDeque::new(), inbox: None };
+        let Some(lifecycle) = lifecycle else { return jobs };
+        let Ok(endpoint) = Cap::<Endpoint>::create(quota, DEPTH) else { return jobs };
+        let Ok(to) = endpoint.derive(Rights::SEND) else { return jobs };
+        if lifecycle.subscribe(to).await.is_ok() {
+            jobs.inbox = Inbox::open(endpoint).ok();
+        }
+        jobs
+    }
+
+    /// Waits for the next end of any process that the shell may see; `None` after a while,
+    /// so that the process service can be asked.
+    async fn news(inbox: &mut Option<Inbox>) -> Option<(u64, End)> {
+        let Some(open) = inbox else {
+            sleep(ASK_OFTEN).await;
+            return None;
+        };
+        let came = match select(pin!(open.next()), pin!(sleep(ASK_EVERY))).await {
+            Either::Left((came, _)) => came,
+            Either::Right(_) => return None,
+        };
+        match came {
+            Ok(Incoming::Request(request)) if u64::from(request.number()) == u64::from(process_events::tags::EXITED) => {
+                let (pid, _, end): (u64, String, End) = request.decode().ok()?;
+                Some((pid, end))
+            }
+            Ok(_) => None,
+            Err(_) => {
+                *inbox = None;
+                None
+            }
+        }
+    }
+
+    /// Waits for the end of process `pid`. Can be given up at any time.
+    pub async fn end_of(
+        &mut self,
+        lifecycle: &lifecycle::Client,
+        pid: u64,
+    ) -> Result<End, ClientError<lifecycle::Error>> {
+        loop {
+            if let Some(at) = self.ended.iter().position(|(job, _)| job.pid == pid)
+                && let Some((_, end)) = self.ended.remove(at)
+            {
+                return Ok(end);
+            }
+            if let Some(end) = lifecycle.get(pid).await?.end {
+                self.running.retain(|job| job.pid != pid);
+                return Ok(end);
+            }
+            while let Some((ended, end)) = Jobs::news(&mut self.inbox).await {
+                if ended == pid {
+                    self.running.retain(|job| job.pid != pid);
+                    return Ok(end);
+                }
+                self.note(ended, end);
+            }
+        }
+    }
+
+    /// The pids of all in the background that nobody has waited for yet.
+    pub fn waiting(&self) -> Vec<u64> {
+        self.ended.iter().map(|(job, _)| job.pid).chain(self.running.iter().map(|job| job.pid)).collect()
+    }
+
+    /// Waits until a program in the background has ended. Can be given up at any time.
+    pub async fn next_end(&mut self) -> (Job, End) {
+        loop {
+            if let Some(ended) = self.ended.pop_front() {
+                return ended;
+            }
+            // While none runs there is nothing to wait for, and no timer is to tick.
+            if self.running.is_empty() || self.inbox.is_none() {
+                core::future::pending::<()>().await;
+            }
+            if let Some((pid, end)) = Jobs::news(&mut self.inbox).await {
+                self.note(pid, end);
+            }
+        }
+    }
+
+    fn note(&mut self, pid: u64, end: End) {
+        if let Some(at) = self.running.iter().position(|job| job.pid == pid) {
+            self.ended.push_back((self.running.remove(at), end));
+        }
+    }
+}
