@@ -1,20 +1,30 @@
 //! The first process: it starts the services that the system manifest names, gives each
 //! exactly what the manifest says, watches over them, and ends the machine in order.
 //!
-//! | module | what is there |
-//! |---|---|
-//! | [`manifest`] | the manifest: reading and checking it |
-//! | [`badge`] | what a capability to init is for, and whose |
-//! | [`registry`] | names, and whose they are |
-//! | [`service`] | one service as a state machine |
-//! | [`system`] | all services, the session and shutdown as one state machine |
+//! | module | what is there | knows the kernel |
+//! |---|---|---|
+//! | [`manifest`] | the manifest: reading and checking it | no |
+//! | [`badge`] | what a capability to init is for, and whose | no |
+//! | [`service`] | one service as a state machine | no |
+//! | [`system`] | all services, the session and shutdown as one state machine | no |
+//! | [`registry`] | names, and whose they are | no |
+//! | `holdings` | what init was given, and whether the manifest asks for more | yes |
+//! | `launch` | starts one program with exactly its capabilities | yes |
+//! | [`run`] | puts what happens into the system, and does what that says | yes |
+//! | `serve` | the interfaces: readiness, control, registry | yes |
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod badge;
+mod holdings;
+mod launch;
 pub mod manifest;
 pub mod registry;
+pub mod run;
+mod serve;
 pub mod service;
 pub mod system;
+
+pub use run::main;

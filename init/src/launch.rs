@@ -1,0 +1,130 @@
+//! Starts one program of the manifest: its quota, its process, exactly its capabilities.
+
+use crate::badge::Role;
+use crate::holdings::{Holdings, image_name};
+use crate::manifest::{Program, Source};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use libprocess::abi::Rights;
+use libprocess::capability::Process as ProcessObject;
+use libprocess::{Cap, Endpoint, Error, Handle, Image, Notification, Quota, Startup};
+
+/// A program that runs, or whose end init has not yet taken note of.
+#[derive(Debug)]
+pub struct Running {
+    /// Its process.
+    pub process: Cap<ProcessObject>,
+    /// The kernel's serial of it.
+    pub pid: u64,
+    /// What asks it to end, if it was granted that.
+    pub stop: Option<Cap<Notification>>,
+    /// What pays for it.
+    quota: Cap<Quota>,
+}
+
+impl Running {
+    /// Returns all that it had to the quota that it came from.
+    pub fn release(self) {
+        drop(self.process);
+        drop(self.stop);
+        // It goes with the last capability otherwise; destroyed, it goes at once.
+        let _ = self.quota.destroy();
+    }
+}
+
+/// What programs are started from.
+pub struct Launcher<'a> {
+    /// What init was given.
+    pub holdings: &'a Holdings,
+    /// What pays for all.
+    pub quota: &'a Cap<Quota>,
+    /// init's own endpoint.
+    pub own: &'a Cap<Endpoint>,
+    /// The services' endpoints, in the order of the manifest.
+    pub endpoints: &'a [Cap<Endpoint>],
+}
+
+impl Launcher<'_> {
+    /// Starts a program, which is the service at `place` or, without one, the session.
+    ///
+    /// # Errors
+    /// What could not be done, for people; nothing of the program is left then.
+    pub fn launch(
+        &self,
+        program: &Program,
+        place: Option<usize>,
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> Result<Running, String> {
+        let quota = self
+            .quota
+            .split(program.memory, program.pages)
+            .map_err(|error| format!("its quota (line {}): {error}", program.line))?;
+        match self.populate(program, place, arguments, environment, &quota) {
+            Ok((process, pid, stop)) => Ok(Running { process, pid, stop, quota }),
+            Err(reason) => {
+                let _ = quota.destroy();
+                Err(reason)
+            }
+        }
+    }
+
+    fn populate(
+        &self,
+        program: &Program,
+        place: Option<usize>,
+        arguments: &[String],
+        environment: &[(String, String)],
+        quota: &Cap<Quota>,
+    ) -> Result<(Cap<ProcessObject>, u64, Option<Cap<Notification>>), String> {
+        let words = |what: &str, error: Error| format!("{what} (line {}): {error}", program.line);
+        let image = self
+            .holdings
+            .handle(&image_name(&program.image))
+            .ok_or_else(|| format!("there is no image `{}`", program.image))?;
+        let supervisor = self
+            .own
+            .derive_badged(Rights::SEND, Role::Supervisor.of(program.badge))
+            .map_err(|error| words("its supervisor", error))?;
+        let image = borrowed::<Image>(image);
+        let process = Cap::<ProcessObject>::create(&image, quota, &supervisor, &program.name, program.limits)
+            .map_err(|error| words("its process", error))?;
+        let mut stop = None;
+        let mut capabilities = Vec::new();
+        for grant in &program.grants {
+            let source = match &grant.source {
+                Source::Quota => Some(quota.handle()),
+                Source::Endpoint => place.map(|place| self.endpoints[place].handle()),
+                Source::Service(service) => Some(self.endpoints[*service].handle()),
+                Source::Readiness | Source::Control | Source::Registry => Some(self.own.handle()),
+                Source::Held(name) => self.holdings.handle(name),
+                Source::Stop => {
+                    let notification =
+                        Cap::<Notification>::create(quota).map_err(|error| words("its notification", error))?;
+                    let handle = notification.handle();
+                    stop = Some(notification);
+                    Some(handle)
+                }
+            };
+            let refused = |error| format!("capability `{}` (line {}): {error}", grant.name, grant.line);
+            match source {
+                Some(source) => {
+                    let handle = process.grant_handle(source, grant.rights, grant.badge).map_err(refused)?;
+                    capabilities.push((grant.name.clone(), handle));
+                }
+                None if grant.optional => {}
+                None => return Err(refused(Error::BadHandle)),
+            }
+        }
+        let startup = Startup { arguments: arguments.to_vec(), environment: environment.to_vec(), capabilities };
+        process.start(&startup).map_err(|error| words("its start", error))?;
+        let pid = process.info().map_err(|error| words("its process", error))?.serial;
+        Ok((process, pid, stop))
+    }
+}
+
+/// A capability by its handle, which stays its owner's.
+fn borrowed<K: libprocess::Object>(handle: Handle) -> core::mem::ManuallyDrop<Cap<K>> {
+    core::mem::ManuallyDrop::new(Cap::from_handle(handle))
+}

@@ -1,0 +1,3 @@
+//! The image of init.
+#![cfg_attr(any(target_os = "unknown", target_os = "none"), no_std, no_main)]
+libprocess::main!(init::main);

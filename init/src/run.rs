@@ -1,0 +1,375 @@
+//! init at work: what the kernel and the services tell goes into the [`System`], and what
+//! that says is done.
+
+use crate::badge::Role;
+use crate::holdings::Holdings;
+use crate::launch::{Launcher, Running};
+use crate::manifest::{self, Manifest, Program};
+use crate::registry::Registry;
+use crate::service::{End, Time, View};
+use crate::system::{Effect, Input, STATUS_NOT_UP, Stage, System, Who};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use libprocess::abi::device::POWER_OFF;
+use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
+use libprocess::{Cap, Device, Endpoint, Error, Exit, Exited, Hooks, Interrupt, Process, Quota, Rights, Signal};
+
+/// The manifest that is built in.
+pub const SYSTEM: &str = include_str!("../system.toml");
+/// The variable in which the host may give the text of another.
+pub const MANIFEST_VARIABLE: &str = "ORBITAL_MANIFEST";
+/// Messages that may wait for init.
+const QUEUE: u32 = 1024;
+/// The register of the power device that tells the exit status of a shutdown that the
+/// host asks for; 0 if it asks for none.
+const POWER_REQUEST: u64 = 0;
+/// The status of a shutdown by the host that does not say which.
+const STATUS_INTERRUPTED: u8 = 130;
+/// How long the session may use up output of its own before the machine is turned off.
+const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
+
+/// init's main function.
+pub async fn main(process: Process) -> Exit {
+    let power = process.capability::<Device>("device:power").ok();
+    let interrupt = process.capability::<Interrupt>("interrupt:power").ok();
+    let status = match Init::new(&process) {
+        Ok(init) => init.run(power.as_ref(), interrupt).await,
+        Err(line) => {
+            report(&line);
+            STATUS_NOT_UP
+        }
+    };
+    if let Some(power) = power
+        && let Err(error) = power.write(POWER_OFF, u64::from(status))
+    {
+        report(&format!("the machine does not turn off: {error}"));
+    }
+    Exit(u64::from(status))
+}
+
+/// Says what is wrong.
+fn report(line: &str) {
+    libprocess::system::debug(&format!("init: {line}"));
+}
+
+/// init, shared by its tasks.
+pub(crate) struct Init {
+    pub(crate) manifest: Manifest,
+    /// The place of the session in the manifest.
+    session: usize,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    holdings: Holdings,
+    quota: Cap<Quota>,
+    /// init's own endpoint, from which every capability to init is derived.
+    pub(crate) own: Cap<Endpoint>,
+    /// Of the services, in the order of the manifest. They outlive the services' processes.
+    pub(crate) endpoints: Vec<Cap<Endpoint>>,
+    pub(crate) system: RefCell<System>,
+    pub(crate) running: RefCell<BTreeMap<Who, Running>>,
+    pub(crate) registry: RefCell<Registry<Cap<Endpoint>>>,
+    /// When the next tick will come.
+    armed: Cell<Option<Time>>,
+    status: Cell<Option<u8>>,
+    /// Who waits for the system to change.
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Init {
+    /// Reads the manifest and makes what lasts: the endpoints.
+    fn new(process: &Process) -> Result<Init, String> {
+        let text = process.variable(MANIFEST_VARIABLE).unwrap_or(SYSTEM);
+        let manifest = manifest::parse(text).map_err(|error| error.to_string())?;
+        let holdings = Holdings::of(process);
+        let session = holdings.session(&manifest).ok_or_else(|| {
+            let images: Vec<&str> = manifest.sessions.iter().map(|s| s.program.image.as_str()).collect();
+            format!("there is nothing to run: no image {}", images.join(" or "))
+        })?;
+        holdings.check(&manifest, session).map_err(|error| error.to_string())?;
+        let failed = |error: Error| format!("cannot begin: {error}");
+        let quota = process.quota().derive(Rights::ALL).map_err(failed)?;
+        let own = Cap::<Endpoint>::create(&quota, QUEUE).map_err(failed)?;
+        let endpoints = manifest
+            .services
+            .iter()
+            .map(|service| Cap::<Endpoint>::create(&quota, service.queue))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let own_variable = |name: &str| name == MANIFEST_VARIABLE || name.starts_with("image-hash:");
+        Ok(Init {
+            system: RefCell::new(System::new(&manifest, session)),
+            manifest,
+            session,
+            arguments: process.arguments().to_vec(),
+            environment: process.environment().iter().filter(|(name, _)| !own_variable(name)).cloned().collect(),
+            holdings,
+            quota,
+            own,
+            endpoints,
+            running: RefCell::default(),
+            registry: RefCell::default(),
+            armed: Cell::new(None),
+            status: Cell::new(None),
+            waiting: RefCell::default(),
+        })
+    }
+
+    /// Runs the system to its end; its exit status.
+    async fn run(self, power: Option<&Cap<Device>>, interrupt: Option<Cap<Interrupt>>) -> u8 {
+        let init = Rc::new(self);
+        // What is received from is a capability of its own: the one that others are derived
+        // from stays.
+        let inbox = match init.own.derive(Rights::RECEIVE) {
+            Ok(inbox) => inbox,
+            Err(error) => {
+                report(&format!("cannot begin: {error}"));
+                return STATUS_NOT_UP;
+            }
+        };
+        let server = Server(init.clone());
+        libprocess::spawn(async move {
+            let interfaces =
+                (readiness::Serve(&server), control::Serve(&server), registry::Serve(&server));
+            if let Err(error) = libprocess::serve_with(inbox, interfaces, Supervision(server.0.clone())).await {
+                report(&format!("cannot receive: {error}"));
+                server.0.finish(STATUS_NOT_UP);
+            }
+        });
+        if let Some(interrupt) = interrupt {
+            let power = power.and_then(|power| power.derive(Rights::READ).ok());
+            libprocess::spawn(init.clone().hear_host(power, interrupt));
+        }
+        init.step(Input::Begin);
+        poll_fn(|context| match init.status.get() {
+            Some(status) => Poll::Ready(status),
+            None => {
+                init.wait(context.waker());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Shuts down when the host asks for it.
+    async fn hear_host(self: Rc<Self>, power: Option<Cap<Device>>, interrupt: Cap<Interrupt>) {
+        let bound = Signal::new().and_then(|signal| {
+            interrupt.bind(&signal.capability()?, signal.mask())?;
+            Ok(signal)
+        });
+        let signal = match bound {
+            Ok(signal) => signal,
+            Err(error) => return report(&format!("cannot hear the host's wish to shut down: {error}")),
+        };
+        loop {
+            signal.wait().await;
+            let status = power.as_ref().and_then(|power| power.read(POWER_REQUEST).ok());
+            let status = match status {
+                Some(0) | None => STATUS_INTERRUPTED,
+                Some(status) => u8::try_from(status).unwrap_or(STATUS_INTERRUPTED),
+            };
+            self.step(Input::Shutdown(status));
+            let _ = interrupt.acknowledge();
+        }
+    }
+
+    /// Takes in what happened, and does what is then to be done.
+    pub(crate) fn step(self: &Rc<Self>, input: Input) {
+        let mut inputs = alloc::collections::VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let effects = self.system.borrow_mut().step(input, libprocess::now());
+            for effect in effects {
+                if let Some(consequence) = self.perform(effect) {
+                    inputs.push_back(consequence);
+                }
+            }
+        }
+        self.arm();
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Sees to it that a tick comes when the system has something to do.
+    fn arm(self: &Rc<Self>) {
+        let Some(deadline) = self.system.borrow().deadline() else { return };
+        if self.armed.get().is_some_and(|armed| armed <= deadline) {
+            return;
+        }
+        self.armed.set(Some(deadline));
+        let init = self.clone();
+        libprocess::spawn(async move {
+            libprocess::sleep_until(deadline).await;
+            if init.armed.get() == Some(deadline) {
+                init.armed.set(None);
+                init.step(Input::Tick);
+            }
+        });
+    }
+
+    fn perform(self: &Rc<Self>, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Launch(who) => return self.launch(who).err().map(|reason| Input::NotLaunched(who, reason)),
+            Effect::Ask(who, time) => self.ask(who, time),
+            Effect::Kill(who) => {
+                if let Some(running) = self.running.borrow().get(&who)
+                    && let Err(error) = running.process.kill(0)
+                {
+                    // Its end is on the way already, or it could not be told at all.
+                    let gone = matches!(error, Error::StaleHandle | Error::InvalidArgument | Error::Revoked);
+                    if !gone {
+                        report(&format!("{} cannot be killed: {error}", self.program(who).name));
+                    }
+                }
+            }
+            Effect::Tell { to, about, view } => self.tell(to, about, view),
+            Effect::Report(line) => report(&line),
+            Effect::PowerOff(status) => self.finish(status),
+        }
+        None
+    }
+
+    fn finish(&self, status: u8) {
+        self.status.set(Some(status));
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn program(&self, who: Who) -> &Program {
+        match who {
+            Who::Service(place) => &self.manifest.services[place].program,
+            Who::Session => &self.manifest.sessions[self.session].program,
+        }
+    }
+
+    fn launch(&self, who: Who) -> Result<(), String> {
+        let program = self.program(who);
+        let launcher =
+            Launcher { holdings: &self.holdings, quota: &self.quota, own: &self.own, endpoints: &self.endpoints };
+        let mut environment = program.environment.clone();
+        let (place, arguments) = match who {
+            Who::Service(place) => (Some(place), &program.arguments),
+            Who::Session => {
+                environment.extend(self.environment.iter().cloned());
+                (None, if self.arguments.is_empty() { &program.arguments } else { &self.arguments })
+            }
+        };
+        let running = launcher.launch(program, place, arguments, &environment)?;
+        if let Some(before) = self.running.borrow_mut().insert(who, running) {
+            before.release();
+        }
+        Ok(())
+    }
+
+    /// Asks a program to end: by its notification, and a service by message too.
+    fn ask(&self, who: Who, time: u64) {
+        if let Some(running) = self.running.borrow().get(&who)
+            && let Some(stop) = &running.stop
+        {
+            let _ = stop.signal(1);
+        }
+        if let Who::Service(place) = who {
+            let grace = u32::try_from(time / NANOSECONDS_PER_MILLISECOND).unwrap_or(u32::MAX);
+            self.event(place, move |client| async move { client.stop(grace).await.is_ok() });
+        }
+    }
+
+    fn tell(&self, to: usize, about: usize, view: View) {
+        let state = match view {
+            View::Up => lifecycle_events::DependencyState::Up,
+            View::Restarting => lifecycle_events::DependencyState::Restarting,
+            View::Down => lifecycle_events::DependencyState::Down,
+        };
+        let name = self.manifest.services[about].program.name.clone();
+        self.event(to, move |client| async move { client.dependency(&name, state).await.is_ok() });
+    }
+
+    /// Sends a service an event without a badge: init's own voice. One whose queue is full
+    /// misses it.
+    fn event<F: Future<Output = bool> + 'static>(
+        &self,
+        place: usize,
+        send: impl FnOnce(lifecycle_events::Client) -> F + 'static,
+    ) {
+        use libprocess::Client as _;
+        if let Ok(endpoint) = self.endpoints[place].derive(Rights::SEND) {
+            libprocess::spawn(async move {
+                send(lifecycle_events::Client::new(endpoint)).await;
+            });
+        }
+    }
+
+    /// The program that a badge was made for.
+    pub(crate) fn holder(&self, badge: u32) -> Option<Who> {
+        if self.program(Who::Session).badge == badge {
+            return Some(Who::Session);
+        }
+        self.manifest.services.iter().position(|service| service.program.badge == badge).map(Who::Service)
+    }
+
+    /// Wakes `waker` after the next step.
+    pub(crate) fn wait(&self, waker: &Waker) {
+        self.waiting.borrow_mut().push(waker.clone());
+    }
+
+    /// Whether orders are taken: not while the system comes up or goes down.
+    pub(crate) fn takes_orders(&self) -> bool {
+        self.system.borrow().stage() == Stage::Running
+    }
+}
+
+/// init as the server of its interfaces.
+pub(crate) struct Server(pub(crate) Rc<Init>);
+
+/// What the kernel tells init of the processes that it started.
+struct Supervision(Rc<Init>);
+
+impl Hooks for Supervision {
+    async fn exited(&self, exited: Exited) {
+        let Some((Role::Supervisor, badge)) = Role::read(exited.badge) else { return };
+        let Some(who) = self.0.holder(badge) else { return };
+        // The end of a process that was given up before is no news.
+        let current = self.0.running.borrow().get(&who).is_some_and(|running| running.pid == exited.process);
+        if !current {
+            return;
+        }
+        if let Some(running) = self.0.running.borrow_mut().remove(&who) {
+            running.release();
+        }
+        self.0.step(Input::Ended(who, End { reason: exited.reason, code: exited.code }));
+    }
+}
+
+impl readiness::Server for Server {
+    async fn ready(&self, caller: libprocess::Caller) {
+        if let Some(place) = self.service_of(caller) {
+            self.0.step(Input::Ready(place));
+        }
+    }
+
+    async fn failed(&self, caller: libprocess::Caller, reason: String) {
+        if let Some(place) = self.service_of(caller) {
+            let line: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+            self.0.step(Input::Failed(place, line.trim().to_string()));
+        }
+    }
+}
+
+impl Server {
+    /// The service that says something about itself.
+    fn service_of(&self, caller: libprocess::Caller) -> Option<usize> {
+        match Role::read(caller.badge)? {
+            (Role::Readiness, badge) => match self.0.holder(badge)? {
+                Who::Service(place) => Some(place),
+                Who::Session => None,
+            },
+            _ => None,
+        }
+    }
+}

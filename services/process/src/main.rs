@@ -1,0 +1,3 @@
+//! The image of the process service.
+#![cfg_attr(any(target_os = "unknown", target_os = "none"), no_std, no_main)]
+libprocess::main!(process::main);

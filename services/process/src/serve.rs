@@ -1,0 +1,365 @@
+//! The service at work: its interface, what the kernel tells it of its processes, and what
+//! it tells its subscribers.
+
+use crate::events::{Event, Subscribers};
+use crate::limits::{Warned, warning};
+use crate::live::Live;
+use crate::requester::Requester;
+use crate::spawn::Spawner;
+use crate::table::{self, Entry, Life, Reason, Refusal, Table};
+use abi::PAGE_SIZE;
+use abi::message::FaultKind;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
+use core::time::Duration;
+use libprocess::capability::Process as ProcessObject;
+use libprocess::interfaces::process::{lifecycle, process_events};
+use libprocess::{Any, Caller, Cap, Endpoint, Exited, Faulted, Hooks, Rights, abi};
+
+/// The most waits that are held at once. A held request takes one of the places for requests
+/// that are worked on; the rest stays free for all others.
+pub const MAX_WAITS: usize = 192;
+/// The most processes that one `list` tells.
+pub const LIST: usize = 256;
+/// How often the memory of processes is looked at while there are subscribers.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The service.
+pub struct Service {
+    spawner: Spawner,
+    table: RefCell<Table<Live>>,
+    subscribers: RefCell<Subscribers>,
+    waits: Cell<usize>,
+    looking: Cell<bool>,
+}
+
+impl Service {
+    /// A service that has no processes yet.
+    pub fn new(spawner: Spawner) -> Rc<Service> {
+        Rc::new(Service {
+            spawner,
+            table: RefCell::default(),
+            subscribers: RefCell::default(),
+            waits: Cell::new(0),
+            looking: Cell::new(false),
+        })
+    }
+
+    /// Tells those who subscribed and may manage the process.
+    fn publish(self: &Rc<Self>, event: Event) {
+        let to = {
+            let table = self.table.borrow();
+            self.subscribers.borrow().of(|requester| table.manages(requester, event.pid()))
+        };
+        if to.is_empty() {
+            return;
+        }
+        let service = self.clone();
+        libprocess::spawn(async move {
+            for (number, client) in to {
+                if event.tell(&client).await.is_err() {
+                    service.subscribers.borrow_mut().forget(number);
+                }
+            }
+        });
+    }
+
+    /// Looks at the processes' memory now and then, for as long as somebody wants to know.
+    fn look_at_memory(self: &Rc<Self>) {
+        if self.looking.replace(true) {
+            return;
+        }
+        let service = self.clone();
+        libprocess::spawn(async move {
+            while !service.subscribers.borrow().is_empty() {
+                libprocess::sleep(LOOK_EVERY).await;
+                service.warn_of_memory();
+            }
+            service.looking.set(false);
+        });
+    }
+
+    fn warn_of_memory(self: &Rc<Self>) {
+        let mut warnings = Vec::new();
+        for (pid, _, live) in self.table.borrow_mut().all_live() {
+            if let Some(used) = live.memory_warning() {
+                warnings.push((pid, used, live.limits.memory()));
+            }
+        }
+        for (pid, used, limit) in warnings {
+            let what = process_events::Limited::Memory;
+            self.publish(Event::Warning { pid, what, used, limit });
+        }
+    }
+}
+
+/// The server of the interface.
+pub struct Server(pub Rc<Service>);
+
+impl lifecycle::Server for Server {
+    async fn spawn(
+        &self,
+        caller: Caller,
+        request: lifecycle::Request,
+        from: Option<Cap<Any>>,
+        capabilities: Vec<Cap<Any>>,
+    ) -> Result<u64, lifecycle::Error> {
+        let requester = Requester(caller.badge);
+        let service = &self.0;
+        if !service.table.borrow().has_room(requester) {
+            return Err(lifecycle::Error::LimitExceeded("processes".to_string()));
+        }
+        let started = service.spawner.spawn(request, from, capabilities).await?;
+        service.table.borrow_mut().insert(started.pid, started.name, requester, started.live);
+        Ok(started.pid)
+    }
+
+    async fn list(&self, caller: Caller, after: u64) -> Result<Vec<lifecycle::Info>, lifecycle::Error> {
+        let table = self.0.table.borrow();
+        Ok(table.visible(Requester(caller.badge), after).take(LIST).map(|(pid, entry)| info(pid, entry)).collect())
+    }
+
+    async fn get(&self, caller: Caller, pid: u64) -> Result<lifecycle::Info, lifecycle::Error> {
+        let table = self.0.table.borrow();
+        let entry = table.get(pid, Requester(caller.badge)).map_err(refused)?;
+        Ok(info(pid, entry))
+    }
+
+    async fn terminate(&self, caller: Caller, pid: u64, grace: u32) -> Result<(), lifecycle::Error> {
+        self.live(caller, pid, |live| {
+            live.asked = true;
+            live.stop.signal(1)
+        })?
+        .map_err(|error| lifecycle::Error::PermissionDenied(error.to_string()))?;
+        let service = self.0.clone();
+        libprocess::spawn(async move {
+            libprocess::sleep(Duration::from_millis(u64::from(grace))).await;
+            if let Some(live) = service.table.borrow_mut().live(pid) {
+                live.cause = Some(Reason::Terminated);
+                let _ = live.process.kill(0);
+            }
+        });
+        Ok(())
+    }
+
+    async fn kill(&self, caller: Caller, pid: u64, code: u64) -> Result<(), lifecycle::Error> {
+        self.live(caller, pid, |live| {
+            live.cause = Some(Reason::Killed);
+            // Its end may be on the way already.
+            let _ = live.process.kill(code);
+        })
+    }
+
+    async fn wait(
+        &self,
+        caller: Caller,
+        pid: u64,
+        timeout: Option<u64>,
+    ) -> Result<lifecycle::End, lifecycle::Error> {
+        let requester = Requester(caller.badge);
+        let service = &self.0;
+        let ended = poll_fn(|context| {
+            let mut table = service.table.borrow_mut();
+            match table.get(pid, requester) {
+                Err(refusal) => return Poll::Ready(Err(refused(refusal))),
+                Ok(Entry { life: Life::Ended(found), .. }) => return Poll::Ready(Ok(end(found))),
+                Ok(Entry { life: Life::Live(_), .. }) => {}
+            }
+            if let Some(live) = table.live(pid) {
+                live.waiting.retain(|waker| !waker.will_wake(context.waker()));
+                live.waiting.push(context.waker().clone());
+            }
+            Poll::Pending
+        });
+        let _held = Wait::begin(&service.waits)?;
+        match timeout {
+            None => ended.await,
+            Some(milliseconds) => match libprocess::timeout(Duration::from_millis(milliseconds), ended).await {
+                Ok(ended) => ended,
+                Err(_) => Err(lifecycle::Error::TimedOut),
+            },
+        }
+    }
+
+    async fn usage(&self, caller: Caller, pid: u64) -> Result<lifecycle::ResourceUsage, lifecycle::Error> {
+        let table = self.0.table.borrow();
+        let live = match &table.get(pid, Requester(caller.badge)).map_err(refused)?.life {
+            Life::Live(live) => live,
+            Life::Ended(ended) => {
+                return Ok(lifecycle::ResourceUsage {
+                    processor_time: ended.processor_time,
+                    processor_time_limit: 0,
+                    memory: 0,
+                    memory_limit: 0,
+                    kernel_memory: 0,
+                    kernel_memory_limit: 0,
+                    capabilities: 0,
+                    capabilities_limit: 0,
+                });
+            }
+        };
+        let gone = |_| lifecycle::Error::NoSuchProcess;
+        let (process, quota) = (live.process.info().map_err(gone)?, live.quota.info().map_err(gone)?);
+        Ok(lifecycle::ResourceUsage {
+            processor_time: process.processor_time,
+            processor_time_limit: live.limits.processor_time.unwrap_or_default(),
+            memory: quota.pages_used.saturating_mul(PAGE_SIZE as u64),
+            memory_limit: live.limits.memory(),
+            kernel_memory: quota.memory_used,
+            kernel_memory_limit: quota.memory,
+            capabilities: process.capabilities,
+            capabilities_limit: live.limits.capabilities,
+        })
+    }
+
+    async fn subscribe(&self, caller: Caller, to: Cap<Endpoint>) -> Result<u64, lifecycle::Error> {
+        let number = self.0.subscribers.borrow_mut().add(Requester(caller.badge), to)?;
+        self.0.look_at_memory();
+        Ok(number)
+    }
+
+    async fn unsubscribe(&self, caller: Caller, subscription: u64) -> Result<(), lifecycle::Error> {
+        self.0.subscribers.borrow_mut().remove(Requester(caller.badge), subscription)
+    }
+
+    async fn inspect(&self, caller: Caller, pid: u64) -> Result<Cap<ProcessObject>, lifecycle::Error> {
+        self.live(caller, pid, |live| live.process.derive(Rights::INSPECT))?
+            .map_err(|error| lifecycle::Error::LimitExceeded(error.to_string()))
+    }
+}
+
+impl Server {
+    /// Does something with a live process that the caller may manage. One that has ended
+    /// is no process any more.
+    fn live<T>(&self, caller: Caller, pid: u64, act: impl FnOnce(&mut Live) -> T) -> Result<T, lifecycle::Error> {
+        let mut table = self.0.table.borrow_mut();
+        table.get(pid, Requester(caller.badge)).map_err(refused)?;
+        table.live(pid).map(act).ok_or(lifecycle::Error::NoSuchProcess)
+    }
+}
+
+/// One held wait.
+struct Wait<'a>(&'a Cell<usize>);
+
+impl<'a> Wait<'a> {
+    fn begin(waits: &'a Cell<usize>) -> Result<Wait<'a>, lifecycle::Error> {
+        if waits.get() >= MAX_WAITS {
+            return Err(lifecycle::Error::LimitExceeded("waits".to_string()));
+        }
+        waits.set(waits.get() + 1);
+        Ok(Wait(waits))
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// What the kernel tells of the processes.
+pub struct Supervision(pub Rc<Service>);
+
+impl Hooks for Supervision {
+    async fn exited(&self, exited: Exited) {
+        let service = &self.0;
+        let pid = exited.process;
+        let Some(found) = service.table.borrow_mut().live(pid).map(|live| live.end(&exited)) else { return };
+        let Some((name, live)) = service.table.borrow_mut().end(pid, found) else { return };
+        for waker in live.waiting {
+            waker.wake();
+        }
+        drop((live.process, live.stop));
+        // All that it had goes back with its quota.
+        let _ = live.quota.destroy();
+        service.publish(Event::Exited { pid, name, end: end(&found) });
+    }
+
+    async fn faulted(&self, faulted: Faulted) {
+        let pid = faulted.process;
+        let mut warn = None;
+        if let Some(live) = self.0.table.borrow_mut().live(pid) {
+            match faulted.kind {
+                FaultKind::TimeLimit if live.processor_time_warned == Warned::No => {
+                    live.processor_time_warned = Warned::Yes;
+                    if live.process.limit(live.limits.kernel(Warned::Yes)).is_ok() {
+                        warn = live.limits.processor_time;
+                    }
+                }
+                FaultKind::Trap | FaultKind::BadAccess if live.is_out_of_memory() => {
+                    live.cause = Some(Reason::MemoryLimit);
+                }
+                _ => {}
+            }
+        }
+        match warn {
+            Some(limit) => {
+                faulted.resume();
+                let what = process_events::Limited::ProcessorTime;
+                self.0.publish(Event::Warning { pid, what, used: warning(limit), limit });
+            }
+            None => faulted.kill(),
+        }
+    }
+}
+
+fn info(pid: u64, entry: &Entry<Live>) -> lifecycle::Info {
+    let mut info = lifecycle::Info {
+        pid,
+        name: entry.name.clone(),
+        state: lifecycle::State::Ended,
+        parent: entry.parent().unwrap_or_default(),
+        requester: entry.requester.0,
+        processor_time: 0,
+        pages: 0,
+        calls: 0,
+        capabilities: 0,
+        end: None,
+    };
+    match &entry.life {
+        Life::Ended(ended) => {
+            info.processor_time = ended.processor_time;
+            info.end = Some(end(ended));
+        }
+        Life::Live(live) => {
+            info.state = if live.asked { lifecycle::State::Ending } else { lifecycle::State::Running };
+            if let Ok(process) = live.process.info() {
+                if process.state == abi::ProcessState::Suspended {
+                    info.state = lifecycle::State::Suspended;
+                }
+                info.processor_time = process.processor_time;
+                info.pages = process.pages;
+                info.calls = process.calls;
+                info.capabilities = process.capabilities;
+            }
+        }
+    }
+    info
+}
+
+fn end(end: &table::End) -> lifecycle::End {
+    lifecycle::End {
+        reason: match end.reason {
+            Reason::Exited => lifecycle::Reason::Exited,
+            Reason::Killed => lifecycle::Reason::Killed,
+            Reason::Terminated => lifecycle::Reason::Terminated,
+            Reason::Faulted => lifecycle::Reason::Faulted,
+            Reason::ProcessorTimeLimit => lifecycle::Reason::ProcessorTimeLimit,
+            Reason::MemoryLimit => lifecycle::Reason::MemoryLimit,
+            Reason::Reclaimed => lifecycle::Reason::Reclaimed,
+        },
+        code: end.code,
+        processor_time: end.processor_time,
+    }
+}
+
+fn refused(refusal: Refusal) -> lifecycle::Error {
+    match refusal {
+        Refusal::NoSuchProcess => lifecycle::Error::NoSuchProcess,
+        Refusal::PermissionDenied => lifecycle::Error::PermissionDenied("the process is not yours to manage".to_string()),
+    }
+}
