@@ -90,3 +90,47 @@
 //! - `Serve(&server)`: the dispatcher, to be given to `libprocess::serve`; a tuple of
 //!   several serves several interfaces on one endpoint.
 #![forbid(unsafe_code)]
+
+pub mod generate;
+pub mod model;
+pub mod numbers;
+pub mod read;
+
+use model::File;
+use read::Mistake;
+use std::path::Path;
+
+pub use generate::generate;
+pub use read::read;
+
+/// Reads every file of a folder but `kernel.wit`, in alphabetical order.
+pub fn read_folder(folder: &Path) -> Result<Vec<File>, Vec<Mistake>> {
+    let broken = |error: std::io::Error| vec![Mistake { place: folder.display().to_string(), message: error.to_string() }];
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(broken)? {
+        let path = entry.map_err(broken)?.path();
+        if path.extension().is_some_and(|extension| extension == "wit") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let (mut files, mut mistakes) = (Vec::new(), Vec::new());
+    for path in paths {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name == "kernel" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(broken)?;
+        match read(&name, &path.display().to_string(), &text) {
+            Ok(file) => files.push(file),
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    if mistakes.is_empty() { Ok(files) } else { Err(mistakes) }
+}
+
+/// Rust for every file of a folder but `kernel.wit`. `root` is the path to libprocess in the
+/// generated code: `crate` inside it, `::libprocess` elsewhere.
+pub fn generate_folder(folder: &Path, root: &str) -> Result<String, Vec<Mistake>> {
+    Ok(read_folder(folder)?.iter().map(|file| generate(file, root)).collect())
+}
