@@ -3,41 +3,32 @@
 //! | bytes | a commit in 16 bytes | a head |
 //! |---|---|---|
 //! | 0 | kind, 1 to 0xDF | 0xFF |
-//! | 1 | the kernel's encoding, filled up with zeros | kind |
-//! | 2-3 | the same | bytes of the payload |
-//! | 4-11 | the same | zero |
+//! | 1 | content | kind |
+//! | 2-3 | content | bytes of the content |
+//! | 4-11 | content | zero |
 //! | 12-14 | cause: index of the record in the block | the same |
 //! | 15 | position among the commits of that record, from 0 | the same |
 //!
-//! The payload follows its head, filled up with zeros to a multiple of 16 bytes: the
-//! kernel's encoding or an event's, its kind first.
+//! Behind a head lies the content, filled up with zeros to a multiple of 16 bytes. What a
+//! content is, kernel/src/commit.rs says for the kernel's kinds, [`crate::event`] for 0xF0 and above.
 
 use crate::event::{BOOTED, END, GENESIS};
 use crate::journal::WIDE;
 use crate::record::HALF;
-
-/// What becomes of a commit.
+/// TEMP
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Class {
-    /// Kept for ever.
-    Authority = 1,
-    /// Trimmed.
-    Activity = 2,
-}
+#[allow(missing_docs)]
+pub enum Class { Authority, Activity }
+impl Class { #[allow(missing_docs)] pub const fn of(kind: u8) -> Option<Class> { match kind { 0x01..=0x7F => Some(Class::Authority), 0x80..=0xDF => Some(Class::Activity), _ => None } } }
 
 /// The class of the commits of this kind; `None` if there is no such kind.
 #[inline]
 pub fn class_of(kind: u8) -> Option<Class> {
     match kind {
         GENESIS | BOOTED | END => Some(Class::Authority),
-        1..0x80 => Some(Class::Activity),
-        _ => Some(Class::Authority),
+        _ => Class::of(kind),
     }
 }
-
-/// The most bytes of an encoding that lies in 16 bytes.
-pub const SHORT: usize = 12;
 
 /// A commit as it lies in a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,9 +46,9 @@ pub struct CommitRef<'a> {
 /// What a commit says, still encoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content<'a> {
-    /// The 12 bytes of the encoding, as words; the high half of the second is zero.
+    /// Kind and content in 12 bytes, as words; the high half of the second is zero.
     Words([u64; 2]),
-    /// The encoding.
+    /// The content without the kind.
     Wide(&'a [u8]),
 }
 
@@ -85,6 +76,16 @@ impl<'a> CommitRef<'a> {
         let kind = (first >> 8) as u8;
         let clean = first >> 32 == 0 && second as u32 == 0 && payload[length..].iter().all(|&byte| byte == 0);
         let commit = CommitRef { cause, position, kind, content: Content::Wide(&payload[..length]) };
-        (clean && payload.first() == Some(&kind)).then_some((commit, HALF + padded))
+        clean.then_some((commit, HALF + padded))
+    }
+}
+
+impl CommitRef<'_> {
+    /// The event; `None` if it is the kernel's.
+    pub fn to_event(&self) -> Option<crate::event::Event> {
+        match self.content {
+            Content::Words(_) => None,
+            Content::Wide(content) => crate::event::Event::decode(self.kind, content),
+        }
     }
 }

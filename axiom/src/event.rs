@@ -1,7 +1,7 @@
 //! What the log says of itself: how it began, each start of the machine, each orderly
 //! end. They are authority commits, but not the kernel's: it starts empty at each boot.
 //!
-//! Encoding: the kind, then the fields as below; numbers little-endian; a text is its length in one byte and UTF-8; a list is
+//! Content: the fields in their order; numbers little-endian; a text is its length in one byte and UTF-8; a list is
 //! its length in two bytes and its items.
 
 use crate::header::Hash;
@@ -95,9 +95,9 @@ impl Event {
         }
     }
 
-    /// Its encoding, as it lies in a commit's payload.
+    /// Its content, as it lies behind the head of its commit.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::from([self.kind()]);
+        let mut out = Vec::new();
         match self {
             Event::Genesis { platform, key } => {
                 encode_platform(platform, &mut out);
@@ -129,10 +129,10 @@ impl Event {
         out
     }
 
-    /// From its encoding; `None` where that is no event, or more than one.
-    pub fn decode(encoding: &[u8]) -> Option<Event> {
-        let mut input = Input(encoding);
-        let event = match input.byte()? {
+    /// From kind and content; `None` where they are no event, or more than one.
+    pub fn decode(kind: u8, content: &[u8]) -> Option<Event> {
+        let mut input = Input(content);
+        let event = match kind {
             GENESIS => Event::Genesis { platform: input.platform()?, key: input.array()? },
             BOOTED => Event::Booted {
                 number: input.number()?,

@@ -9,13 +9,13 @@
 //! | commit's first word, low byte | what |
 //! |---|---|
 //! | 0 | no commit |
-//! | 1-0xDF | the one commit, in the 12 bytes that the kernel encodes it in |
+//! | 1-0xDF | the one commit, in the kernel's compact form |
 //! | 0xFF | wide: bits 16-31 slots that follow with sections |
 //!
-//! A section is one commit: class (1 authority, 2 activity), zero, length in two bytes,
-//! the kernel's encoding. This form lives in memory only.
+//! A section is one commit: kind, 1 if its form is compact, length in two bytes; the compact
+//! form, or the content. This form lives in memory only.
 
-use crate::commit::Class;
+use crate::commit::Content;
 use crate::header::Hash;
 use crate::record::{ESCAPED, Ending, NONE, Op, Record};
 use alloc::collections::VecDeque;
@@ -217,6 +217,18 @@ impl Journal {
         true
     }
 
+    /// From now on every record needs [`Journal::discard`] first.
+    pub(crate) fn close(&mut self) {
+        self.limit = 0;
+    }
+
+    /// Drops the block being written: there is no log any more.
+    pub(crate) fn discard(&mut self, now: u64) {
+        self.block.used = 0;
+        self.block.records = 0;
+        self.block.base_time = now;
+    }
+
     /// The oldest block that was cut.
     pub(crate) fn take(&mut self) -> Option<RawBlock> {
         self.full.pop_front()
@@ -252,12 +264,21 @@ pub(crate) struct Wide {
 }
 
 impl Wide {
-    /// Adds a commit. Its encoding is at most 64 KiB less one byte; an event cuts its own lists.
-    pub(crate) fn add(&mut self, class: Class, encoding: &[u8]) {
-        let length = encoding.len().min(usize::from(u16::MAX));
-        self.bytes.extend_from_slice(&[class as u8, 0]);
+    /// Adds a commit in its compact form.
+    pub(crate) fn add_compact(&mut self, words: [u64; 2]) {
+        self.add(words[0] as u8, 1, &words.map(u64::to_le_bytes).concat());
+    }
+
+    /// Adds a commit by its content, less than 64 KiB.
+    pub(crate) fn add_content(&mut self, kind: u8, content: &[u8]) {
+        self.add(kind, 0, content);
+    }
+
+    fn add(&mut self, kind: u8, form: u8, bytes: &[u8]) {
+        let length = bytes.len().min(usize::from(u16::MAX));
+        self.bytes.extend_from_slice(&[kind, form]);
         self.bytes.extend_from_slice(&(length as u16).to_le_bytes());
-        self.bytes.extend_from_slice(&encoding[..length]);
+        self.bytes.extend_from_slice(&bytes[..length]);
     }
 }
 
@@ -303,19 +324,20 @@ impl<'a> Iterator for RawEntries<'a> {
     }
 }
 
-/// The sections behind a record: class and encoding of each commit.
-pub(crate) fn sections(slots: &[Slot], mut each: impl FnMut(Class, &[u8])) {
+/// The sections behind a record: kind of each commit, and its form.
+pub(crate) fn sections(slots: &[Slot], mut each: impl FnMut(u8, Content<'_>)) {
     let bytes: Vec<u8> = slots.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
     let mut rest = &bytes[..];
-    while let Some((&[class, _, low, high], after)) = rest.split_first_chunk::<4>() {
-        let class = match class {
-            1 => Class::Authority,
-            2 => Class::Activity,
-            _ => return,
-        };
+    while let Some((&[kind, form, low, high], after)) = rest.split_first_chunk::<4>() {
         let length = usize::from(u16::from_le_bytes([low, high]));
-        let Some((encoding, after)) = after.split_at_checked(length) else { return };
-        each(class, encoding);
+        let Some((content, after)) = after.split_at_checked(length) else { return };
+        match content.as_chunks::<8>().0 {
+            _ if kind == 0 => return,
+            [first, second] if form == 1 => {
+                each(kind, Content::Words([u64::from_le_bytes(*first), u64::from_le_bytes(*second)]));
+            }
+            _ => each(kind, Content::Wide(content)),
+        }
         rest = after;
     }
 }

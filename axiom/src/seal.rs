@@ -2,8 +2,7 @@
 //! becomes a leaf of the tree. Runs wherever the host wants it, away from the call path.
 
 use crate::block::{Block, FRAME, Head};
-use crate::commit::{Class, SHORT, class_of};
-use crate::event::GENESIS;
+use crate::commit::{Class, Content, class_of};
 use crate::header::{HEADER, Header};
 use crate::journal::{RawBlock, WIDE, sections};
 use crate::note::MachineKey;
@@ -62,21 +61,21 @@ impl Sealer {
             if let Some(escape) = entry.escape {
                 put(&mut calls, escape);
             }
-            let mut add = |class: Class, words: [u64; 2], payload: &[u8]| {
-                commits[class as usize - 1] += 1;
-                let body = match class {
-                    Class::Activity => &mut activity,
-                    Class::Authority => {
-                        put(&mut authority, entry.record);
-                        if let Some(escape) = entry.escape {
-                            put(&mut authority, escape);
-                        }
-                        &mut authority
+            let mut add = |kind: u8, words: [u64; 2], content: &[u8]| {
+                let authority_class = class_of(kind) == Some(Class::Authority);
+                commits[usize::from(!authority_class)] += 1;
+                let body = if authority_class {
+                    put(&mut authority, entry.record);
+                    if let Some(escape) = entry.escape {
+                        put(&mut authority, escape);
                     }
+                    &mut authority
+                } else {
+                    &mut activity
                 };
                 put(body, words);
-                if !payload.is_empty() {
-                    body.extend_from_slice(payload);
+                if !content.is_empty() {
+                    body.extend_from_slice(content);
                     body.resize(body.len().next_multiple_of(HALF), 0);
                 }
             };
@@ -84,20 +83,20 @@ impl Sealer {
                 0 => {}
                 WIDE => {
                     let mut position = 0;
-                    sections(entry.sections, |class, encoding| {
+                    sections(entry.sections, |kind, content| {
                         let origin = cause | position << 56;
-                        match short(encoding) {
-                            Some([first, second]) => add(class, [first, second | origin], &[]),
-                            None => {
-                                let kind = encoding.first().copied().unwrap_or_default();
-                                let length = encoding.len() as u64;
-                                add(class, [u64::from(WIDE) | u64::from(kind) << 8 | length << 16, origin], encoding);
+                        match content {
+                            Content::Words([first, second]) => add(kind, [first, second | origin], &[]),
+                            Content::Wide(content) => {
+                                let length = content.len() as u64;
+                                let head = u64::from(WIDE) | u64::from(kind) << 8 | length << 16;
+                                add(kind, [head, origin], content);
                             }
                         }
                         position += 1;
                     });
                 }
-                kind => add(class_of(kind).unwrap_or(Class::Activity), entry.commit, &[]),
+                kind => add(kind, entry.commit, &[]),
             }
             causes += 1;
         }
@@ -144,18 +143,6 @@ impl Sealer {
     pub fn key(&self) -> &MachineKey {
         &self.key
     }
-}
-
-/// An encoding of at most 12 bytes, of a kind that may lie in 16, as words.
-#[inline]
-pub(crate) fn short(encoding: &[u8]) -> Option<[u64; 2]> {
-    if encoding.len() > SHORT || *encoding.first()? >= GENESIS {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    bytes[..encoding.len()].copy_from_slice(encoding);
-    let (words, _) = bytes.as_chunks::<8>();
-    Some([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])])
 }
 
 #[inline]

@@ -130,7 +130,6 @@ impl Progress {
                     self.head = Some(head);
                     at += length;
                 }
-                Next::End if number < self.checkpoint.size && at >= bytes.len() => return Ok(at),
                 Next::End => return Ok(at),
                 Next::Bad(wrong) => {
                     let covered = number < self.checkpoint.size;

@@ -1,0 +1,491 @@
+//! The door: the only way to the kernel. Every input is put on record before the kernel
+//! judges it, its commits before they change anything, and how it ended after.
+
+use crate::block::Head;
+use crate::event::{Event, OtherLog, Platform, PreviousEnd};
+use crate::header::{BOOT, END, Hash, STATE};
+use crate::journal::{Journal, Place, RawBlock, Wide};
+use crate::record::{Ending, NONE, Op, slot_of, subject};
+use abi::message::FaultKind;
+use abi::{Delivery, DeliveryKind, Error, Handle, ReplyToken, Request, Returned};
+use alloc::vec::Vec;
+use kernel::input::SetUp;
+use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, Setup, ThreadId};
+
+/// The state hash is taken every so many blocks.
+pub const STATE_EVERY: u64 = 4096;
+
+/// What a machine is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the kernel must know of the host.
+    pub kernel: kernel::Platform,
+    /// Slots of 32 bytes in a block; 2,048 make 64 KiB.
+    pub slots: usize,
+    /// Blocks that may wait to be taken.
+    pub waiting: usize,
+    /// Host, manifest and images, for the log.
+    pub platform: Platform,
+    /// The public half of the machine's key, for the first record of a new log.
+    pub key: Hash,
+    /// Id of the data disk; zero if there is none.
+    pub disk: [u8; 16],
+    /// How the boot before this one ended.
+    pub previous: PreviousEnd,
+    /// The last known head of the other host's log.
+    pub other: Option<OtherLog>,
+}
+
+impl Config {
+    /// Blocks of 64 KiB, of which 16 may wait; nothing known of the machine.
+    pub fn new(kernel: kernel::Platform) -> Config {
+        Config {
+            kernel,
+            slots: 2048,
+            waiting: 16,
+            platform: Platform::default(),
+            key: [0; 32],
+            disk: [0; 16],
+            previous: PreviousEnd::First,
+            other: None,
+        }
+    }
+}
+
+/// How a system call ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// At once, with this.
+    Done(Result<Returned, Error>),
+    /// By an [`Effect::Deliver`] or [`Effect::Complete`] to the thread: now, if there was something for it,
+    /// else when it comes.
+    Blocked,
+    /// By the host: the next [`Axiom::effect`] says what it does for the thread, at once; then it calls
+    /// [`Axiom::finish`].
+    Host,
+}
+
+/// The kernel behind its door, with the journal.
+#[derive(Debug)]
+pub struct Axiom {
+    kernel: Kernel,
+    journal: Journal,
+    /// What a hand-over delivered, until the host takes it.
+    handed: Option<Handed>,
+    /// What the host is to do for the thread whose call it is.
+    host: Option<Effect>,
+    /// The call that the host carries out.
+    open: Option<Open>,
+    boot: u32,
+    mode: Mode,
+}
+
+/// A message or a reply that went straight from one thread to another.
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    from: ThreadId,
+    to: ThreadId,
+    delivery: Delivery,
+}
+
+/// A call that the host carries out.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    thread: ThreadId,
+    place: Place,
+    first_record: u64,
+}
+
+/// Whether there is a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    /// Everything is recorded.
+    Recording,
+    /// The log cannot be written: only init goes on, to shut down.
+    Lost,
+    /// The boot has ended: nothing goes on.
+    Ended,
+}
+
+impl Axiom {
+    /// A machine that starts now, at time 0, with an empty kernel; its log goes on at `head`. The first
+    /// records say so.
+    pub fn new(config: Config, head: Head) -> Axiom {
+        let boot = head.boot.saturating_add(1);
+        let mut axiom = Axiom {
+            kernel: Kernel::new(config.kernel),
+            journal: Journal::new(config.slots, config.waiting, head.blocks, head.records, boot),
+            handed: None,
+            host: None,
+            open: None,
+            boot,
+            mode: Mode::Recording,
+        };
+        axiom.journal.cut(0);
+        axiom.journal.flag(BOOT);
+        let Config { platform, key, disk, previous, other, .. } = config;
+        if head.blocks == 0 {
+            axiom.event(Op::Genesis, &Event::Genesis { platform: platform.clone(), key }, 0);
+        }
+        axiom.event(Op::Booted, &Event::Booted { number: u64::from(boot), platform, disk, previous, other }, 0);
+        axiom
+    }
+
+    /// The host sets the machine up.
+    pub fn setup(&mut self, setup: Setup, now: u64) -> Result<SetUp, Error> {
+        let (outcome, _) = self.input(Op::Setup, NONE, NONE, 0, &Input::Setup(setup), now)?;
+        match outcome {
+            kernel::Outcome::SetUp(set_up) => Ok(set_up),
+            _ => Err(Error::InvalidArgument),
+        }
+    }
+
+    /// A system call of `thread`, which is running: that is what the host knows, not what the call says.
+    #[inline]
+    pub fn call(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        if self.journal.is_full(now) && !self.make_room(Some(thread), now) {
+            return Outcome::Done(Err(self.refusal()));
+        }
+        let (tag, length, kind) = match request {
+            Request::Call { message, .. } => (message.tag, message.length, DeliveryKind::Called),
+            Request::ReplyReceive { message, .. } => (message.tag, message.length, DeliveryKind::Answer),
+            _ => return self.general_call(thread, request, now),
+        };
+        let (handle, subject) = subject(request);
+        let place = self.journal.begin(Op::Call(request.number()), thread.0, slot_of(handle), subject, now);
+        let Some(hand_over) = self.kernel.hand_over(thread, request, now) else {
+            return self.judge(place, thread, request, now);
+        };
+        self.journal.complete(&place, Ending::Waits, hand_over.commit);
+        self.kernel.apply_hand_over(&hand_over);
+        self.handed = Some(Handed {
+            from: hand_over.from,
+            to: hand_over.to,
+            delivery: Delivery {
+                kind,
+                capabilities: 0,
+                length,
+                badge: hand_over.badge,
+                tag,
+                reply: hand_over.reply,
+            },
+        });
+        Outcome::Blocked
+    }
+
+    /// The host has carried out what [`Outcome::Host`] asked for; `result` is how the call ended.
+    pub fn finish(&mut self, thread: ThreadId, result: Result<(), Error>) {
+        let Some(open) = self.open.take().filter(|open| open.thread == thread) else { return };
+        let ending = result.map_or_else(Ending::Refused, |()| Ending::Done);
+        if !self.journal.amend(&open.place, open.first_record, ending) {
+            // The block was cut in between.
+            let now = self.journal.base_time();
+            if !self.journal.is_full(now) || self.make_room(None, now) {
+                let place = self.journal.begin(Op::Finished, thread.0, NONE, 0, now);
+                self.journal.complete(&place, ending, [0; 2]);
+            }
+        }
+    }
+
+    /// A line came.
+    pub fn interrupt(&mut self, line: InterruptId, now: u64) {
+        self.event_input(Op::Interrupt, NONE, line.0, &Input::Interrupt(line), now);
+    }
+
+    /// Time passed: what is due happens.
+    pub fn tick(&mut self, now: u64) {
+        self.due(now);
+    }
+
+    /// The running thread's slice is over.
+    pub fn preempt(&mut self, now: u64) {
+        let thread = self.kernel.current().map_or(NONE, |thread| thread.0);
+        self.event_input(Op::Preempt, thread, 0, &Input::Preempt, now);
+    }
+
+    /// The running thread did what it could not.
+    pub fn fault(&mut self, thread: ThreadId, kind: FaultKind, detail: u64, resumable: bool, now: u64) {
+        self.event_input(Op::Fault, thread.0, kind as u32, &Input::Fault { thread, kind, detail, resumable }, now);
+    }
+
+    /// A process wants so many more pages: refused if its quota has them not.
+    pub fn grow(&mut self, process: ProcessId, pages: u64, now: u64) -> Result<(), Error> {
+        self.input(Op::Grow, NONE, process.0, pages as u32, &Input::Grow { process, pages }, now)?;
+        self.due(now);
+        Ok(())
+    }
+
+    /// What the thread waited for at the host is done.
+    pub fn host_done(&mut self, thread: ThreadId, result: Result<Hash, Error>, now: u64) {
+        self.event_input(Op::HostDone, thread.0, 0, &Input::HostDone { thread, result }, now);
+    }
+
+    /// What the host must do next; `None` when it is done. To be asked after every input, until then.
+    #[inline]
+    pub fn effect(&mut self) -> Option<Effect> {
+        if let Some(Handed { from, to, delivery }) = self.handed.take() {
+            return Some(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery });
+        }
+        self.host.take().or_else(|| self.kernel.effect())
+    }
+
+    /// Who must run now; `None`: nobody.
+    #[inline]
+    pub fn current(&self) -> Option<ThreadId> {
+        self.kernel.current()
+    }
+
+    /// When [`Axiom::tick`] is due, ns since boot; `None`: not before another input.
+    pub fn deadline(&self) -> Option<u64> {
+        self.kernel.deadline()
+    }
+
+    /// The handles that came with what was delivered to the thread last.
+    pub fn handles(&self, thread: ThreadId) -> heapless::Vec<Handle, 8> {
+        self.kernel.handles(thread)
+    }
+
+    /// The kernel, to look at.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The state hash now: authority, activity.
+    pub fn state_hash(&self) -> [Hash; 2] {
+        state_hash(&self.kernel)
+    }
+
+    // The log, as the host writes it.
+
+    /// The number that the next record gets: what happened up to now is durable when all records below
+    /// this are.
+    pub fn next_record(&self) -> u64 {
+        self.journal.next_record()
+    }
+
+    /// Number of this boot, from 1.
+    pub fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// Whether records wait that are in no block yet, and since when (ns since boot, at the earliest).
+    pub fn pending_since(&self) -> Option<u64> {
+        (self.journal.pending() > 0).then(|| self.journal.base_time())
+    }
+
+    /// Ends the block being written, so that [`Axiom::take_block`] gives all there is. Not between
+    /// [`Outcome::Host`] and [`Axiom::finish`].
+    pub fn cut(&mut self, now: u64) {
+        if self.mode == Mode::Recording && self.journal.pending() > 0 {
+            self.close_block(now);
+        }
+    }
+
+    /// Whether a block waits to be taken.
+    #[inline]
+    pub fn has_block(&self) -> bool {
+        self.journal.has_full()
+    }
+
+    /// The oldest block that is full or was cut, to be sealed. The host takes it soon: when too many wait,
+    /// calls answer `WouldBlock`.
+    pub fn take_block(&mut self) -> Option<RawBlock> {
+        self.journal.take()
+    }
+
+    /// Gives back a block that was sealed: its memory is used again.
+    pub fn recycle(&mut self, block: RawBlock) {
+        self.journal.recycle(block);
+    }
+
+    /// The boot ends in order: the last record, with the state hash. After it, calls answer `Interrupted`.
+    pub fn end(&mut self, status: u64, now: u64) {
+        if self.mode != Mode::Recording {
+            return;
+        }
+        self.event(Op::End, &Event::End { number: u64::from(self.boot), status }, now);
+        self.journal.flag(END | STATE);
+        self.journal.state(state_hash(&self.kernel));
+        self.journal.cut(now);
+        self.journal.close();
+        self.mode = Mode::Ended;
+    }
+
+    /// The log cannot be written any more: from now on only init's calls go on, so that it can shut down;
+    /// all others answer `Interrupted`.
+    pub fn log_lost(&mut self) {
+        if self.mode == Mode::Recording {
+            self.mode = Mode::Lost;
+            self.journal.close();
+        }
+    }
+
+    /// Why nothing goes on.
+    fn refusal(&self) -> Error {
+        if self.mode == Mode::Recording { Error::WouldBlock } else { Error::Interrupted }
+    }
+
+    /// Makes room for a record. False: this input must not go on.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, thread: Option<ThreadId>, now: u64) -> bool {
+        match self.mode {
+            Mode::Recording => self.close_block(now),
+            Mode::Ended => false,
+            Mode::Lost => {
+                self.journal.discard(now);
+                thread.is_none_or(|thread| is_init(&self.kernel, thread))
+            }
+        }
+    }
+
+    /// Ends the block being written and begins the next. Every so many of them have the state hash.
+    fn close_block(&mut self, now: u64) -> bool {
+        if self.journal.pending() > 0 && self.journal.block_number() % STATE_EVERY == STATE_EVERY - 1 {
+            self.journal.flag(STATE);
+            self.journal.state(state_hash(&self.kernel));
+        }
+        self.journal.cut(now)
+    }
+
+    /// A call that is not given from hand to hand.
+    #[inline(never)]
+    fn general_call(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        let (handle, subject) = subject(request);
+        let place = self.journal.begin(Op::Call(request.number()), thread.0, slot_of(handle), subject, now);
+        self.judge(place, thread, request, now)
+    }
+
+    /// Has the kernel judge a call that is on record.
+    #[inline(never)]
+    fn judge(&mut self, place: Place, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        let outcome = match self.step(&place, &Input::Call { thread, request }, now) {
+            Err(error) => Outcome::Done(Err(error)),
+            Ok(kernel::Outcome::Done(returned)) => Outcome::Done(Ok(returned)),
+            Ok(kernel::Outcome::Host(effect)) => {
+                self.host = Some(effect);
+                self.open = Some(Open { thread, place, first_record: self.journal.first_record() });
+                Outcome::Host
+            }
+            Ok(kernel::Outcome::Delivered | kernel::Outcome::Blocked | kernel::Outcome::SetUp(_)) => Outcome::Blocked,
+        };
+        // What is due waits while the host carries out a call: its ending belongs into this block.
+        if outcome != Outcome::Host {
+            self.due(now);
+        }
+        outcome
+    }
+
+    /// An input of the host that has no result.
+    fn event_input(&mut self, op: Op, thread: u32, tag: u32, input: &Input<'_>, now: u64) {
+        // That it was refused is on record; there is nobody to tell.
+        let _ = self.input(op, thread, NONE, tag, input, now);
+        self.due(now);
+    }
+
+    /// Puts an input on record and has the kernel judge it.
+    fn input(
+        &mut self,
+        op: Op,
+        thread: u32,
+        slot: u32,
+        tag: u32,
+        input: &Input<'_>,
+        now: u64,
+    ) -> Result<(kernel::Outcome, Place), Error> {
+        if self.journal.is_full(now) && !self.make_room(None, now) {
+            return Err(self.refusal());
+        }
+        let place = self.journal.begin(op, thread, slot, tag, now);
+        self.step(&place, input, now).map(|outcome| (outcome, place))
+    }
+
+    /// Judges an input that is on record: its commits are recorded, then carried out.
+    fn step(&mut self, place: &Place, input: &Input<'_>, now: u64) -> Result<kernel::Outcome, Error> {
+        let decided = self.kernel.decide(input, now).and_then(|decision| {
+            self.kernel.reserve(&decision)?;
+            Ok(decision)
+        });
+        match decided {
+            Err(error) => {
+                self.journal.complete(place, Ending::Refused(error), [0; 2]);
+                Err(error)
+            }
+            Ok(decision) => {
+                let ending = match decision.outcome {
+                    kernel::Outcome::Done(_) | kernel::Outcome::SetUp(_) | kernel::Outcome::Delivered => Ending::Done,
+                    kernel::Outcome::Blocked => Ending::Waits,
+                    kernel::Outcome::Host(_) => Ending::Open,
+                };
+                self.carry_out(place, ending, &decision);
+                Ok(decision.outcome)
+            }
+        }
+    }
+
+    fn carry_out(&mut self, place: &Place, ending: Ending, decision: &Decision) {
+        let words = match &decision.commits[..] {
+            [] => [0; 2],
+            [commit] if let Some(words) = commit.encode_compact() => words,
+            commits => {
+                let mut wide = Wide::default();
+                for commit in commits {
+                    match commit.encode_compact() {
+                        Some(words) => wide.add_compact(words),
+                        None => {
+                            let mut content = heapless::Vec::new();
+                            commit.encode_wide(&mut content);
+                            wide.add_content(commit.kind(), &content);
+                        }
+                    }
+                }
+                self.journal.write_wide(&wide)
+            }
+        };
+        self.journal.complete(place, ending, words);
+        for commit in &decision.commits {
+            self.kernel.apply(commit);
+        }
+    }
+
+    /// What is due happens, each thing with a record of its own.
+    fn due(&mut self, now: u64) {
+        while let Some(decision) = self.kernel.due(now) {
+            if self.journal.is_full(now) && !self.make_room(None, now) {
+                return;
+            }
+            let place = self.journal.begin(Op::Due, NONE, NONE, 0, now);
+            if let Err(error) = self.kernel.reserve(&decision) {
+                self.journal.complete(&place, Ending::Refused(error), [0; 2]);
+                return;
+            }
+            self.carry_out(&place, Ending::Done, &decision);
+        }
+    }
+
+    /// Records what the log says of itself.
+    fn event(&mut self, op: Op, event: &Event, now: u64) {
+        if self.journal.is_full(now) && !self.make_room(None, now) {
+            return;
+        }
+        let place = self.journal.begin(op, NONE, NONE, 0, now);
+        let mut wide = Wide::default();
+        wide.add_content(event.kind(), &event.encode());
+        let words = self.journal.write_wide(&wide);
+        self.journal.complete(&place, Ending::Done, words);
+    }
+}
+
+/// The state hash of a kernel: BLAKE3 of the canonical bytes of authority, and of activity.
+pub fn state_hash(kernel: &Kernel) -> [Hash; 2] {
+    let mut authority = blake3::Hasher::new();
+    kernel.hash_authority(&mut |bytes| drop(authority.update(bytes)));
+    let mut activity = blake3::Hasher::new();
+    kernel.hash_activity(&mut |bytes| drop(activity.update(bytes)));
+    [*authority.finalize().as_bytes(), *activity.finalize().as_bytes()]
+}
+
+/// Whether the thread is of the first process.
+fn is_init(kernel: &Kernel, thread: ThreadId) -> bool {
+    kernel.process_of(thread).and_then(|process| kernel.process_serial(process)) == Some(1)
+}

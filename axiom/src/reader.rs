@@ -1,0 +1,91 @@
+//! What `log_read` gives a process that holds the log: records in words, as many whole ones as
+//! fit.
+
+use crate::block::{Block, Wrong};
+use crate::words::{Line, Narrator};
+use abi::log::Record;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// Where blocks come from, in order.
+pub trait Blocks {
+    /// Calls `each` with every block from number `first` on, until it says false or there is none.
+    fn from(&self, first: u64, each: &mut dyn FnMut(&Block<'_>) -> bool);
+    /// Numbers of the block and of the record that the current boot begins with.
+    fn boot_start(&self) -> (u64, u64);
+    /// The number that the next record will have.
+    fn next_record(&self) -> u64;
+}
+
+/// Reads a log for those who hold it. Keeps its place, so that reading on costs only what is new.
+#[derive(Debug)]
+pub struct Reader {
+    platform: kernel::Platform,
+    narrator: Narrator,
+    /// The block that the narrator has not told yet, and its first record; `None` before the first.
+    at: Option<(u64, u64)>,
+}
+
+impl Reader {
+    /// A reader that has read nothing.
+    pub fn new(platform: kernel::Platform) -> Reader {
+        Reader { platform, narrator: Narrator::new(platform), at: None }
+    }
+
+    /// The records from number `from` on, oldest first, as postcard [`Record`]s one after the other: as many
+    /// whole ones as fit into `length` bytes, at least as far as they are in blocks. A `from` beyond the newest
+    /// record counts from the end: `u64::MAX` is the last one, `u64::MAX - n` the last but n.
+    pub fn read(&mut self, blocks: &impl Blocks, from: u64, length: usize) -> Result<Vec<u8>, Wrong> {
+        let next = blocks.next_record();
+        let from = if from >= next && from > u64::MAX / 2 { next.saturating_sub((u64::MAX - from).saturating_add(1)) } else { from };
+        let mut bytes = Vec::new();
+        if from >= next {
+            return Ok(bytes);
+        }
+        let (boot_block, boot_record) = blocks.boot_start();
+        let start = match self.at {
+            Some((block, record)) if record <= from => block,
+            _ => {
+                self.narrator = Narrator::new(self.platform);
+                if from >= boot_record { boot_block } else { 0 }
+            }
+        };
+        let mut full = false;
+        let mut result = Ok(());
+        let (narrator, at) = (&mut self.narrator, &mut self.at);
+        blocks.from(start, &mut |block| {
+            let end = block.header.first_record + u64::from(block.header.records);
+            let fits = core::cell::Cell::new(true);
+            let told = narrator.block(block, |entry, _, _| fits.get() && entry.number >= from, |line| {
+                let more = encode(&line);
+                if !fits.get() || bytes.len() + more.len() > length {
+                    fits.set(false);
+                } else {
+                    bytes.extend_from_slice(&more);
+                }
+            });
+            *at = Some((block.header.number + 1, end));
+            full = !fits.get();
+            result = told;
+            result.is_ok() && !full
+        });
+        if result.is_err() {
+            self.at = None;
+        }
+        result.map(|()| bytes)
+    }
+}
+
+fn encode(line: &Line) -> Vec<u8> {
+    let text = line.to_string();
+    let record = Record {
+        number: line.entry.number,
+        time: line.entry.time,
+        process: line.process,
+        name: line.name.as_str(),
+        thread: line.entry.record.thread,
+        text: &text,
+    };
+    // Into a Vec nothing fails.
+    postcard::to_allocvec(&record).unwrap_or_default()
+}

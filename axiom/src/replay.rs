@@ -1,0 +1,101 @@
+//! Replay: the state again, from the commits alone. Nothing is judged a second time.
+
+use crate::block::{Block, Step, Wrong};
+use crate::commit::{Class, CommitRef};
+use crate::door::state_hash;
+use crate::header::{BOOT, Body, STATE};
+use kernel::Kernel;
+
+/// A kernel that follows a log.
+#[derive(Debug)]
+pub struct Replay {
+    platform: kernel::Platform,
+    kernel: Kernel,
+    boot: u32,
+    /// Whether activity is there since the boot began.
+    whole: bool,
+    compared: u64,
+    commits: u64,
+}
+
+impl Replay {
+    /// Before the first block.
+    pub fn new(platform: kernel::Platform) -> Replay {
+        Replay { platform, kernel: Kernel::new(platform), boot: 0, whole: true, compared: 0, commits: 0 }
+    }
+
+    /// Applies the commits of the next block; where it has state hashes, the state must be what they say.
+    /// Of a trimmed block, and after one until the next boot, only authority is applied and compared.
+    pub fn block(&mut self, block: &Block<'_>) -> Result<(), Wrong> {
+        self.begin(block);
+        let mut number = block.header.first_record;
+        for step in block.steps() {
+            match step? {
+                Step::Input(entry) => number = entry.number,
+                Step::Commit(class, commit) => self.commit(class, &commit).ok_or(Wrong::Commit(number))?,
+            }
+        }
+        if block.header.flags & STATE != 0 {
+            let [authority, activity] = state_hash(&self.kernel);
+            if authority != block.header.state[0] {
+                return Err(Wrong::State(Body::Authority));
+            }
+            if self.whole && activity != block.header.state[1] {
+                return Err(Wrong::State(Body::Activity));
+            }
+            self.compared += 1;
+        }
+        Ok(())
+    }
+
+    /// What comes before the commits of a block: a boot begins with an empty kernel.
+    pub(crate) fn begin(&mut self, block: &Block<'_>) {
+        if block.header.flags & BOOT != 0 {
+            self.kernel = Kernel::new(self.platform);
+            self.boot = block.header.boot;
+            self.whole = true;
+        }
+        self.whole &= !block.is_trimmed();
+    }
+
+    /// Applies one commit; `None` if it is not one that this kernel knows.
+    pub(crate) fn commit(&mut self, class: Class, commit: &CommitRef<'_>) -> Option<()> {
+        self.commits += 1;
+        if commit.kind >= crate::event::GENESIS {
+            return commit.to_event().map(drop);
+        }
+        let commit = commit.to_kernel()?;
+        if self.whole {
+            self.kernel.apply(&commit);
+        } else if class == Class::Authority {
+            self.kernel.apply_authority(&commit);
+        }
+        while self.kernel.effect().is_some() {}
+        Some(())
+    }
+
+    /// The state as far as it was replayed.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The number of the boot that it is in.
+    pub fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// Whether activity could be replayed too.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// How many state hashes were compared.
+    pub fn compared(&self) -> u64 {
+        self.compared
+    }
+
+    /// How many commits were applied, those included that the log makes of itself.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+}

@@ -1,0 +1,370 @@
+//! Records in words, for someone who never saw the code: who did what to what, how it
+//! ended, and what changed by it.
+
+use crate::block::{Block, Entry, Step, Wrong};
+use crate::commit::{Class, CommitRef};
+use crate::event::{Event, PreviousEnd};
+use crate::record::{Ending, NONE, Op, Record};
+use crate::replay::Replay;
+use abi::{Kind, Name, Number, Rights};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+use kernel::commit::{Activity, Authority, Change, Place};
+use kernel::{CapabilityId, Kernel, ProcessId, ThreadId};
+
+/// Follows a log and tells it. Names come from the log itself, so it must see a boot from its beginning.
+#[derive(Debug)]
+pub struct Narrator {
+    replay: Replay,
+    /// Who receives at which endpoint, by the name of the process.
+    receivers: BTreeMap<u32, Name>,
+}
+
+/// One record, ready to be told. [`fmt::Display`] gives its text.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Number and time of the record.
+    pub entry: Entry,
+    /// Number of the boot.
+    pub boot: u32,
+    /// Serial of the process whose call it is; 0 for the host.
+    pub process: u64,
+    /// Its name; `host` for the host.
+    pub name: Name,
+    /// What the call was on, in words; empty if nothing.
+    pub object: String,
+    /// What changed by it, in words: its commits, in order.
+    pub changes: Vec<String>,
+}
+
+impl Narrator {
+    /// Before the first block of a boot.
+    pub fn new(platform: kernel::Platform) -> Narrator {
+        Narrator { replay: Replay::new(platform), receivers: BTreeMap::new() }
+    }
+
+    /// The state as far as it was told.
+    pub fn kernel(&self) -> &Kernel {
+        self.replay.kernel()
+    }
+
+    /// Tells the next block: calls `each` with every record for which `wanted` says so (by its number,
+    /// time and the process's serial and name).
+    pub fn block(
+        &mut self,
+        block: &Block<'_>,
+        mut wanted: impl FnMut(&Entry, u64, &Name) -> bool,
+        mut each: impl FnMut(Line),
+    ) -> Result<(), Wrong> {
+        self.replay.begin(block);
+        if block.header.has(crate::header::BOOT) {
+            self.receivers.clear();
+        }
+        let mut line: Option<Line> = None;
+        let mut number = block.header.first_record;
+        for step in block.steps() {
+            match step? {
+                Step::Input(entry) => {
+                    line.take().into_iter().for_each(&mut each);
+                    number = entry.number;
+                    self.note_receiver(&entry.record);
+                    let (process, name) = self.whose(&entry.record);
+                    if wanted(&entry, process, &name) {
+                        let object = self.object(&entry.record);
+                        line = Some(Line { entry, boot: block.header.boot, process, name, object, changes: Vec::new() });
+                    }
+                }
+                Step::Commit(class, commit) => {
+                    // What goes is named before it goes, what comes after it has come.
+                    let before = line.is_some().then(|| self.change(&commit));
+                    self.replay.commit(class, &commit).ok_or(Wrong::Commit(number))?;
+                    if let (Some(line), Some(before)) = (&mut line, before) {
+                        let text = if creates(class, &commit) { self.change(&commit) } else { before };
+                        line.changes.push(text);
+                    }
+                }
+            }
+        }
+        line.into_iter().for_each(each);
+        Ok(())
+    }
+
+    /// Serial and name of the process whose record it is.
+    fn whose(&self, record: &Record) -> (u64, Name) {
+        let process = match record.op {
+            Op::Call(_) | Op::Fault | Op::HostDone | Op::Finished | Op::Preempt => self.process_of(record.thread),
+            Op::Grow => Some(ProcessId(record.slot)),
+            _ => None,
+        };
+        match process.and_then(|process| self.kernel().process_info(process)) {
+            Some(info) => (info.serial, info.name),
+            None => (0, Name::new("host")),
+        }
+    }
+
+    fn process_of(&self, thread: u32) -> Option<ProcessId> {
+        (thread != NONE).then(|| self.kernel().process_of(ThreadId(thread))).flatten()
+    }
+
+    fn note_receiver(&mut self, record: &Record) {
+        let receives = matches!(record.op, Op::Call(Number::Receive | Number::ReplyReceive));
+        if let (true, Some(process)) = (receives && record.slot != NONE, self.process_of(record.thread))
+            && let Some(info) = self.kernel().capability_at(process, record.slot)
+            && let Some(process) = self.kernel().process_info(process)
+            && info.kind == Kind::Endpoint
+        {
+            self.receivers.insert(info.object, process.name);
+        }
+    }
+
+    /// What the record's slot names.
+    fn object(&self, record: &Record) -> String {
+        let Some(process) = self.process_of(record.thread).filter(|_| record.slot != NONE) else { return String::new() };
+        match self.kernel().capability_at(process, record.slot) {
+            None => format!("slot {}", record.slot),
+            Some(info) => {
+                let badge = if info.badge == 0 { String::new() } else { format!(" by badge {:#x}", info.badge) };
+                format!("{}{badge}", self.named(info.kind, info.object, &info.name))
+            }
+        }
+    }
+
+    fn named(&self, kind: Kind, object: u32, name: &Name) -> String {
+        let kind_name = kind.name();
+        match (kind, self.receivers.get(&object)) {
+            (Kind::Endpoint, Some(receiver)) => format!("{receiver}'s endpoint {object}"),
+            _ if name.as_str().is_empty() => format!("{kind_name} {object}"),
+            _ => format!("{kind_name} {name}"),
+        }
+    }
+
+    fn thread(&self, thread: ThreadId) -> String {
+        let process = self.kernel().process_of(thread).and_then(|process| self.kernel().process_info(process));
+        process.map_or_else(|| format!("thread {}", thread.0), |info| info.name.to_string())
+    }
+
+    fn process(&self, process: ProcessId) -> String {
+        let info = self.kernel().process_info(process);
+        info.map_or_else(|| format!("process {}", process.0), |info| format!("{} (process {})", info.name, info.serial))
+    }
+
+    fn capability(&self, capability: CapabilityId) -> String {
+        match self.kernel().capability_info(capability) {
+            Some(info) => format!("capability {} to {}", capability.0, self.named(info.kind, info.object, &info.name)),
+            None => format!("capability {}", capability.0),
+        }
+    }
+
+    fn endpoint(&self, endpoint: u32) -> String {
+        self.named(Kind::Endpoint, endpoint, &Name::default())
+    }
+
+    fn place(&self, place: &Place) -> String {
+        let Place { capability, process, slot } = place;
+        format!("capability {} in slot {slot} of {}", capability.0, self.process(*process))
+    }
+
+    /// A commit in words.
+    fn change(&self, commit: &CommitRef<'_>) -> String {
+        if let Some(event) = commit.to_event() {
+            return event_in_words(&event);
+        }
+        match commit.to_kernel().map(|commit| commit.change) {
+            Some(Change::Authority(change)) => self.authority(&change),
+            Some(Change::Activity(change)) => self.activity(&change),
+            None => format!("a change of kind {:#x}", commit.kind),
+        }
+    }
+
+    fn authority(&self, change: &Authority) -> String {
+        use Authority::*;
+        let held = |place: &Option<Place>| place.as_ref().map_or_else(String::new, |place| format!(", {}", self.place(place)));
+        match change {
+            QuotaCreated { quota, memory, pages, place, .. } => {
+                format!("quota {} of {memory} bytes and {pages} pages made{}", quota.0, held(place))
+            }
+            EndpointCreated { endpoint, depth, place, .. } => {
+                format!("endpoint {} with room for {depth} messages made, {}", endpoint.0, self.place(place))
+            }
+            NotificationCreated { notification, place, .. } => {
+                format!("notification {} made, {}", notification.0, self.place(place))
+            }
+            ProcessCreated { process, image, name, place, .. } => {
+                format!("process {name} (number {}) made from image {}{}", process.0, image.0, held(place))
+            }
+            ProcessStarted { process, thread, .. } => {
+                format!("{} started, thread {}", self.process(*process), thread.0)
+            }
+            ThreadCreated { thread, process, place, .. } => {
+                format!("thread {} of {} made, {}", thread.0, self.process(*process), self.place(place))
+            }
+            RegionCreated { region, pages, place, .. } => {
+                format!("region {} of {pages} pages made, {}", region.0, self.place(place))
+            }
+            ImageCreated { image, hash, length, name, place, .. } => {
+                let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("image {name} (number {}, {length} bytes, BLAKE3 {hash}...) made{}", image.0, held(place))
+            }
+            DeviceAdded { name, place, .. } => format!("device {name} added, {}", self.place(place)),
+            InterruptAdded { name, place, .. } => format!("interrupt {name} added, {}", self.place(place)),
+            LogAdded { place, .. } => format!("the log added, {}", self.place(place)),
+            Derived { source, place, rights, badge, arrival, .. } => {
+                let badge = if *badge == 0 { String::new() } else { format!(", badge {badge:#x}") };
+                let way = if arrival.is_some() { "given with the message" } else { "derived" };
+                format!("{way}: {} ({}{badge}) from {}", self.place(place), rights_in_words(*rights), self.capability(*source))
+            }
+            Granted { object, index, place, rights } => {
+                let object = self.named(*object, *index, &Name::default());
+                format!("{} ({}) to {object}", self.place(place), rights_in_words(*rights))
+            }
+            Moved { place, .. } => format!("moved with the message: {}", self.place(place)),
+            Deleted { capability } => format!("{} dropped", self.capability(*capability)),
+            Revoked { capability } => format!("all that was derived from {} revoked", self.capability(*capability)),
+            Destroyed { object, index } => format!("{} destroyed", self.named(*object, *index, &Name::default())),
+            Exited { process, reason, code } => format!("{} ended: {reason:?}, code {code}", self.process(*process)),
+            ThreadExited { thread } => format!("thread {} of {} ended", thread.0, self.thread(*thread)),
+            ExitRead { process } => format!("the exit of {} was read", self.process(*process)),
+            Limited { process, .. } => format!("limits of {} changed", self.process(*process)),
+            Grown { process, pages } => format!("{} has {pages} pages more", self.process(*process)),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn activity(&self, change: &Activity) -> String {
+        use Activity::*;
+        match change {
+            Charged {} => "time charged".into(),
+            Dispatched { thread } => format!("{} runs", self.thread(*thread)),
+            Yielded { thread } => format!("{} lets others run", self.thread(*thread)),
+            Preempted { thread } => format!("{}'s slice is over", self.thread(*thread)),
+            HandedOver { server, .. } | Called { server, .. } => format!("{} has the call", self.thread(*server)),
+            Answered { caller, .. } | Replied { caller, .. } => format!("{} has its answer", self.thread(*caller)),
+            Blocked { thread, calling: true, .. } => format!("the call of {} is queued", self.thread(*thread)),
+            Blocked { thread, .. } => format!("the message of {} waits for room", self.thread(*thread)),
+            Offered { position, .. } => format!("with capability {}", position + 1),
+            Sent { receiver, .. } => format!("{} has the message", self.thread(*receiver)),
+            MessageQueued { endpoint, .. } => format!("the message is queued at {}", self.endpoint(endpoint.0)),
+            Received { thread, endpoint, .. } => {
+                format!("{} has what was first at {}", self.thread(*thread), self.endpoint(endpoint.0))
+            }
+            Receiving { thread, .. } | ReceiveNext { thread, .. } => format!("{} waits for the next", self.thread(*thread)),
+            ReplyMoved { process, .. } => format!("the right to answer goes to {}", self.process(*process)),
+            ExitQueued { process } => format!("the supervisor is told that {} ended", self.process(*process)),
+            Signalled { notification, bits } => format!("notification {} has bits {bits:#x}", notification.0),
+            Taken { thread, notification } => {
+                format!("{} has the bits of notification {}", self.thread(*thread), notification.0)
+            }
+            Waiting { thread, .. } => format!("{} waits for bits", self.thread(*thread)),
+            Bound { notification, endpoint } => {
+                format!("notification {} wakes receivers of {}", notification.0, self.endpoint(endpoint.0))
+            }
+            Unbound { notification } => format!("notification {} is bound no more", notification.0),
+            InterruptBound { interrupt, notification, .. } => {
+                format!("interrupt {} signals notification {}", interrupt.0, notification.0)
+            }
+            InterruptUnbound { interrupt } => format!("interrupt {} is bound no more", interrupt.0),
+            InterruptCame { interrupt } => format!("interrupt {} came", interrupt.0),
+            InterruptAcknowledged { interrupt } => format!("interrupt {} may come again", interrupt.0),
+            Failed { thread, error } => format!("the wait of {} ends: {error}", self.thread(*thread)),
+            TimedOut { thread } => format!("the wait of {} timed out", self.thread(*thread)),
+            Depleted { thread } => format!("{} has used its time", self.thread(*thread)),
+            Replenished { thread } => format!("{} has time again", self.thread(*thread)),
+            Configured { thread, priority, .. } => format!("{} has priority {priority}", self.thread(*thread)),
+            Faulted { thread, kind, .. } => format!("{} waits for the verdict on its fault {kind:?}", self.thread(*thread)),
+            FaultResumed { thread } => format!("{} goes on after its fault", self.thread(*thread)),
+            Suspended { process } => format!("{} is suspended", self.process(*process)),
+            Resumed { process } => format!("{} goes on", self.process(*process)),
+            ImageChecking { thread, .. } => format!("the host checks an image for {}", self.thread(*thread)),
+            DebugWritten { .. } => "a debug line was written".into(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// Whether a commit makes something, so that it can be named only after.
+fn creates(class: Class, commit: &CommitRef<'_>) -> bool {
+    class == Class::Authority && commit.kind < 0x13
+}
+
+fn rights_in_words(rights: Rights) -> String {
+    if rights == Rights::ALL { "all rights".into() } else { rights.to_string() }
+}
+
+fn event_in_words(event: &Event) -> String {
+    match event {
+        Event::Genesis { platform, .. } => format!("the log begins, on {}", platform.name),
+        Event::Booted { number, platform, previous, .. } => {
+            let before = match previous {
+                PreviousEnd::First => String::new(),
+                PreviousEnd::Orderly => "; the boot before ended in order".into(),
+                PreviousEnd::Crash { cut: 0 } => "; the boot before ended by a crash".into(),
+                PreviousEnd::Crash { cut } => format!("; the boot before ended by a crash, {cut} unfinished bytes were cut"),
+            };
+            format!("boot {number}, {}, {} images{before}", platform.name, platform.images.len())
+        }
+        Event::End { number, status } => format!("boot {number} ends in order, status {status}"),
+    }
+}
+
+/// The interface that a message's tag belongs to, and the method in it.
+fn tag_in_words(tag: u32) -> String {
+    let interface = match tag >> 12 {
+        0x0 => "kernel",
+        0x1 | 0x2 => "init",
+        0x3 => "registry",
+        0x4 => "process",
+        0x5 => "permissions",
+        0x6 => "identity",
+        0x7 => "storage",
+        0x8 => "network",
+        0x9 => "auth",
+        0xA => "env",
+        _ => return format!("tag {tag:#x}"),
+    };
+    format!("{interface} method {:#x}", tag & 0xFFF)
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = &self.entry.record;
+        f.write_str(record.op.name())?;
+        if !self.object.is_empty() {
+            write!(f, " {}", self.object)?;
+        }
+        let detail = match record.op {
+            Op::Call(Number::Call | Number::Send | Number::ReplyReceive | Number::Reply) if record.tag == 0 => String::new(),
+            Op::Call(Number::Call | Number::Send) => tag_in_words(record.tag),
+            Op::Call(Number::Derive | Number::RegionMap) => rights_in_words(Rights(record.tag as u16)),
+            Op::Call(Number::DeviceRead | Number::DeviceWrite) => format!("register {}", record.tag),
+            Op::Call(Number::Exit | Number::ProcessKill) => format!("code {}", record.tag),
+            Op::Call(Number::Debug | Number::RegionRead | Number::RegionWrite | Number::LogRead) => {
+                format!("{} bytes", record.tag)
+            }
+            Op::Call(Number::DeviceSubmit) => match abi::device::Operation::from_number(record.tag as u8) {
+                Some(operation) => format!("{operation:?} {} bytes", record.tag >> 8).to_lowercase(),
+                None => String::new(),
+            },
+            Op::Interrupt => format!("line {}", record.tag),
+            Op::Grow => format!("{} pages", record.tag),
+            Op::Fault => abi::message::FaultKind::from_number(record.tag as u8).map_or_else(String::new, |kind| format!("{kind:?}")),
+            _ => String::new(),
+        };
+        if !detail.is_empty() {
+            write!(f, ", {detail}")?;
+        }
+        match record.ending {
+            Ending::Done => {}
+            Ending::Refused(error) => write!(f, ": refused, {error}")?,
+            Ending::Waits => f.write_str(": waits")?,
+            Ending::Open => f.write_str(": not finished in this block")?,
+        }
+        for (index, change) in self.changes.iter().enumerate() {
+            f.write_str(if index == 0 { " => " } else { "; " })?;
+            f.write_str(change)?;
+        }
+        f.write_char('.')
+    }
+}

@@ -1,0 +1,268 @@
+//! Checking all of a log: every byte of every file in its folder, in one pass, in memory
+//! that does not grow with the log.
+
+use crate::error::Error;
+use crate::folder::{Folder, Item, parent};
+use crate::log::trimmed;
+use crate::segments::{CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, read, segments};
+use axiom::block::{Head, Step};
+use axiom::commit::Class;
+use axiom::event::Event;
+use axiom::header::{BOOT, END};
+use axiom::note::{Checkpoint, VerifierKey};
+use axiom::scan::{self, Next};
+use axiom::tree::{TILE, Tile, TileId, Tree, tiles};
+use axiom::{Block, Wrong};
+
+/// What a log was found to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// Where it ends.
+    pub head: Head,
+    /// What its checkpoint covers.
+    pub checkpoint: Checkpoint,
+    /// Blocks of which only authority is left.
+    pub trimmed: u64,
+    /// Boots that did not end in order, the last one not counted: it may be running.
+    pub crashes: u32,
+    /// What lies behind the last whole block, in words: the trace of a crash, which the next start cuts off.
+    pub torn: Option<String>,
+}
+
+/// Checks everything in `folder` against `key`. An error names the file and what in it is wrong.
+pub fn verify(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
+    let mut attempts = 3;
+    loop {
+        let before = folder.read(CHECKPOINT).ok();
+        let result = attempt(folder, key);
+        attempts -= 1;
+        // A machine that is running may have published in between.
+        if result.is_ok() || attempts == 0 || folder.read(CHECKPOINT).ok() == before {
+            return result;
+        }
+    }
+}
+
+fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
+    let checkpoint = key
+        .check(&read(folder, CHECKPOINT)?)
+        .map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
+    check_names(folder, "", |name, is_folder| match name {
+        CHECKPOINT => !is_folder,
+        SEGMENTS | "tile" => is_folder,
+        _ => false,
+    })?;
+    let mut pass = Pass {
+        folder,
+        key,
+        checkpoint,
+        head: Head::EMPTY,
+        tree: Tree::new(),
+        trimmed: 0,
+        crashes: 0,
+        torn: None,
+    };
+    let all = segments(folder)?;
+    for (index, segment) in all.iter().enumerate() {
+        if index > 0 && all[index - 1].first == segment.first {
+            pass.check_pair(&all[index - 1], segment)?;
+        } else {
+            pass.segment(segment, all[index + 1..].iter().all(|next| next.first == segment.first))?;
+        }
+    }
+    if pass.head.blocks < checkpoint.size {
+        let cause = format!("{SEGMENTS}: block {}, which the checkpoint covers, is missing", pass.head.blocks);
+        return Err(Error::new(cause, RESTORE));
+    }
+    for tile in pass.tree.partial() {
+        pass.check_partials(&tile)?;
+    }
+    pass.check_edge()?;
+    pass.check_tile_names("tile")?;
+    let Pass { head, trimmed, crashes, torn, .. } = pass;
+    Ok(Verified { head, checkpoint, trimmed, crashes, torn })
+}
+
+struct Pass<'a, F> {
+    folder: &'a F,
+    key: &'a VerifierKey,
+    checkpoint: Checkpoint,
+    head: Head,
+    tree: Tree,
+    trimmed: u64,
+    crashes: u32,
+    torn: Option<String>,
+}
+
+impl<F: Folder> Pass<'_, F> {
+    fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
+        let path = segment.path();
+        if segment.first != self.head.blocks {
+            let cause = format!("{path}: begins with block {}, but block {} comes next", segment.first, self.head.blocks);
+            return Err(Error::new(cause, RESTORE));
+        }
+        let bytes = read(self.folder, &path)?;
+        let mut at = 0;
+        loop {
+            let number = self.head.blocks;
+            match scan::next(&bytes, at) {
+                Next::Block(block, length) => {
+                    let checked = if block.is_trimmed() == segment.trimmed { self.block(&block) } else { Err(Wrong::NoFrame) };
+                    checked.map_err(|wrong| bad_block(&path, at, number, wrong))?;
+                    self.tiles()?;
+                    at += length;
+                }
+                Next::End => return Ok(()),
+                Next::Bad(wrong) => {
+                    let covered = number < self.checkpoint.size || !is_last || segment.trimmed;
+                    if covered || scan::was_durable(&bytes[at..], number) {
+                        return Err(bad_block(&path, at, number, wrong));
+                    }
+                    self.torn = Some(format!(
+                        "{path}: block {number}, at byte {at}: {wrong}; no checkpoint covers it yet, and the next start cuts it off"
+                    ));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn block(&mut self, block: &Block<'_>) -> Result<(), Wrong> {
+        if block.header.has(BOOT) && self.head.blocks > 0 && !self.head.ended {
+            self.crashes += 1;
+        }
+        if self.head.ended && !block.header.has(BOOT) || block.synced > block.header.number {
+            return Err(Wrong::Count);
+        }
+        self.head.accept(block)?;
+        self.trimmed += u64::from(block.is_trimmed());
+        if block.header.number == 0 {
+            self.check_genesis(block)?;
+        }
+        if block.header.has(END) != self.head.ended {
+            return Err(Wrong::Version);
+        }
+        self.tree.push(block.header_bytes);
+        if self.tree.size() == self.checkpoint.size && self.tree.root() != self.checkpoint.root {
+            return Err(Wrong::Tree);
+        }
+        Ok(())
+    }
+
+    /// The first commit of a log says whose it is.
+    fn check_genesis(&self, block: &Block<'_>) -> Result<(), Wrong> {
+        let first = block.steps().find_map(|step| match step {
+            Ok(Step::Commit(Class::Authority, commit)) => Some(commit.to_event()),
+            _ => None,
+        });
+        match first {
+            Some(Some(Event::Genesis { key, .. })) if key == self.key.public() => Ok(()),
+            _ => Err(Wrong::Commit(0)),
+        }
+    }
+
+    /// Compares the tiles that became full with the files.
+    fn tiles(&mut self) -> Result<(), Error> {
+        for tile in self.tree.take_full() {
+            let path = tile.id.path();
+            let width = 256u64.pow(1 + u32::from(tile.id.level.unwrap_or(0)));
+            let covered = (tile.id.index + 1).saturating_mul(width) <= self.checkpoint.size;
+            match self.folder.read(&path) {
+                Ok(bytes) if bytes == tile.bytes => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && !covered => {}
+                Err(error) => return Err(Error::file(&path, "cannot be read", error, RESTORE)),
+                Ok(_) => return Err(differs(&path)),
+            }
+            self.check_partials(&tile)?;
+        }
+        Ok(())
+    }
+
+    /// Compares what partial tiles there are of this one.
+    fn check_partials(&self, tile: &Tile) -> Result<(), Error> {
+        let item = tile.bytes.len() / usize::from(tile.id.width);
+        let folder = parent(&TileId { width: 1, ..tile.id }.path()).to_owned();
+        let items =
+            self.folder.list(&folder).map_err(|error| Error::file(&folder, "cannot be listed", error, READABLE))?;
+        for Item { name, .. } in items {
+            let path = format!("{folder}/{name}");
+            let width: usize = name.parse().unwrap_or(0);
+            if width == 0 || width >= TILE || width.to_string() != name || width * item > tile.bytes.len() {
+                return Err(unknown(&path));
+            }
+            if read(self.folder, &path)? != tile.bytes[..width * item] {
+                return Err(differs(&path));
+            }
+        }
+        Ok(())
+    }
+
+    /// The partial tiles that the checkpoint needs are there.
+    fn check_edge(&self) -> Result<(), Error> {
+        for id in tiles(self.checkpoint.size).filter(|id| usize::from(id.width) < TILE) {
+            let path = id.path();
+            // Compared before, where it is.
+            self.folder.read(&path).map_err(|error| Error::file(&path, "cannot be read", error, RESTORE))?;
+        }
+        Ok(())
+    }
+
+    /// Every file below `folder` is one of the tree's.
+    fn check_tile_names(&self, folder: &str) -> Result<(), Error> {
+        let items = self.folder.list(folder).map_err(|error| Error::file(folder, "cannot be listed", error, READABLE))?;
+        for item in items {
+            let path = format!("{folder}/{}", item.name);
+            if item.length.is_none() {
+                self.check_tile_names(&path)?;
+            } else if !tile_named(&path).is_some_and(|id| self.exists(&id)) {
+                return Err(unknown(&path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the tree has got so far that this file can be.
+    fn exists(&self, id: &TileId) -> bool {
+        let count = self.head.blocks.checked_shr(8 * u32::from(id.level.unwrap_or(0))).unwrap_or(0);
+        id.index.saturating_mul(TILE as u64).saturating_add(u64::from(id.width)) <= count
+    }
+
+    /// Of a segment that is there whole and trimmed, trimming was interrupted.
+    fn check_pair(&self, whole: &Segment, kept: &Segment) -> Result<(), Error> {
+        let path = kept.path();
+        if read(self.folder, &path)? == trimmed(&read(self.folder, &whole.path())?) { Ok(()) } else { Err(differs(&path)) }
+    }
+}
+
+/// The file of the tree with this path, exactly as [`TileId::path`] writes it.
+fn tile_named(path: &str) -> Option<TileId> {
+    let rest = path.strip_prefix("tile/")?;
+    let (level, rest) = rest.split_once('/')?;
+    let level = if level == "entries" { None } else { Some(level.parse().ok()?) };
+    let (number, width) = match rest.split_once(".p/") {
+        Some((number, width)) => (number, width.parse().ok()?),
+        None => (rest, TILE as u16),
+    };
+    let index = number.split('/').try_fold(0u64, |index, part| {
+        let digits: u64 = part.strip_prefix('x').unwrap_or(part).parse().ok()?;
+        index.checked_mul(1000)?.checked_add(digits)
+    })?;
+    let id = TileId { level, index, width };
+    (id.path() == path && width > 0).then_some(id)
+}
+
+fn check_names(folder: &impl Folder, path: &str, known: impl Fn(&str, bool) -> bool) -> Result<(), Error> {
+    let items = folder.list(path).map_err(|error| Error::file(path, "cannot be listed", error, READABLE))?;
+    match items.iter().find(|item| !known(&item.name, item.length.is_none())) {
+        Some(item) => Err(unknown(&item.name)),
+        None => Ok(()),
+    }
+}
+
+fn unknown(path: &str) -> Error {
+    Error::new(format!("{path}: not a file of the log"), "Move it out of the log's folder; if the machine crashed, start it once.")
+}
+
+fn differs(path: &str) -> Error {
+    Error::new(format!("{path}: not what the blocks in the segments give"), RESTORE)
+}
