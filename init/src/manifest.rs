@@ -12,8 +12,8 @@ mod units;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use abi::info::Limits;
-use abi::{Kind, Rights};
+use libprocess::abi::info::Limits;
+use libprocess::abi::{Kind, Rights};
 
 pub use check::parse;
 

@@ -297,7 +297,6 @@ impl Init {
         place: usize,
         send: impl FnOnce(lifecycle_events::Client) -> F + 'static,
     ) {
-        use libprocess::Client as _;
         if let Ok(endpoint) = self.endpoints[place].derive(Rights::SEND) {
             libprocess::spawn(async move {
                 send(lifecycle_events::Client::new(endpoint)).await;

@@ -2,7 +2,7 @@
 //! in, what is to be done about it comes out. It knows no clock and no kernel.
 
 use crate::manifest::{Policy, Restart};
-use abi::ExitReason;
+use libprocess::abi::ExitReason;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -83,7 +83,7 @@ impl End {
 /// `exited with code 3`, `was killed`, `was ended by a fault (WebAssembly trap)`.
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use abi::message::FaultKind;
+        use libprocess::abi::message::FaultKind;
         match self.reason {
             ExitReason::Exited => write!(f, "exited with code {}", self.code),
             ExitReason::Killed => f.write_str("was killed"),

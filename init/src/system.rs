@@ -4,7 +4,7 @@
 
 use crate::manifest::Manifest;
 use crate::service::{Action, Down, End, Service, State, Time, View};
-use abi::ExitReason;
+use libprocess::abi::ExitReason;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;

@@ -1,7 +1,7 @@
 //! The system as a state machine: phases, supervision, session and shutdown, as a person
 //! who runs it expects them.
 
-use abi::ExitReason;
+use libprocess::abi::ExitReason;
 use init::manifest::{Manifest, parse};
 use init::service::{Down, End, State, View};
 use init::system::{Effect, Input, Order, STATUS_FAULTED, STATUS_NOT_UP, Stage, System, Who};

@@ -3,8 +3,8 @@
 use super::{raw, units};
 use super::{Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service, Session, Source};
 use crate::badge;
-use abi::info::Limits;
-use abi::{PAGE_SIZE, Rights};
+use libprocess::abi::info::Limits;
+use libprocess::abi::{PAGE_SIZE, Rights};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -101,10 +101,10 @@ impl Check<'_> {
     fn name(&self, what: &str, name: &Spanned<String>) -> Result<(), ManifestError> {
         let text = name.get_ref();
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if text.is_empty() || text.len() > abi::Name::CAPACITY || !text.chars().all(good) {
+        if text.is_empty() || text.len() > libprocess::abi::Name::CAPACITY || !text.chars().all(good) {
             return self.refuse(
                 name,
-                format!("`{text}` is no name for a {what}: 1 to {} of a-z, 0-9 and -", abi::Name::CAPACITY),
+                format!("`{text}` is no name for a {what}: 1 to {} of a-z, 0-9 and -", libprocess::abi::Name::CAPACITY),
             );
         }
         Ok(())

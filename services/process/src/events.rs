@@ -2,13 +2,13 @@
 //! a subscriber's queue full is lost; a subscriber whose endpoint is gone is forgotten.
 
 use crate::requester::Requester;
-use abi::{Error, Kind, Rights};
+use libprocess::abi::{Error, Kind, Rights};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use libprocess::interfaces::process::{lifecycle, process_events};
-use libprocess::{Cap, Client as _, ClientError, Endpoint, abi};
+use libprocess::{Cap, ClientError, Endpoint};
 
 /// The most subscriptions of one requester.
 pub const MAX_EACH: usize = 16;

@@ -30,7 +30,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use libprocess::interfaces::init::readiness;
-use libprocess::{Any, Cap, Client as _, Endpoint, Error, Process, Rights};
+use libprocess::{Any, Cap, Endpoint, Error, Process, Rights};
 use serve::{Server, Service, Supervision};
 use spawn::Spawner;
 

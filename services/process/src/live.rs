@@ -2,12 +2,12 @@
 
 use crate::limits::{Limits, Warned, warning};
 use crate::table::{End, Reason};
-use abi::message::FaultKind;
-use abi::{ExitReason, PAGE_SIZE};
+use libprocess::abi::message::FaultKind;
+use libprocess::abi::{ExitReason, PAGE_SIZE};
 use alloc::vec::Vec;
 use core::task::Waker;
 use libprocess::capability::Process as ProcessObject;
-use libprocess::{Cap, Exited, Notification, Quota, abi};
+use libprocess::{Cap, Exited, Notification, Quota};
 
 /// The part of its memory that a process must be using, in percent, for a trap to count
 /// as want of memory: a WebAssembly module that gets no more memory traps.

@@ -5,7 +5,7 @@ use crate::files;
 use crate::limits::{Limits, Warned};
 use crate::live::Live;
 use crate::requester::{Requester, SUPERVISOR};
-use abi::{Kind, PAGE_SIZE};
+use libprocess::abi::{Kind, PAGE_SIZE};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
