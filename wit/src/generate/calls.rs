@@ -39,6 +39,10 @@ pub(super) fn client(code: &mut Code, interface: &Interface) {
          pub fn within(&self, timeout: ::core::time::Duration) -> Client {{
          Client {{ connection: self.connection.within(timeout) }}
          }}
+         /// A client that calls through what another client of the same endpoint does.
+         pub fn over(connection: &$::client::Connection) -> Client {{
+         Client {{ connection: connection.clone() }}
+         }}
          /// What it calls through.
          pub fn connection(&self) -> &$::client::Connection {{
          &self.connection
