@@ -1,0 +1,299 @@
+//! init on the simulation, with the real kernel and Axiom: it boots what the manifest says,
+//! grants that and nothing else, starts again what ends, and ends in order.
+
+mod common;
+
+use common::{System, entry, hang, manifest, who};
+use libprocess::interfaces::init::{control, readiness};
+use libprocess::{ClientError, Exit};
+use simulated::for_seeds;
+use std::time::Duration;
+
+const STORE: &str = r#"{ name = "store", of = "service:store", rights = ["send", "grant"] },"#;
+
+#[test]
+fn services_come_up_in_phases_the_session_runs_and_all_stops_in_reverse_order() {
+    for_seeds(0..20, |seed| {
+        let text = manifest(&[entry("web").phase(2).needs(&["store"]), entry("store")], "");
+        let system = System::new(seed, &text).service("store").service("web").session(|session| async move {
+            session.notes.note("session runs");
+            Exit(3)
+        });
+        let system = system.ends_with(3);
+        let notes = system.notes.all();
+        let expected = [
+            "store starts",
+            "web starts",
+            "session runs",
+            "web stops",
+            "web has stopped",
+            "store stops",
+            "store has stopped",
+        ];
+        assert_eq!(notes, expected);
+        assert_eq!(system.told(), "", "init says nothing unless something is wrong");
+    });
+}
+
+#[test]
+fn a_program_gets_exactly_what_its_manifest_says() {
+    let text = manifest(&[entry("store")], STORE);
+    System::new(1, &text)
+        .service("store")
+        .session(|session| async move {
+            let mut found = session.own_capabilities();
+            found.sort();
+            let expected = [
+                ("device", "read", 0),
+                ("endpoint", "send+grant", 7),
+                ("endpoint", "send+grant", 2 << 32 | 7),
+                ("endpoint", "send+grant", 3 << 32 | 7),
+                ("notification", "signal+wait", 0),
+                ("quota", "inspect+split", 0),
+            ];
+            let expected: Vec<(String, String, u64)> =
+                expected.iter().map(|(kind, rights, badge)| (kind.to_string(), rights.to_string(), *badge)).collect();
+            assert_eq!(found, expected);
+            assert_eq!(who(&session.connect("store")).await, Ok(7), "a service knows it by its badge");
+        })
+        .ends_with(0);
+}
+
+#[test]
+fn what_init_has_not_got_is_an_error_that_names_the_line() {
+    let extra = r#"{ name = "tape", of = "device:tape", rights = ["read"] },"#;
+    let text = manifest(&[entry("store")], extra);
+    let line = 1 + text.lines().position(|line| line.contains("device:tape")).unwrap();
+    let system = System::new(1, &text).service("store").session(|_| async {}).ends_with(70);
+    let told = system.told();
+    assert!(told.contains(&format!("line {line}: init has no capability `device:tape`")), "{told}");
+    assert!(system.notes.all().is_empty(), "nothing was started");
+}
+
+#[test]
+fn what_is_optional_may_be_missing() {
+    let extra = r#"{ name = "tape", of = "device:tape", rights = ["read"], optional = true },"#;
+    let text = manifest(&[], extra);
+    System::new(1, &text)
+        .session(|session| async move {
+            assert!(!session.process.capability_names().contains(&"tape".to_string()));
+        })
+        .ends_with(0);
+}
+
+#[test]
+fn a_manifest_that_is_wrong_does_not_boot_and_says_where() {
+    let system = System::new(1, "[[service]]\nname = 5\n").session(|_| async {}).ends_with(70);
+    assert!(system.told().contains("system manifest, line 2"), "{}", system.told());
+}
+
+#[test]
+fn a_missing_image_is_named() {
+    let text = manifest(&[entry("store")], "");
+    let system = System::new(1, &text).session(|_| async {}).ends_with(70);
+    assert!(system.told().contains("there is no image `store`"), "{}", system.told());
+    let system = System::new(1, &text).service("store").ends_with(70);
+    assert!(system.told().contains("no image session"), "{}", system.told());
+}
+
+#[test]
+fn an_image_must_have_the_hash_that_the_manifest_says() {
+    let hash: String = simulated::image_hash("store").iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = manifest(&[entry("store").with("hash = \"HASH\"")], "");
+    let right = text.replace("HASH", &hash);
+    System::new(1, &right).service("store").session(|_| async {}).ends_with(0);
+    let wrong = text.replace("HASH", &"0".repeat(64));
+    let system = System::new(1, &wrong).service("store").session(|_| async {}).ends_with(70);
+    assert!(system.told().contains("another hash"), "{}", system.told());
+}
+
+#[test]
+fn the_session_gets_the_hosts_arguments_and_environment_but_not_inits_own() {
+    System::new(1, &manifest(&[], ""))
+        .machine(|machine| machine.first("init", &["-c", "ls"]).environment("TERM", "dumb"))
+        .session(|session| async move {
+            assert_eq!(session.process.arguments(), ["-c", "ls"]);
+            assert_eq!(session.process.environment(), [("TERM".to_string(), "dumb".to_string())]);
+        })
+        .ends_with(0);
+}
+
+#[test]
+fn a_killed_service_is_started_again_and_its_clients_go_on() {
+    for_seeds(0..20, |seed| {
+        let text = manifest(&[entry("store").with("restart = { policy = \"always\" }")], STORE);
+        let system = System::new(seed, &text).service("store").session(|session| async move {
+            let store = session.connect("store");
+            assert_eq!(who(&store).await, Ok(7));
+            let before = session.control.status("store").await.unwrap();
+            let then = libprocess::now();
+            session.control.kill("store").await.unwrap();
+            // Queued while there is no process to receive it; its successor answers.
+            assert_eq!(who(&store).await, Ok(7));
+            assert!(libprocess::now() - then >= 100_000_000, "not before the pause");
+            let after = session.control.status("store").await.unwrap();
+            assert_eq!((after.state, after.restarts), (control::State::Up, 1));
+            assert!(after.pid > before.pid);
+            assert_eq!(after.last_end, "was killed");
+        });
+        let system = system.ends_with(0);
+        assert_eq!(system.notes.count("store starts"), 2);
+        assert!(system.told().contains("store was killed; it is started again in 100 ms"), "{}", system.told());
+    });
+}
+
+#[test]
+fn a_call_that_was_received_and_not_answered_ends_when_its_service_does() {
+    let text = manifest(&[entry("store").with("restart = { policy = \"always\" }")], STORE);
+    let helper = r#"{ name = "store", of = "service:store", rights = ["send"] }, { name = "image:caller", of = "image:caller", rights = ["spawn"] },"#;
+    let _ = helper;
+    System::new(1, &text)
+        .service("store")
+        .session(|session| async move {
+            let store = session.connect("store");
+            // The whole process waits in the call, so who kills is the store's own time-out: it
+            // is trapped below while it holds the call.
+            assert_eq!(hang(&store).await, Err(ClientError::ServiceRestarted));
+            assert_eq!(who(&store).await, Ok(7));
+        })
+        .machine(|machine| machine.trap_at("store", "receive", 2))
+        .ends_with(0);
+}
+
+#[test]
+fn those_that_need_a_service_are_told_how_it_fares() {
+    let text = manifest(&[entry("store"), entry("web").needs(&["store"])], STORE);
+    let system = System::new(1, &text).service("store").service("web").session(|session| async move {
+        session.control.kill("store").await.unwrap();
+        who(&session.connect("store")).await.unwrap();
+        session.control.stop("store").await.unwrap();
+        libprocess::sleep(Duration::from_millis(10)).await;
+    });
+    let system = system.ends_with(0);
+    let heard: Vec<String> = system.notes.all().into_iter().filter(|note| note.contains("hears")).collect();
+    let expected = ["Restarting", "Up", "Down"].map(|state| format!("web hears that store is {state} from 0"));
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn a_service_that_is_not_ready_in_time_has_failed() {
+    let text = manifest(
+        &[entry("store").with("ready-timeout = \"50 ms\"\nrestart = { policy = \"never\" }")],
+        "",
+    );
+    let system = System::new(1, &text)
+        .image("store", |_, _| async { std::future::pending::<()>().await })
+        .session(|session| async move {
+            let status = session.control.status("store").await.unwrap();
+            assert_eq!(status.state, control::State::Failed);
+            assert_eq!(status.pid, 0);
+        })
+        .ends_with(0);
+    assert!(system.told().contains("not ready after 50 ms"), "{}", system.told());
+}
+
+#[test]
+fn a_service_that_says_why_it_cannot_is_heard() {
+    let text = manifest(&[entry("store").with("restart = { policy = \"never\" }")], "");
+    let system = System::new(1, &text)
+        .image("store", |process, _| async move {
+            let ready = readiness::Client::new(process.capability("ready").unwrap());
+            let _ = ready.failed("the disk\nis corrupt").await;
+            std::future::pending::<()>().await;
+        })
+        .session(|_| async {})
+        .ends_with(0);
+    assert!(system.told().contains("store failed: the disk is corrupt"), "{}", system.told());
+}
+
+#[test]
+fn a_service_that_keeps_ending_is_disabled_and_can_be_started_by_order() {
+    let text = manifest(&[entry("store").with("restart = { policy = \"always\" }")], STORE);
+    let system = System::new(1, &text).service("store").session(|session| async move {
+        let store = session.connect("store");
+        for _ in 0..5 {
+            session.control.kill("store").await.unwrap();
+            who(&store).await.unwrap();
+        }
+        session.control.kill("store").await.unwrap();
+        libprocess::sleep(Duration::from_secs(30)).await;
+        let status = session.control.status("store").await.unwrap();
+        assert_eq!((status.state, status.restarts), (control::State::Disabled, 5));
+        session.control.start("store").await.unwrap();
+        assert_eq!(who(&store).await, Ok(7));
+    });
+    let system = system.ends_with(0);
+    assert_eq!(system.notes.count("store starts"), 7);
+    assert!(system.told().contains("it is disabled"), "{}", system.told());
+}
+
+#[test]
+fn a_service_that_does_not_stop_when_asked_is_killed() {
+    let text = manifest(&[entry("store").with("stop-timeout = \"300 ms\"")], "");
+    let system = System::new(1, &text)
+        .image("store", |process, _| async move {
+            let ready = readiness::Client::new(process.capability("ready").unwrap());
+            ready.ready().await.unwrap();
+            std::future::pending::<()>().await;
+        })
+        .session(|_| async {})
+        .ends_with(0);
+    assert!(system.told().contains("store did not stop within 300 ms"), "{}", system.told());
+    assert!(system.simulation.now() >= 300_000_000);
+}
+
+#[test]
+fn the_host_can_end_a_session_that_runs() {
+    let text = manifest(&[entry("store")], "");
+    let mut system = System::new(1, &text).service("store").session(|session| async move {
+        session.notes.note("session runs");
+        session.process.stop_requested().await;
+        session.notes.note("session is asked to end");
+    });
+    let notes = system.notes.clone();
+    system.simulation.run_until(|_| notes.count("session runs") == 1);
+    system.simulation.request_end();
+    let system = system.ends_with(130);
+    let expected =
+        ["store starts", "session runs", "session is asked to end", "store stops", "store has stopped"];
+    assert_eq!(system.notes.all(), expected);
+}
+
+#[test]
+fn a_session_that_crashes_ends_the_machine_in_order_with_a_status_of_its_own() {
+    let text = manifest(&[entry("store")], "");
+    let system = System::new(1, &text)
+        .service("store")
+        .session(|session| async move {
+            session.notes.note("session runs");
+            let _ = session.control.list().await;
+        })
+        .machine(|machine| machine.trap_at("session", "call", 1))
+        .ends_with(139);
+    assert!(system.told().contains("session was ended by a fault (WebAssembly trap)"), "{}", system.told());
+    assert_eq!(system.notes.count("store has stopped"), 1);
+}
+
+#[test]
+fn whatever_traps_the_machine_ends_when_its_session_does() {
+    for_seeds(0..60, |seed| {
+        let text = manifest(
+            &[entry("store").with("restart = { policy = \"always\" }"), entry("web").phase(2).needs(&["store"])],
+            STORE,
+        );
+        let mut system = System::new(seed, &text)
+            .service("store")
+            .service("web")
+            .session(|session| async move {
+                let store = session.connect("store");
+                for _ in 0..10 {
+                    let _ = who(&store).await;
+                    libprocess::sleep(Duration::from_millis(20)).await;
+                }
+            })
+            .machine(|machine| machine.random_traps("store", 20, 4).random_traps("web", 20, 3));
+        let end = system.simulation.run();
+        assert!(matches!(end, simulated::End::PowerOff(0 | 70)), "seed {seed}: {end:?}\n{}", system.told());
+        system.simulation.check();
+    });
+}
