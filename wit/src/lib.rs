@@ -51,6 +51,8 @@
 //! - **Types**: bool, u8..u64, s8..s64, char, string, list, option, result, tuple, record,
 //!   variant, enum, flags (at most 64). Cases and record fields are positional on the
 //!   wire: changing a type breaks the wire format, so widen by new functions.
+//!   Types and functions of an interface share one namespace: a type and a function
+//!   cannot have the same name.
 //!   Not allowed (an error with file and line): floats, stream, future, async functions,
 //!   map, fixed-length list, error-context, resource methods, worlds, recursive types.
 //! - **Capabilities**: a `resource` without methods is a capability type. Its name is a

@@ -257,7 +257,7 @@ impl Reader<'_> {
                 }
                 Body::Flags(flags.flags.iter().map(|flag| self.member(&flag.name, &flag.docs, flag.span, None, &[])).collect())
             }
-            _ => Body::Alias(self.data(&wit_parser::Type::Id(id), span)),
+            _ => Body::Alias(self.unnamed(id, span)),
         };
         let is_error = self.errors.contains(&id);
         Some(TypeDefinition { name: name.to_string(), docs: docs.text.clone(), secret: docs.has("secret"), is_error, body })
@@ -427,44 +427,46 @@ impl Reader<'_> {
                 self.refuse(span, "floats", "use an integer with its unit in the doc comment")
             }
             wit_parser::Type::ErrorContext => self.refuse(span, "error-context", "use a variant with your own cases"),
-            wit_parser::Type::Id(id) => {
-                let definition = &resolve.types[*id];
-                let named = definition.name.clone();
-                match &definition.kind {
-                    TypeDefKind::Handle(_) | TypeDefKind::Resource => self.refuse(
-                        span,
-                        "a capability inside other data",
-                        "pass it as a parameter or result of its own, as `option` or `list` of it, or in a result tuple",
-                    ),
-                    TypeDefKind::Future(_) => self.refuse(span, "future", "answer when the value is there"),
-                    TypeDefKind::Stream(_) => self.refuse(span, "stream", "send chunks, or events to an endpoint"),
-                    TypeDefKind::Map(..) => self.refuse(span, "map", "use a list of tuples"),
-                    TypeDefKind::FixedLengthList(..) => self.refuse(span, "a list of fixed length", "use a tuple or a list"),
-                    TypeDefKind::Unknown => self.refuse(span, "a type of another package", "define it in this file"),
-                    _ if named.is_some() => {
-                        let name = named.unwrap_or_default();
-                        let resource = matches!(resolve.types[self.definition(*id)].kind, TypeDefKind::Handle(_) | TypeDefKind::Resource);
-                        if resource {
-                            return self.refuse(span, "a capability inside other data", "pass it as a parameter or result of its own");
-                        }
-                        let copy = self.is_copy(&wit_parser::Type::Id(*id));
-                        Type::Named { name, copy }
-                    }
-                    TypeDefKind::List(wit_parser::Type::U8) => Type::Bytes,
-                    TypeDefKind::List(inner) => Type::List(Box::new(self.data(inner, span))),
-                    TypeDefKind::Option(inner) => Type::Option(Box::new(self.data(inner, span))),
-                    TypeDefKind::Tuple(tuple) => Type::Tuple(tuple.types.iter().map(|type_| self.data(type_, span)).collect()),
-                    TypeDefKind::Result(result) => {
-                        let mut side = |type_: &Option<wit_parser::Type>| type_.as_ref().map(|type_| Box::new(self.data(type_, span)));
-                        Type::Result(side(&result.ok), side(&result.err))
-                    }
-                    TypeDefKind::Type(inner) => self.data(inner, span),
-                    TypeDefKind::Record(_) | TypeDefKind::Variant(_) | TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => {
-                        self.refuse(span, "a type without a name", "give it one")
-                    }
+            wit_parser::Type::Id(id) => match &resolve.types[*id].name {
+                Some(_) if matches!(resolve.types[self.definition(*id)].kind, TypeDefKind::Handle(_) | TypeDefKind::Resource) => {
+                    self.capability_inside(span)
                 }
+                Some(name) => Type::Named { name: name.clone(), copy: self.is_copy(&wit_parser::Type::Id(*id)) },
+                None => self.unnamed(*id, span),
+            },
+        }
+    }
+
+    /// A type of data that is written out where it is used, or what a name stands for.
+    fn unnamed(&mut self, id: TypeId, span: Span) -> Type {
+        match &self.resolve.types[id].kind {
+            TypeDefKind::Handle(_) | TypeDefKind::Resource => self.capability_inside(span),
+            TypeDefKind::Future(_) => self.refuse(span, "future", "answer when the value is there"),
+            TypeDefKind::Stream(_) => self.refuse(span, "stream", "send chunks, or events to an endpoint"),
+            TypeDefKind::Map(..) => self.refuse(span, "map", "use a list of tuples"),
+            TypeDefKind::FixedLengthList(..) => self.refuse(span, "a list of fixed length", "use a tuple or a list"),
+            TypeDefKind::Unknown => self.refuse(span, "a type of another package", "define it in this file"),
+            TypeDefKind::List(wit_parser::Type::U8) => Type::Bytes,
+            TypeDefKind::List(inner) => Type::List(Box::new(self.data(inner, span))),
+            TypeDefKind::Option(inner) => Type::Option(Box::new(self.data(inner, span))),
+            TypeDefKind::Tuple(tuple) => Type::Tuple(tuple.types.iter().map(|type_| self.data(type_, span)).collect()),
+            TypeDefKind::Result(result) => {
+                let mut side = |type_: &Option<wit_parser::Type>| type_.as_ref().map(|type_| Box::new(self.data(type_, span)));
+                Type::Result(side(&result.ok), side(&result.err))
+            }
+            TypeDefKind::Type(inner) => self.data(inner, span),
+            TypeDefKind::Record(_) | TypeDefKind::Variant(_) | TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => {
+                self.refuse(span, "a type without a name", "give it one")
             }
         }
+    }
+
+    fn capability_inside(&mut self, span: Span) -> Type {
+        self.refuse(
+            span,
+            "a capability inside other data",
+            "pass it as a parameter or result of its own, as `option` or `list` of it, or in a result tuple",
+        )
     }
 
     fn is_copy(&self, type_: &wit_parser::Type) -> bool {

@@ -1,0 +1,28 @@
+//! What is generated for `golden/sample.wit` is `golden/sample.rs`, letter by letter. Whether
+//! it compiles and works is tested in libprocess, which includes that file.
+//! `WIT_BLESS=1 cargo test -p wit` writes it anew.
+
+use std::path::Path;
+
+#[test]
+fn generated_code_is_as_it_was() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let text = std::fs::read_to_string(folder.join("sample.wit")).unwrap();
+    let file = wit::read("sample", "sample.wit", &text).unwrap();
+    let generated = wit::generate(&file, "::libprocess");
+    let golden = folder.join("sample.rs");
+    if std::env::var_os("WIT_BLESS").is_some() {
+        std::fs::write(&golden, &generated).unwrap();
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap();
+    for (index, (is, was)) in generated.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(is, was, "line {}", index + 1);
+    }
+    assert_eq!(generated.lines().count(), expected.lines().count());
+}
+
+#[test]
+fn the_real_files_are_all_readable() {
+    let files = wit::read_folder(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert!(files.iter().any(|file| file.name == "init"));
+}
