@@ -74,10 +74,7 @@ async fn terminal(shell: &mut Shell) -> u64 {
     if console.set_mode(InputMode::Keys).is_err() {
         return lines(shell).await;
     }
-    let mut history = match shell.read_file(HISTORY).await {
-        Ok(bytes) => History::from_text(&String::from_utf8_lossy(&bytes)),
-        Err(_) => History::default(),
-    };
+    let mut history = History::from_text(&shell.read_history(HISTORY).await);
     shell.keyboard = Some(Keyboard::new(console.clone()));
     shell.line("Orbital. `help` shows what there is, `exit` turns the machine off.").await;
     let mut editor = Editor::new(shell.screen.columns());
@@ -93,8 +90,7 @@ async fn terminal(shell: &mut Shell) -> u64 {
                 }
                 let entered = core::mem::take(&mut text);
                 if history.add(entered.trim_end_matches('\n')) {
-                    // A history that cannot be kept is no reason to stop.
-                    let _ = shell.write_file(HISTORY, history.to_text().as_bytes()).await;
+                    shell.keep_history(HISTORY, &history.to_text()).await;
                 }
                 if let Flow::Exit(status) = shell.script(&entered).await {
                     break status;

@@ -17,7 +17,7 @@ use libprocess::abi::Handle;
 use libprocess::interfaces::init::control;
 use libprocess::interfaces::process::lifecycle;
 use libprocess::interfaces::storage::files;
-use libprocess::{Any, Cap, Client, Log, Process};
+use libprocess::{Any, Cap, Log, Process};
 
 /// The shell, with all that it was given.
 pub struct Shell {
@@ -175,7 +175,7 @@ impl Shell {
             "append" => self.append(&text(&[Opt::Flag("-n")])?).await?,
             "rm" => self.rm(&plain(&[Opt::Flag("-r")])?).await?,
             "mv" => self.mv(&plain(&[])?).await?,
-            "mkdir" => self.mkdir(&plain(&[])?).await?,
+            "mkdir" => self.mkdir(&plain(&[Opt::Flag("-p")])?).await?,
             "stat" => self.stat(&plain(&[])?).await?,
             "ps" => self.ps(&plain(&[])?).await?,
             "spawn" => return self.spawn(words, mode).await.map(Done::Status),

@@ -69,6 +69,9 @@ impl Shell {
                 size(quota.pages.saturating_mul(page)),
             ));
         }
+        if let Some(storage) = self.storage_use().await {
+            text.push_str(&format!("storage       {storage}\n"));
+        }
         text.push_str(&format!("last status   {}\n", self.status));
         self.show(&text).await;
         Ok(())

@@ -1,0 +1,405 @@
+//! `ls`, `cat`, `put`, `append`, `rm`, `mv`, `mkdir`, `stat`: files of the storage service,
+//! in the namespace of the capability that the shell was given.
+
+use crate::arguments::Arguments;
+use crate::completion::{Wanted, wanted};
+use crate::failure::{Explain, Failure, failed};
+use crate::help;
+use crate::shell::Shell;
+use crate::text::{Side, Table, count, date, shown, size};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+use libprocess::interfaces::storage::files::{Client, Entry, Error, Kind};
+use libprocess::interfaces::storage::namespaces::Access;
+use libprocess::interfaces::storage::{namespaces, objects};
+use libprocess::{Any, Cap, ClientError};
+
+/// Bytes that are read or written at once; storage takes no more in one message.
+const PART: usize = 61_440;
+/// Names that are listed at once.
+const NAMES: u32 = 256;
+/// The longest file that `cat` shows.
+const LONGEST: u64 = 16 << 20;
+/// How long the history and Tab may wait for storage: they must not hold anyone up.
+const BRIEFLY: Duration = Duration::from_millis(300);
+
+impl Explain for Error {
+    fn explain(&self, subject: &str) -> String {
+        match self {
+            Error::NotFound => match parent(subject) {
+                "/" => format!("there is no {subject}; `ls` shows what is there"),
+                folder => format!("there is no {subject}, or no folder {folder}; `ls` shows what is there"),
+            },
+            Error::AlreadyExists => format!("{subject} is there already; `rm {subject}` removes it"),
+            Error::QuotaExceeded(left) => {
+                format!("there is no room for {subject}: {} are left of the quota; `rm` makes some", size(*left))
+            }
+            Error::NoSpace => format!("the disk is full: there is no room for {subject}; `rm` makes some"),
+            Error::KeyTooLong => format!("{subject} is too long: a name may have 255 bytes, a path 1,024"),
+            Error::Invalid(reason) => format!("{subject} is not possible: {reason}"),
+            Error::VersionConflict(version) => {
+                format!("{subject} was changed meanwhile: it has version {version} now; look, and try again")
+            }
+            Error::PermissionDenied => format!("this session may not do that with {subject}"),
+            Error::Corrupt(what) => {
+                format!("{what} is damaged on the disk and cannot be read; everything else stays readable")
+            }
+            Error::TooLarge(most) => format!("{subject} is too large: {} at a time", size(*most)),
+            Error::NotAFolder => format!("{subject} is a file, or lies in one; `stat` shows what it is"),
+            Error::IsAFolder => format!("{subject} is a folder; `ls {subject}` lists it"),
+            Error::FolderNotEmpty => {
+                format!("the folder {subject} has something in it; `rm -r {subject}` removes it with all that is in it")
+            }
+            Error::NoSuchUpload => format!("{subject}: storage was restarted before all was there; try again"),
+            Error::TooManyUploads => format!("{subject}: storage has too many unfinished uploads; try again later"),
+            Error::ReadOnly => format!("{subject} cannot be changed: the disk refuses writes"),
+            Error::Device => format!("{subject}: the disk reports an error, so it may be done or not"),
+        }
+    }
+}
+
+/// The folder that a path lies in.
+fn parent(path: &str) -> &str {
+    match path.trim_end_matches('/').rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+fn about(path: &str) -> impl FnOnce(ClientError<Error>) -> Failure {
+    let path = shown(path);
+    move |error| failed("storage", &path, error)
+}
+
+fn paths<'a>(command: &str, arguments: &'a Arguments) -> Result<&'a [String], Failure> {
+    if arguments.rest.is_empty() { Err(Failure::misuse(command, "a path is missing")) } else { Ok(&arguments.rest) }
+}
+
+/// `path`, from the top folder if it does not say.
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_string() } else { format!("/{path}") }
+}
+
+/// All names in a folder, and whether none was lost.
+async fn entries(files: &Client, folder: &str) -> Result<(Vec<Entry>, bool), ClientError<Error>> {
+    let mut all: Vec<Entry> = Vec::new();
+    let mut cursor = None;
+    let mut complete = true;
+    loop {
+        let page = files.list(folder, NAMES, cursor.as_deref()).await?;
+        all.extend(page.entries);
+        complete &= page.complete;
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok((all, complete));
+        }
+    }
+}
+
+fn label(entry: &Entry) -> String {
+    if entry.info.kind == Kind::Folder { format!("{}/", entry.name) } else { entry.name.clone() }
+}
+
+impl Shell {
+    /// `ls`.
+    pub(crate) async fn ls(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let path = match arguments.rest.as_slice() {
+            [] => String::from("/"),
+            [path] => absolute(path),
+            _ => return Err(Failure::misuse("ls", "it takes one path, or none")),
+        };
+        let (entries, complete) = match entries(self.files()?, &path).await {
+            // A file is listed by itself.
+            Err(ClientError::Service(Error::NotAFolder)) => {
+                let info = self.files()?.stat(&path).await.map_err(about(&path))?;
+                (alloc::vec![Entry { name: path.clone(), info }], true)
+            }
+            entries => entries.map_err(about(&path))?,
+        };
+        let mut text = String::new();
+        if arguments.flag("-l") {
+            let mut table = Table::new(&[
+                ("SIZE", Side::Right),
+                ("VERSION", Side::Right),
+                ("CHANGED", Side::Left),
+                ("NAME", Side::Left),
+            ]);
+            for entry in &entries {
+                let bytes = if entry.info.kind == Kind::File { count(entry.info.size) } else { String::from("-") };
+                table.row([bytes, entry.info.version.to_string(), date(entry.info.modified), label(entry)]);
+            }
+            text.push_str(&table.to_text());
+        } else {
+            for entry in &entries {
+                text.push_str(&shown(&label(entry)));
+                text.push('\n');
+            }
+        }
+        self.show(&text).await;
+        if complete { Ok(()) } else { Err(Failure::new(format!("some names in {} are damaged on the disk", shown(&path)))) }
+    }
+
+    /// `cat`.
+    pub(crate) async fn cat(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        for path in paths("cat", arguments)? {
+            let path = absolute(path);
+            let bytes = self.read_file(&path).await?;
+            let text = String::from_utf8_lossy(&bytes);
+            self.show(&text).await;
+            // A person's prompt begins on a line of its own; a pipe gets the bytes alone.
+            if self.screen.is_terminal() && !text.is_empty() && !text.ends_with('\n') {
+                self.show("\n").await;
+            }
+        }
+        Ok(())
+    }
+
+    /// `put`.
+    pub(crate) async fn put(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let (path, text) = path_and_text("put", arguments)?;
+        let files = self.files()?;
+        write(files, &path, text.as_bytes()).await.map_err(in_folder(&path))
+    }
+
+    /// `append`.
+    pub(crate) async fn append(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let (path, text) = path_and_text("append", arguments)?;
+        let files = self.files()?;
+        if text.len() > PART {
+            return Err(Failure::new(format!("at most {} are appended at once, so that it is all or nothing", size(PART as u64))));
+        }
+        files.append(&path, text.as_bytes()).await.map(|_| ()).map_err(in_folder(&path))
+    }
+
+    /// `rm`.
+    pub(crate) async fn rm(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let files = self.files()?;
+        for path in paths("rm", arguments)? {
+            let path = absolute(path);
+            let recursive = arguments.flag("-r");
+            let removed = match recursive {
+                true => files.remove_all(&path).await,
+                // An empty folder goes like a file only if it is asked for.
+                false => match files.stat(&path).await {
+                    Ok(info) if info.kind == Kind::Folder => {
+                        return Err(Failure::new(format!("{0} is a folder; `rm -r {0}` removes it with all that is in it", shown(&path))));
+                    }
+                    Ok(_) => files.remove(&path).await,
+                    Err(error) => Err(error),
+                },
+            };
+            removed.map_err(about(&path))?;
+        }
+        Ok(())
+    }
+
+    /// `mv`.
+    pub(crate) async fn mv(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let [from, to] = arguments.exactly().ok_or_else(|| Failure::misuse("mv", "it takes two paths"))?;
+        let (from, mut to) = (absolute(from), absolute(to));
+        let files = self.files()?;
+        // Into a folder that is there, under its own name.
+        if files.stat(&to).await.is_ok_and(|info| info.kind == Kind::Folder) {
+            let name = from.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            to = format!("{}/{name}", to.trim_end_matches('/'));
+        }
+        match files.rename(&from, &to).await {
+            // Which of the two is not there?
+            Err(ClientError::Service(Error::NotFound)) if files.stat(&from).await.is_ok() => {
+                let folder = parent(&to);
+                Err(Failure::new(format!("there is no folder {0}; `mkdir {0}` makes it", shown(folder))))
+            }
+            result => result.map_err(about(&from)),
+        }
+    }
+
+    /// `mkdir`.
+    pub(crate) async fn mkdir(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let files = self.files()?;
+        for path in paths("mkdir", arguments)? {
+            let path = absolute(path);
+            if arguments.flag("-p") {
+                for (at, _) in path.match_indices('/').skip(1).chain([(path.len(), "")]) {
+                    match files.make_folder(&path[..at]).await {
+                        Ok(()) | Err(ClientError::Service(Error::AlreadyExists)) => {}
+                        Err(error) => return Err(about(&path[..at])(error)),
+                    }
+                }
+            } else {
+                files.make_folder(&path).await.map_err(in_folder(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `stat`.
+    pub(crate) async fn stat(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        for path in paths("stat", arguments)? {
+            let path = absolute(path);
+            let info = self.files()?.stat(&path).await.map_err(about(&path))?;
+            let what = match info.kind {
+                Kind::File => format!("file, {} bytes", count(info.size)),
+                Kind::Folder => String::from("folder"),
+            };
+            let line = format!("{}: {what}, version {}, changed {}", shown(&path), info.version, date(info.modified));
+            self.line(&line).await;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a file.
+    async fn read_file(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let files = self.files()?;
+        let mut bytes = Vec::new();
+        let mut version = None;
+        loop {
+            let part = files.read(path, bytes.len() as u64, PART as u32).await.map_err(about(path))?;
+            if part.stat.size > LONGEST {
+                return Err(Failure::new(format!("{} is too long to show: {}", shown(path), size(part.stat.size))));
+            }
+            if version.replace(part.stat.version).is_some_and(|before| before != part.stat.version) {
+                // It was changed between two parts.
+                bytes.clear();
+                continue;
+            }
+            let ended = part.bytes.is_empty();
+            bytes.extend(part.bytes);
+            if ended || bytes.len() as u64 >= part.stat.size {
+                return Ok(bytes);
+            }
+        }
+    }
+
+    /// The lines of the history, if storage answers soon.
+    pub(crate) async fn read_history(&self, path: &str) -> String {
+        let Ok(files) = self.files() else { return String::new() };
+        match files.within(BRIEFLY).read(path, 0, PART as u32).await {
+            Ok(part) => String::from_utf8_lossy(&part.bytes).into_owned(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Keeps the history, if storage answers soon: what cannot be kept is no reason to stop.
+    pub(crate) async fn keep_history(&self, path: &str, text: &str) {
+        if let Ok(files) = self.files() {
+            let _ = files.within(BRIEFLY).replace(path, newest_lines(text)).await;
+        }
+    }
+
+    /// Storage of its own for a program of this image: the namespace of that name.
+    pub(crate) async fn storage_of(&self, image: &str) -> Result<Cap<Any>, Failure> {
+        let name = image.trim_end_matches('/').rsplit('/').next().unwrap_or(image);
+        let namespaces = namespaces::Client::over(self.files()?.connection());
+        let access = Access::READ.union(Access::WRITE);
+        let space = namespaces.subspace(name, access).await.map_err(about(name))?;
+        Ok(space.erase())
+    }
+
+    /// How full the shell's namespace is, as a line of `self`.
+    pub(crate) async fn storage_use(&self) -> Option<String> {
+        let namespaces = namespaces::Client::over(self.files().ok()?.connection());
+        let usage = namespaces.within(BRIEFLY).usage().await.ok()?;
+        Some(format!("{} of {}, {} files and objects", size(usage.bytes), size(usage.quota), count(usage.objects)))
+    }
+
+    /// What the word at the end of `before` may become.
+    pub(crate) async fn candidates(&self, before: &str) -> Vec<String> {
+        match wanted(before).0 {
+            Wanted::Command => help::TOPICS.iter().map(|topic| topic.name.to_string()).collect(),
+            Wanted::Service => match self.control() {
+                Ok(control) => {
+                    let services = control.within(BRIEFLY).list().await.unwrap_or_default();
+                    services.into_iter().map(|service| service.name).collect()
+                }
+                Err(_) => Vec::new(),
+            },
+            Wanted::Path(folder) => match self.files() {
+                Ok(files) => match entries(&files.within(BRIEFLY), &absolute(&folder)).await {
+                    Ok((entries, _)) => entries.iter().map(label).collect(),
+                    Err(_) => Vec::new(),
+                },
+                Err(_) => Vec::new(),
+            },
+        }
+    }
+}
+
+/// An error of making something at `path`: what is not there then is the folder it lies in.
+fn in_folder(path: &str) -> impl FnOnce(ClientError<Error>) -> Failure {
+    let path = path.to_string();
+    move |error| match error {
+        ClientError::Service(Error::NotFound) => {
+            Failure::new(format!("there is no folder {0}; `mkdir -p {0}` makes it", shown(parent(&path))))
+        }
+        error => about(&path)(error),
+    }
+}
+
+/// Replaces a file, all or nothing, however long it is.
+async fn write(files: &Client, path: &str, bytes: &[u8]) -> Result<(), ClientError<Error>> {
+    if bytes.len() <= PART {
+        return files.replace(path, bytes).await.map(|_| ());
+    }
+    let objects = objects::Client::over(files.connection());
+    let upload = files.begin(path, bytes.len() as u64).await?;
+    for part in bytes.chunks(PART) {
+        if let Err(error) = objects.add(upload, part).await {
+            // The first error counts; an upload that stays behind goes when storage restarts.
+            let _ = objects.abandon(upload).await;
+            return Err(error);
+        }
+    }
+    objects.finish(upload, None).await.map(|_| ())
+}
+
+/// The end of `text` that fits one message, from the beginning of a line.
+fn newest_lines(text: &str) -> &[u8] {
+    let bytes = text.as_bytes();
+    let Some(cut) = bytes.len().checked_sub(PART) else { return bytes };
+    let line = bytes[cut..].iter().position(|byte| *byte == b'\n').map_or(PART, |at| at + 1);
+    &bytes[cut + line..]
+}
+
+fn path_and_text(command: &str, arguments: &Arguments) -> Result<(String, String), Failure> {
+    let (path, words) =
+        arguments.rest.split_first().ok_or_else(|| Failure::misuse(command, "path and text are missing"))?;
+    if words.is_empty() {
+        return Err(Failure::misuse(command, "the text is missing; '' is an empty one"));
+    }
+    let end = if arguments.flag("-n") { "" } else { "\n" };
+    Ok((absolute(path), format!("{}{end}", words.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_begin_at_the_top() {
+        assert_eq!(absolute("a/b"), "/a/b");
+        assert_eq!(absolute("/a"), "/a");
+        assert_eq!([parent("/a/b"), parent("/a"), parent("/"), parent("/a/b/")], ["/a", "/", "/", "/a"]);
+    }
+
+    #[test]
+    fn text_is_one_line_unless_told_otherwise() {
+        let arguments = |words: &[&str], flags: &[&str]| {
+            let words: Vec<String> = flags.iter().chain(words).map(ToString::to_string).collect();
+            Arguments::parse(&words, &[crate::arguments::Opt::Flag("-n")], crate::arguments::Order::OptionsFirst).unwrap()
+        };
+        let text = |words: &[&str], flags: &[&str]| path_and_text("put", &arguments(words, flags));
+        assert_eq!(text(&["a", "b", "-n"], &[]), Ok(("/a".into(), "b -n\n".into())));
+        assert_eq!(text(&["/a", "b"], &["-n"]), Ok(("/a".into(), "b".into())));
+        assert!(text(&["/a"], &[]).is_err() && text(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_long_history_loses_its_oldest_lines_whole() {
+        assert_eq!(newest_lines("one\ntwo\n"), b"one\ntwo\n");
+        let long = alloc::format!("first\n{}\nlast\n", "x".repeat(PART - 8));
+        assert_eq!(newest_lines(&long).len(), PART - 8 + 1 + 5);
+        assert_eq!(newest_lines(&"x".repeat(PART + 5)), b"");
+    }
+}
