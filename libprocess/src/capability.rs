@@ -151,7 +151,7 @@ impl<K: Object> core::fmt::Debug for Cap<K> {
 }
 
 /// A message to be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// Interface number + method number.
     pub tag: u64,

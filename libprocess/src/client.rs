@@ -28,8 +28,8 @@ pub trait Client {
     /// Name of the service, as in the startup block and the registry.
     const SERVICE: &'static str;
 
-    /// A client over an endpoint that the service receives from.
-    fn new(endpoint: Cap<Endpoint>) -> Self;
+    /// A client over a connection to the service.
+    fn over(connection: &Connection) -> Self;
 }
 
 /// Why there is no connection to a service.
@@ -37,12 +37,15 @@ pub trait Client {
 pub enum ConnectError {
     /// No capability was given, and there is no registry to ask.
     Missing(Missing),
+    /// The registry did not give one.
+    Registry(ClientError<crate::interfaces::init::registry::Error>),
 }
 
 impl Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectError::Missing(missing) => Display::fmt(missing, f),
+            ConnectError::Registry(error) => write!(f, "the registry: {error}"),
         }
     }
 }

@@ -45,8 +45,11 @@ where
         }
     };
     let whole = async move {
+        // The reactor uses its quota and clock, even if the program does not keep it.
+        let kept = process.clone();
         let code = main(process).await.report();
         crate::console::finish().await;
+        drop(kept);
         code
     };
     match run(Box::pin(whole)).await {

@@ -1,9 +1,10 @@
 //! [`Process`]: what a program was started with, and how it ends.
 
 use crate::capability::{Cap, Device, Endpoint, Notification, Object, Quota};
-use crate::client::{Client, ConnectError};
+use crate::client::{Client, ClientError, ConnectError, Connection};
 use crate::console::Console;
 use crate::device::{Binding, HostDevice};
+use crate::interfaces::init::{readiness, registry};
 use crate::startup::Startup;
 use crate::{reactor, signal, timer};
 use abi::{Error, Handle, device};
@@ -28,6 +29,8 @@ struct Shared {
     quota: Cap<Quota>,
     clock: Cap<Device>,
     console: Option<Console>,
+    /// Connections made so far, by the name of the service.
+    connections: RefCell<BTreeMap<String, Connection>>,
 }
 
 /// The process was not given a capability of this name, or it was taken already.
@@ -65,6 +68,7 @@ impl Process {
                 quota: Cap::from_handle(quota),
                 clock: Cap::from_handle(clock),
                 console,
+                connections: RefCell::new(BTreeMap::new()),
             }),
         }
     }
@@ -132,16 +136,44 @@ impl Process {
     }
 
     /// Connects to a service: through the capability given under the client's service
-    /// name, else through the registry.
+    /// name, else through the registry. Clients of one service share one connection.
     pub async fn connect<C: Client>(&self) -> Result<C, ConnectError> {
         self.connect_named(C::SERVICE).await
     }
 
     /// [`Process::connect`] under another name.
     pub async fn connect_named<C: Client>(&self, name: &str) -> Result<C, ConnectError> {
-        match self.capability::<Endpoint>(name) {
-            Ok(endpoint) => Ok(C::new(endpoint)),
-            Err(missing) => Err(ConnectError::Missing(missing)),
+        if let Some(connection) = self.shared.connections.borrow().get(name) {
+            return Ok(C::over(connection));
+        }
+        let endpoint = match self.capability::<Endpoint>(name) {
+            Ok(endpoint) => endpoint,
+            Err(missing) => {
+                let registry = self.registry().ok_or(ConnectError::Missing(missing))?;
+                registry.lookup(name, 0).await.map_err(ConnectError::Registry)?
+            }
+        };
+        let connection = Connection::new(endpoint);
+        self.shared.connections.borrow_mut().insert(name.to_string(), connection.clone());
+        Ok(C::over(&connection))
+    }
+
+    /// The registry, if this process was given it.
+    pub fn registry(&self) -> Option<registry::Client> {
+        const NAME: &str = "registry";
+        let mut connections = self.shared.connections.borrow_mut();
+        if !connections.contains_key(NAME) {
+            connections.insert(NAME.to_string(), Connection::new(self.capability(NAME).ok()?));
+        }
+        connections.get(NAME).map(registry::Client::over)
+    }
+
+    /// Tells init that this service answers from now on. Once `serve` is about to be called: what
+    /// comes earlier is queued. Nobody is told if the process was given no `ready`.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        match self.capability::<Endpoint>("ready") {
+            Ok(endpoint) => readiness::Client::new(endpoint).ready().await,
+            Err(_) => Ok(()),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::client::Refusal;
 use crate::executor::Gate;
 use crate::reactor;
 use crate::system::Arrived;
+use crate::timer;
 use crate::wire::{self, Malformed, Passed, Passing, Payload};
 use abi::message::{FaultKind, VERDICT_KILL, VERDICT_RESUME};
 use abi::{DeliveryKind, Error, ExitReason, ReplyToken};
@@ -19,6 +20,7 @@ use core::mem::ManuallyDrop;
 use core::pin::Pin;
 use core::task::Poll;
 use core::time::Duration;
+use futures_util::future::join;
 use futures_util::stream::{FuturesUnordered, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -278,6 +280,16 @@ macro_rules! several {
         }
     };
 }
+/// No interface: every request is refused.
+impl Dispatch for () {
+    fn accepts(&self, _: u32) -> bool {
+        false
+    }
+    async fn dispatch(&self, request: Request) {
+        request.refuse(Refusal::Unknown);
+    }
+}
+
 several!(A 0);
 several!(A 0, B 1);
 several!(A 0, B 1, C 2);
@@ -298,7 +310,8 @@ pub trait Hooks {
         async move { faulted.kill() }
     }
 
-    /// The service is asked to end, within `grace`. It does when this is done.
+    /// The service is asked to end, within `grace`. It does when this is done and the requests
+    /// that were begun are answered; for these it waits half the grace at most.
     fn stopping(&self, grace: Duration) -> impl Future<Output = ()> {
         let _ = grace;
         async {}
@@ -352,7 +365,13 @@ pub async fn serve_with(endpoint: Cap<Endpoint>, dispatch: impl Dispatch, hooks:
         }
     })
     .await?;
-    hooks.stopping(grace).await;
+    reactor::stop_messages();
+    let rest = timer::timeout(grace / 2, poll_fn(|context| {
+        while Pin::new(&mut tasks).poll_next(context).map(|ended| ended.is_some()) == Poll::Ready(true) {}
+        if tasks.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    // Whether they were answered in time or not, the service ends; those not answered are refused.
+    let _ = join(Gate::new(Box::pin(hooks.stopping(grace))), Gate::new(Box::pin(rest))).await;
     Ok(())
 }
 

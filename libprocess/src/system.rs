@@ -14,8 +14,8 @@ use core::task::{Context, Poll};
 /// No words.
 pub(crate) const NO_WORDS: Words = [0; WORDS];
 
-/// What arrived with an answer, a message or a notification.
-#[derive(Debug)]
+/// What arrived with an answer, a message or a notification. Its Debug output does not show
+/// words and bytes: they may be secret.
 pub struct Arrived {
     /// What it is, from whom.
     pub delivery: Delivery,
@@ -25,6 +25,15 @@ pub struct Arrived {
     pub bytes: Vec<u8>,
     /// Its capabilities; those that nobody takes are dropped.
     pub capabilities: heapless::Vec<Cap<Any>, MAX_TRANSFERS>,
+}
+
+impl core::fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Arrived")
+            .field("delivery", &self.delivery)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes a call that returns at once.

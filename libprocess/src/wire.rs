@@ -26,8 +26,8 @@ pub const fn number(tag: u64) -> u32 {
     tag as u32
 }
 
-/// A value as it travels.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A value as it travels. Its Debug output shows only how long it is: it may be secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     /// Bytes of it that lie in the words; 0 if it lies in `bytes` or is empty.
     pub inline: u8,
@@ -35,6 +35,12 @@ pub struct Payload {
     pub words: Words,
     /// What did not fit into the words.
     pub bytes: Vec<u8>,
+}
+
+impl core::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} bytes", usize::from(self.inline) + self.bytes.len())
+    }
 }
 
 impl Payload {

@@ -10,6 +10,7 @@ use std::fmt::Write;
 pub fn generate(file: &File, root: &str) -> String {
     let mut code = Code::new(root);
     code.line(&format!("/// From `wit/{}.wit`.", file.name));
+    code.line("#[allow(dead_code, clippy::all)]");
     code.line(&format!("pub mod {} {{", snake(&file.name)));
     for interface in &file.interfaces {
         code.docs(&interface.docs);

@@ -39,7 +39,7 @@ const KINDS: [(&str, &str); 11] = [
 ];
 /// Types that every generated module has, and functions that every client has.
 const TAKEN_TYPES: [&str; 3] = ["client", "server", "serve"];
-const TAKEN_FUNCTIONS: [&str; 3] = ["new", "within", "connection"];
+const TAKEN_FUNCTIONS: [&str; 4] = ["new", "over", "within", "connection"];
 /// Functions of an interface: what its number leaves room for.
 const MOST_FUNCTIONS: usize = 256;
 /// Parameters of a function: what serde encodes as one tuple.

@@ -26,8 +26,8 @@ pub(super) fn client(code: &mut Code, interface: &Interface) {
          }}
          impl $::client::Client for Client {{
          const SERVICE: &'static str = {service:?};
-         fn new(endpoint: $::Cap<$::Endpoint>) -> Client {{
-         Client::new(endpoint)
+         fn over(connection: &$::client::Connection) -> Client {{
+         Client {{ connection: connection.clone() }}
          }}
          }}
          impl Client {{

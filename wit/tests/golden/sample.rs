@@ -1,4 +1,5 @@
 /// From `wit/sample.wit`.
+#[allow(dead_code, clippy::all)]
 pub mod sample {
     #[doc = " One of everything that can be written."]
     pub mod everything {
@@ -164,8 +165,8 @@ pub mod sample {
         }
         impl ::libprocess::client::Client for Client {
             const SERVICE: &'static str = "sample";
-            fn new(endpoint: ::libprocess::Cap<::libprocess::Endpoint>) -> Client {
-                Client::new(endpoint)
+            fn over(connection: &::libprocess::client::Connection) -> Client {
+                Client { connection: connection.clone() }
             }
         }
         impl Client {
@@ -176,6 +177,10 @@ pub mod sample {
             /// The same, with calls that wait so long at most.
             pub fn within(&self, timeout: ::core::time::Duration) -> Client {
                 Client { connection: self.connection.within(timeout) }
+            }
+            /// A client that calls through what another client of the same endpoint does.
+            pub fn over(connection: &::libprocess::client::Connection) -> Client {
+                Client { connection: connection.clone() }
             }
             /// What it calls through.
             pub fn connection(&self) -> &::libprocess::client::Connection {
@@ -314,8 +319,8 @@ pub mod sample {
         }
         impl ::libprocess::client::Client for Client {
             const SERVICE: &'static str = "sample-news";
-            fn new(endpoint: ::libprocess::Cap<::libprocess::Endpoint>) -> Client {
-                Client::new(endpoint)
+            fn over(connection: &::libprocess::client::Connection) -> Client {
+                Client { connection: connection.clone() }
             }
         }
         impl Client {
@@ -326,6 +331,10 @@ pub mod sample {
             /// The same, with calls that wait so long at most.
             pub fn within(&self, timeout: ::core::time::Duration) -> Client {
                 Client { connection: self.connection.within(timeout) }
+            }
+            /// A client that calls through what another client of the same endpoint does.
+            pub fn over(connection: &::libprocess::client::Connection) -> Client {
+                Client { connection: connection.clone() }
             }
             /// What it calls through.
             pub fn connection(&self) -> &::libprocess::client::Connection {
