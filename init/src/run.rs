@@ -31,7 +31,6 @@ const QUEUE: u32 = 1024;
 const POWER_REQUEST: u64 = 0;
 /// The status of a shutdown by the host that does not say which.
 const STATUS_INTERRUPTED: u8 = 130;
-/// How long the session may use up output of its own before the machine is turned off.
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 /// init's main function.

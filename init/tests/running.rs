@@ -145,14 +145,11 @@ fn a_killed_service_is_started_again_and_its_clients_go_on() {
 #[test]
 fn a_call_that_was_received_and_not_answered_ends_when_its_service_does() {
     let text = manifest(&[entry("store").with("restart = { policy = \"always\" }")], STORE);
-    let helper = r#"{ name = "store", of = "service:store", rights = ["send"] }, { name = "image:caller", of = "image:caller", rights = ["spawn"] },"#;
-    let _ = helper;
     System::new(1, &text)
         .service("store")
         .session(|session| async move {
             let store = session.connect("store");
-            // The whole process waits in the call, so who kills is the store's own time-out: it
-            // is trapped below while it holds the call.
+            // The store traps, as said below, when it goes to wait for the next message.
             assert_eq!(hang(&store).await, Err(ClientError::ServiceRestarted));
             assert_eq!(who(&store).await, Ok(7));
         })

@@ -4,10 +4,11 @@ use libprocess::FOREVER;
 use libprocess::abi::PAGE_SIZE;
 use libprocess::abi::info::Limits as KernelLimits;
 
-/// Memory of a process whose starter does not say: 64 MiB.
-pub const DEFAULT_MEMORY: u64 = 64 << 20;
-/// Kernel memory of a process whose starter does not say: 1 MiB.
-pub const DEFAULT_KERNEL_MEMORY: u64 = 1 << 20;
+/// Memory of a process whose starter does not say: 16 MiB.
+pub const DEFAULT_MEMORY: u64 = 16 << 20;
+/// Kernel memory of a process whose starter does not say: 512 KiB. The thread takes some
+/// 130 KiB of it, for the payload of its messages, a table of 1,024 capabilities 96 KiB.
+pub const DEFAULT_KERNEL_MEMORY: u64 = 512 << 10;
 /// Capabilities of a process whose starter does not say.
 pub const DEFAULT_CAPABILITIES: u32 = 1024;
 /// Queued messages of a process whose starter does not say.

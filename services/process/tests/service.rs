@@ -17,7 +17,7 @@ const OPERATOR: u64 = 1 << 62 | 2;
 
 /// Small, since everything on a stage lives on 16 MiB.
 const SMALL: Limits =
-    Limits { memory: 1 << 20, kernel_memory: 128 << 10, processor_time: 0, capabilities: 64, queued_messages: 16 };
+    Limits { memory: 1 << 20, kernel_memory: 192 << 10, processor_time: 0, capabilities: 64, queued_messages: 16 };
 
 fn boot(image: &str) -> Request {
     Request {
@@ -443,7 +443,7 @@ fn usage_stands_beside_its_limits() {
         let limits = Limits { processor_time: 50_000_000, ..SMALL };
         let pid = service.spawn(&Request { limits, ..boot("deaf") }, None, vec![]).await.unwrap();
         let usage = service.usage(pid).await.unwrap();
-        assert_eq!((usage.memory_limit, usage.kernel_memory_limit), (1 << 20, 128 << 10));
+        assert_eq!((usage.memory_limit, usage.kernel_memory_limit), (1 << 20, 192 << 10));
         assert_eq!((usage.processor_time_limit, usage.capabilities_limit), (50_000_000, 64));
         assert!(usage.kernel_memory > 0 && usage.kernel_memory <= usage.kernel_memory_limit);
         assert!(usage.capabilities >= 2);
@@ -454,7 +454,7 @@ fn usage_stands_beside_its_limits() {
 /// The next event of a subscription.
 async fn event(inbox: &mut Inbox) -> (u32, u64) {
     match inbox.next().await.unwrap() {
-        Incoming::Request(request) if request.number() == process_events::tags::EXITED as u32 => {
+        Incoming::Request(request) if request.number() == process_events::tags::EXITED => {
             let (pid, _, _): (u64, String, End) = request.decode().unwrap();
             (request.number(), pid)
         }
@@ -475,8 +475,8 @@ fn one_that_uses_up_its_processor_time_is_warned_of_and_then_killed() {
         let limits = Limits { processor_time: 20_000_000, ..SMALL };
         let pid = service.spawn(&Request { limits, ..boot("loops") }, None, vec![]).await.unwrap();
         let mut inbox = Inbox::open(endpoint).unwrap();
-        assert_eq!(event(&mut inbox).await, (process_events::tags::RESOURCE_WARNING as u32, pid));
-        assert_eq!(event(&mut inbox).await, (process_events::tags::EXITED as u32, pid));
+        assert_eq!(event(&mut inbox).await, (process_events::tags::RESOURCE_WARNING, pid));
+        assert_eq!(event(&mut inbox).await, (process_events::tags::EXITED, pid));
         let end = service.wait(pid, None).await.unwrap();
         ended(Reason::ProcessorTimeLimit, 20_000_000, end);
         assert!(end.processor_time >= 20_000_000);
@@ -490,7 +490,7 @@ fn subscribers_are_told_of_their_own_until_they_leave() {
         let number = service.subscribe(endpoint.derive(Rights::SEND).unwrap()).await.unwrap();
         let pid = service.spawn(&boot("quick"), None, vec![]).await.unwrap();
         let mut inbox = Inbox::open(endpoint).unwrap();
-        assert_eq!(event(&mut inbox).await, (process_events::tags::EXITED as u32, pid));
+        assert_eq!(event(&mut inbox).await, (process_events::tags::EXITED, pid));
         service.unsubscribe(number).await.unwrap();
         assert!(matches!(refused(service.unsubscribe(number).await), Error::InvalidRequest(_)));
         let pid = service.spawn(&boot("quick"), None, vec![]).await.unwrap();
