@@ -1,6 +1,8 @@
 //! Newtypes for the numbers that name things inside the kernel. Each is the index of
 //! a record among its kind; an index is used again only after its record is gone.
 
+use abi::Kind;
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -44,6 +46,32 @@ ids! {
     LogId;
     /// A capability, wherever it is held.
     CapabilityId;
-    /// A buffer of a queued message's payload.
+    /// A buffer of a queued message's payload, and the message's record.
     BufferId;
+    /// A mapping of a region.
+    MappingId;
 }
+
+/// One more than the highest index of any record: what fits in the hot form of a
+/// commit and in an [`crate::queue::Entry`].
+pub const MAX_RECORDS: u32 = (1 << 28) - 1;
+
+/// An object, whatever its kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Object {
+    /// Of which kind.
+    pub kind: Kind,
+    /// Its number among its kind.
+    pub index: u32,
+}
+
+macro_rules! objects {
+    ($($id:ident $kind:ident)*) => {$(
+        impl From<$id> for Object {
+            #[inline]
+            fn from(id: $id) -> Object { Object { kind: Kind::$kind, index: id.0 } }
+        }
+    )*};
+}
+objects!(ProcessId Process ThreadId Thread EndpointId Endpoint NotificationId Notification RegionId Region
+         ImageId Image InterruptId Interrupt DeviceId Device QuotaId Quota LogId Log);

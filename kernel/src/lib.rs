@@ -1,14 +1,333 @@
 //! Orbital's microkernel: a pure state machine. It knows no host, reads no clock and
 //! has no unsafe code. `decide` judges an input and changes nothing; `apply` changes
-//! the state by a commit and judges nothing.
+//! the state by a commit and judges nothing. Replay is `apply` over the log.
+//!
+//! The state has two halves. **Authority** is who may do what: objects, capabilities,
+//! quotas; its changes are kept for ever and can be replayed alone. **Activity** is who
+//! waits, runs and has sent what. Each object's file has its records in both halves,
+//! how they change, and the calls on it.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | this | [`Kernel`]: inputs in, one `match` over the calls, commits applied |
+//! | [`ids`], [`input`], [`effect`], [`commit`], [`encoding`] | the language spoken with the door |
+//! | [`authority`], [`activity`] | the two halves: what is in them, and how they change |
+//! | [`capability`], [`quota`], [`process`], [`thread`], [`endpoint`], [`notification`], [`region`], [`image`], [`interrupt`], [`device`], [`log`] | the objects, one file each |
+//! | [`hand_over`] | the fast path of IPC |
+//! | [`transfer`] | capabilities that ride on messages |
+//! | [`schedule`], [`timer`], [`queue`], [`arena`] | who runs, what is due, where records lie |
+//! | [`setup`] | what the host gives to init |
+//! | [`invariants`] | K1 to K16, checked over a whole state |
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
-pub mod ids;
-pub mod input;
+pub mod activity;
+pub mod arena;
+pub mod authority;
+pub mod capability;
+pub mod commit;
+pub mod device;
 pub mod effect;
+pub mod encoding;
+pub mod endpoint;
+pub mod hand_over;
+pub mod ids;
+pub mod image;
+pub mod input;
+pub mod interrupt;
+pub mod invariants;
+pub mod log;
+pub mod notification;
+pub mod process;
+pub mod queue;
+pub mod quota;
+pub mod region;
+pub mod schedule;
+pub mod setup;
+pub mod thread;
+pub mod timer;
+pub mod transfer;
 
+#[cfg(test)]
+mod tests;
+
+pub use commit::{Change, Class, Commit, Decision, MAX_COMMITS, MAX_ENCODED, Outcome};
 pub use effect::{Effect, PayloadSource};
+pub use hand_over::HandOver;
 pub use ids::*;
-pub use input::{Input, Setup};
+pub use input::{Input, SetUp, Setup};
+pub use thread::State;
+
+use abi::{CapabilityInfo, Error, FOREVER, Name, Request, Returned};
+use activity::Activity;
+use authority::{Authority, Nobody};
+use encoding::Feed;
+
+/// What the host can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Platform {
+    /// Threads that a process may have: 1 where they cannot share memory.
+    pub threads_per_process: u32,
+    /// Whether regions can be mapped.
+    pub mapping: bool,
+}
+
+impl Platform {
+    /// Processes are WebAssembly components.
+    pub const WASM: Platform = Platform { threads_per_process: 1, mapping: false };
+    /// Processes are address spaces.
+    pub const NATIVE: Platform = Platform { threads_per_process: 1024, mapping: true };
+}
+
+/// The kernel: all of its state.
+pub struct Kernel {
+    pub(crate) platform: Platform,
+    pub(crate) authority: Authority,
+    pub(crate) activity: Activity,
+}
+
+/// Who makes a call, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) thread: ThreadId,
+    pub(crate) process: ProcessId,
+    pub(crate) now: u64,
+}
+
+impl Caller {
+    /// The instant at which a time-out that begins now ends.
+    fn deadline(self, timeout: u64) -> u64 {
+        if timeout == FOREVER { FOREVER } else { self.now.saturating_add(timeout).min(FOREVER - 1) }
+    }
+}
+
+impl Kernel {
+    /// With nothing in it: [`Setup`] comes first, or a log to replay.
+    pub const fn new(platform: Platform) -> Kernel {
+        Kernel { platform, authority: Authority::new(), activity: Activity::new() }
+    }
+
+    /// Judges an input that comes at `now`, in ns since boot. An error has changed
+    /// nothing; neither has a decision, until its commits are applied.
+    pub fn decide(&self, input: &Input<'_>, now: u64) -> Result<Decision, Error> {
+        let mut thread = self.activity.current;
+        let mut decision = match *input {
+            Input::Call { thread: caller, request } => {
+                thread = caller;
+                self.decide_call_of(caller, request, now)?
+            }
+            Input::Setup(setup) => self.decide_setup(setup)?,
+            Input::Interrupt(line) => self.decide_interrupt(line)?,
+            Input::Tick => Decision::nothing(Returned::Nothing),
+            Input::Preempt => self.decide_preempt(),
+            Input::Fault { thread, kind, detail, resumable } => self.decide_fault(thread, kind, detail, resumable)?,
+            Input::Grow { process, pages } => self.decide_grow(process, pages)?,
+            Input::HostDone { thread, result } => self.decide_host_done(thread, result, now)?,
+        };
+        self.complete(&mut decision, now, thread);
+        Ok(decision)
+    }
+
+    /// The system calls.
+    fn decide_call_of(&self, thread: ThreadId, request: &Request<'_>, now: u64) -> Result<Decision, Error> {
+        let record = self.activity.view(thread);
+        if !matches!(record.state, State::Running | State::Ready) {
+            // The host says that a thread runs which cannot.
+            return Err(Error::InvalidArgument);
+        }
+        let caller = Caller { thread, process: record.process, now };
+        match *request {
+            Request::Send { endpoint, ref message, timeout } => self.decide_send(caller, endpoint, message, timeout),
+            Request::Call { endpoint, ref message, timeout } => self.decide_call(caller, endpoint, message, timeout),
+            Request::Receive { endpoint, timeout } => self.decide_receive(caller, endpoint, timeout),
+            Request::Reply { reply, ref message } => self.decide_reply(caller, reply, message),
+            Request::ReplyReceive { endpoint, reply, ref message, timeout } => {
+                self.decide_reply_receive(caller, endpoint, reply, message, timeout)
+            }
+            Request::Signal { notification, bits } => self.decide_signal(caller, notification, bits),
+            Request::Wait { notification, timeout } => self.decide_wait(caller, notification, timeout),
+            Request::Poll { notification } => self.decide_poll(caller, notification),
+            Request::Yield => self.decide_yield(caller),
+
+            Request::Derive { source, rights, badge, expiry } => self.decide_derive(caller, source, rights, badge, expiry),
+            Request::Delete { handle } => self.decide_delete(caller, handle),
+            Request::Revoke { handle } => self.decide_revoke(caller, handle),
+            Request::Destroy { handle } => self.decide_destroy(caller, handle),
+            Request::Inspect { process, slot, ancestor } => self.decide_inspect(caller, process, slot, ancestor),
+
+            Request::EndpointCreate { quota, depth } => self.decide_endpoint_create(caller, quota, depth),
+            Request::NotificationCreate { quota } => self.decide_notification_create(caller, quota),
+            Request::NotificationBind { notification, endpoint } => self.decide_notification_bind(caller, notification, endpoint),
+            Request::NotificationUnbind { notification } => self.decide_notification_unbind(caller, notification),
+
+            Request::ProcessCreate { image, quota, supervisor, name, limits } => {
+                self.decide_process_create(caller, image, quota, supervisor, name, limits)
+            }
+            Request::ProcessGrant { process, source, rights, badge, expiry } => {
+                self.decide_process_grant(caller, process, source, rights, badge, expiry)
+            }
+            Request::ProcessStart { process, length } => self.decide_process_start(caller, process, length),
+            Request::ProcessSuspend { process } => self.decide_process_suspend(caller, process),
+            Request::ProcessResume { process } => self.decide_process_resume(caller, process),
+            Request::ProcessKill { process, code } => self.decide_process_kill(caller, process, code),
+            Request::ProcessInspect { process } => self.decide_process_inspect(caller, process),
+            Request::ProcessLimit { process, limits } => self.decide_process_limit(caller, process, limits),
+            Request::Exit { code } => self.decide_exit(caller, code),
+            Request::Startup => Ok(Decision::host(Effect::Startup { thread })),
+
+            Request::ThreadCreate { quota, entry, stack, argument } => self.decide_thread_create(caller, quota, [entry, stack, argument]),
+            Request::ThreadConfigure { thread, priority, budget, period } => {
+                self.decide_thread_configure(caller, thread, priority, budget, period)
+            }
+            Request::ThreadExit => self.decide_thread_exit(caller),
+
+            Request::RegionCreate { quota, pages } => self.decide_region_create(caller, quota, pages),
+            Request::RegionRead { region, offset, length } => self.decide_region_read(caller, region, offset, length),
+            Request::RegionWrite { region, offset, length } => self.decide_region_write(caller, region, offset, length),
+            Request::RegionMap { region, address, rights } => self.decide_region_map(caller, region, address, rights),
+            Request::RegionUnmap { region, address } => self.decide_region_unmap(caller, region, address),
+            Request::ImageCreate { quota, region, length, name } => self.decide_image_create(caller, quota, region, length, name),
+
+            Request::InterruptBind { interrupt, notification, bits } => self.decide_interrupt_bind(caller, interrupt, notification, bits),
+            Request::InterruptUnbind { interrupt } => self.decide_interrupt_unbind(caller, interrupt),
+            Request::InterruptAcknowledge { interrupt } => self.decide_interrupt_acknowledge(caller, interrupt),
+            Request::DeviceRead { device, register } => self.decide_device_read(caller, device, register),
+            Request::DeviceWrite { device, register, value } => self.decide_device_write(caller, device, register, value),
+            Request::DeviceSubmit { device, operation, a, b, length } => self.decide_device_submit(caller, device, operation, (a, b), length),
+            Request::DeviceComplete { device } => self.decide_device_complete(caller, device),
+
+            Request::QuotaSplit { quota, memory, pages } => self.decide_quota_split(caller, quota, memory, pages),
+            Request::QuotaInspect { quota } => self.decide_quota_inspect(caller, quota),
+            Request::LogRead { log, from, length } => self.decide_log_read(caller, log, from, length),
+            Request::Debug { length } => self.decide_debug(caller, length),
+        }
+    }
+
+    /// Gives a decision that changes something the time to charge, and puts a thread
+    /// on the processor that the host runs though the kernel would run another.
+    pub(crate) fn complete(&self, decision: &mut Decision, now: u64, thread: ThreadId) {
+        if decision.commits.is_empty() {
+            return;
+        }
+        if thread != self.activity.current {
+            // There is room: no decision of a call is as long as that.
+            let _ = decision.commits.insert(0, commit::Activity::Dispatched { thread }.into());
+        }
+        decision.commits[0].elapsed = now.saturating_sub(self.activity.clock);
+    }
+
+    /// Makes room for what a decision's commits will need, so that applying them
+    /// allocates nothing. Changes capacity, never state. `QuotaExceeded`: there is no
+    /// more memory, whatever the quotas say.
+    pub fn reserve(&mut self, decision: &Decision) -> Result<(), Error> {
+        if decision.commits.is_empty() {
+            return Ok(());
+        }
+        self.authority.reserve(decision)?;
+        self.activity.reserve(self.authority.count())
+    }
+
+    /// Carries out a commit: one of a decision just made, or one from the log. Total;
+    /// the only thing that changes the state. Effects are queued for [`Kernel::effect`].
+    pub fn apply(&mut self, commit: &Commit) {
+        self.activity.charge(commit.elapsed);
+        match &commit.change {
+            Change::Activity(change) => self.activity.apply(change, &self.authority),
+            Change::Authority(change) => {
+                self.authority.apply(change, &mut self.activity);
+                self.activity.made(change, &self.authority);
+            }
+        }
+    }
+
+    /// Carries out an authority commit on the authority half alone; others do nothing.
+    pub fn apply_authority(&mut self, commit: &Commit) {
+        if let Change::Authority(change) = &commit.change {
+            self.authority.apply(change, &mut Nobody);
+        }
+    }
+
+    /// The next thing that the host must do, if there is one.
+    pub fn effect(&mut self) -> Option<Effect> {
+        self.activity.effects.pop_front()
+    }
+
+    /// Forgets the effects: after replay, when they have long been carried out.
+    pub fn forget_effects(&mut self) {
+        self.activity.effects.clear();
+    }
+
+    /// Who must run now; `None`: nobody.
+    #[inline]
+    pub fn current(&self) -> Option<ThreadId> {
+        let current = self.activity.current;
+        (!current.is_none()).then_some(current)
+    }
+
+    /// Feeds the authority half of the state, in its one form, to a hasher.
+    pub fn hash_authority(&self, hash: &mut dyn FnMut(&[u8])) {
+        self.authority.encode(&mut Feed(hash));
+    }
+
+    /// Feeds the activity half of the state, in its one form, to a hasher.
+    pub fn hash_activity(&self, hash: &mut dyn FnMut(&[u8])) {
+        self.activity.encode(&mut Feed(hash));
+    }
+
+    /// The process of a thread.
+    #[inline]
+    pub fn process_of(&self, thread: ThreadId) -> Option<ProcessId> {
+        self.activity.threads.get(thread.index()).filter(|record| record.state != State::Absent).map(|record| record.process)
+    }
+
+    /// What a thread is doing.
+    pub fn thread_state(&self, thread: ThreadId) -> State {
+        self.activity.view(thread).state
+    }
+
+    /// The name of a process.
+    pub fn process_name(&self, process: ProcessId) -> Option<Name> {
+        self.authority.processes.get(process.0).map(|record| record.name)
+    }
+
+    /// The capability in a slot of a process's table.
+    pub fn capability_at(&self, process: ProcessId, slot: u32) -> Option<CapabilityInfo> {
+        let cell = self.authority.tables.get(process.index())?.slots.get(slot as usize)?;
+        self.authority.capability_info(cell.capability).filter(|_| !cell.is_free())
+    }
+
+    /// What is known of a capability, by its number.
+    pub fn capability(&self, capability: CapabilityId) -> Option<CapabilityInfo> {
+        self.authority.capability_info(capability)
+    }
+}
+
+impl Decision {
+    /// The call ends so; this is the change.
+    pub(crate) fn new(outcome: Outcome, change: impl Into<Change>) -> Decision {
+        let mut decision = Decision { outcome, commits: heapless::Vec::new() };
+        decision.push(change);
+        decision
+    }
+
+    /// The call returns this at once; this is the change.
+    pub(crate) fn done(returned: Returned, change: impl Into<Change>) -> Decision {
+        Decision::new(Outcome::Done(returned), change)
+    }
+
+    /// The call returns this at once and changes nothing.
+    pub(crate) fn nothing(returned: Returned) -> Decision {
+        Decision { outcome: Outcome::Done(returned), commits: heapless::Vec::new() }
+    }
+
+    /// The host carries this out at once; the state does not change.
+    pub(crate) fn host(effect: Effect) -> Decision {
+        Decision { outcome: Outcome::Host(effect), commits: heapless::Vec::new() }
+    }
+
+    /// One more change. There is room for the most that any decision has.
+    pub(crate) fn push(&mut self, change: impl Into<Change>) {
+        let _ = self.commits.push(Commit { elapsed: 0, change: change.into() });
+    }
+}

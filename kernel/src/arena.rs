@@ -1,0 +1,121 @@
+//! Records of one kind, by number. Free numbers form a list in a fixed order, which is
+//! part of the state: replay gives the same numbers.
+
+use crate::encoding::{Encode, Sink};
+use crate::ids::MAX_RECORDS;
+use abi::Error;
+use alloc::vec::Vec;
+
+/// Ends the list of free numbers.
+const END: u32 = u32::MAX;
+
+/// Numbered records with a list of free numbers, last freed first.
+pub struct Arena<T> {
+    cells: Vec<Cell<T>>,
+    first_free: u32,
+    used: u32,
+}
+
+enum Cell<T> {
+    Used(T),
+    Free { next: u32 },
+}
+
+impl<T> Arena<T> {
+    /// With no record.
+    pub const fn new() -> Arena<T> {
+        Arena { cells: Vec::new(), first_free: END, used: 0 }
+    }
+
+    /// The number that the next record gets.
+    pub fn vacant(&self) -> Result<u32, Error> {
+        let number = if self.first_free == END { self.cells.len() as u32 } else { self.first_free };
+        if number < MAX_RECORDS { Ok(number) } else { Err(Error::QuotaExceeded) }
+    }
+
+    /// Puts a record at `number`, which [`Arena::vacant`] gave.
+    pub fn insert(&mut self, number: u32, value: T) {
+        if number == self.cells.len() as u32 && self.first_free == END {
+            self.cells.push(Cell::Used(value));
+        } else if number == self.first_free
+            && let Some(cell) = self.cells.get_mut(number as usize)
+            && let Cell::Free { next } = *cell
+        {
+            self.first_free = next;
+            *cell = Cell::Used(value);
+        } else {
+            return;
+        }
+        self.used += 1;
+    }
+
+    /// Takes the record out; its number is free.
+    pub fn remove(&mut self, number: u32) -> Option<T> {
+        let cell = self.cells.get_mut(number as usize)?;
+        if let Cell::Free { .. } = cell {
+            return None;
+        }
+        let Cell::Used(value) = core::mem::replace(cell, Cell::Free { next: self.first_free }) else { return None };
+        self.first_free = number;
+        self.used -= 1;
+        Some(value)
+    }
+
+    /// The record.
+    #[inline]
+    pub fn get(&self, number: u32) -> Option<&T> {
+        match self.cells.get(number as usize) {
+            Some(Cell::Used(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The record, to change.
+    #[inline]
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        match self.cells.get_mut(number as usize) {
+            Some(Cell::Used(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Every record with its number, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.cells.iter().zip(0..).filter_map(|(cell, number)| match cell {
+            Cell::Used(value) => Some((number, value)),
+            Cell::Free { .. } => None,
+        })
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> u32 {
+        self.used
+    }
+
+    /// Makes room for one more.
+    pub fn reserve(&mut self) -> Result<(), Error> {
+        if self.first_free != END {
+            return Ok(());
+        }
+        self.cells.try_reserve(1).map_err(|_| Error::QuotaExceeded)
+    }
+}
+
+impl<T: Encode> Encode for Arena<T> {
+    fn put<S: Sink>(&self, out: &mut S) {
+        self.first_free.put(out);
+        (self.cells.len() as u64).put(out);
+        for cell in &self.cells {
+            match cell {
+                Cell::Used(value) => {
+                    true.put(out);
+                    value.put(out);
+                }
+                Cell::Free { next } => {
+                    false.put(out);
+                    next.put(out);
+                }
+            }
+        }
+    }
+}

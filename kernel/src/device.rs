@@ -1,0 +1,72 @@
+//! Devices of the host: registers, and operations that complete later. The kernel
+//! checks who may; the host does the rest at once.
+
+use crate::authority::{Authority, Header};
+use crate::commit::{Decision, Place};
+use crate::effect::Effect;
+use crate::encoding::fields;
+use crate::ids::*;
+use crate::{Caller, Kernel};
+use abi::device::Operation;
+use abi::message::MAX_BYTES;
+use abi::{Error, Handle, Kind, Name, Rights};
+
+/// One device.
+#[derive(Debug)]
+pub struct Device {
+    pub(crate) header: Header,
+    /// For people.
+    pub name: Name,
+}
+fields!(Device: header name);
+
+impl Authority {
+    pub(crate) fn device_added(&mut self, device: DeviceId, name: Name, place: Place) {
+        if self.devices.len() <= device.index() {
+            self.devices.resize_with(device.index() + 1, || None);
+        }
+        self.devices[device.index()] = Some(Device { header: Header::new(QuotaId::NONE, 0, 0), name });
+        self.first_capability(device.into(), place, Kind::Device.rights());
+    }
+}
+
+impl Kernel {
+    fn device(&self, caller: Caller, device: Handle, rights: Rights) -> Result<DeviceId, Error> {
+        let (_, capability) = self.authority.lookup(caller.process, device, Kind::Device, rights, caller.now)?;
+        Ok(DeviceId(capability.index))
+    }
+
+    pub(crate) fn decide_device_read(&self, caller: Caller, device: Handle, register: u64) -> Result<Decision, Error> {
+        let device = self.device(caller, device, Rights::READ)?;
+        Ok(Decision::host(Effect::DeviceRead { thread: caller.thread, device, register }))
+    }
+
+    pub(crate) fn decide_device_write(&self, caller: Caller, device: Handle, register: u64, value: u64) -> Result<Decision, Error> {
+        let device = self.device(caller, device, Rights::WRITE)?;
+        Ok(Decision::host(Effect::DeviceWrite { thread: caller.thread, device, register, value }))
+    }
+
+    pub(crate) fn decide_device_submit(
+        &self,
+        caller: Caller,
+        device: Handle,
+        operation: Operation,
+        (a, b): (u64, u64),
+        length: u32,
+    ) -> Result<Decision, Error> {
+        let device = self.device(caller, device, operation.right())?;
+        if length as usize > MAX_BYTES {
+            return Err(Error::TooLarge);
+        }
+        Ok(Decision::host(Effect::DeviceSubmit { thread: caller.thread, device, operation, a, b, length }))
+    }
+
+    /// Whoever may submit anything may take completions.
+    pub(crate) fn decide_device_complete(&self, caller: Caller, device: Handle) -> Result<Decision, Error> {
+        let device = self.device(caller, device, Rights::READ).or_else(|error| match error {
+            Error::MissingRight => self.device(caller, device, Rights::WRITE),
+            error => Err(error),
+        })?;
+        Ok(Decision::host(Effect::DeviceComplete { thread: caller.thread, device }))
+    }
+}

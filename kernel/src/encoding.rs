@@ -1,0 +1,233 @@
+//! Bytes of commits and of state. One form, canonical: integers as LEB128 in the
+//! fewest bytes, what has a fixed size as it is. The same trait writes the log and
+//! feeds the state hash.
+
+use crate::ids::*;
+use crate::queue::Entry;
+use abi::device::Operation;
+use abi::info::Limits;
+use abi::message::FaultKind;
+use abi::{Error, ExitReason, Handle, Kind, Name, ReplyToken, Rights, TransferMode};
+
+/// Where bytes go.
+pub trait Sink {
+    /// Takes the next bytes.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl<const N: usize> Sink for heapless::Vec<u8, N> {
+    fn put(&mut self, bytes: &[u8]) {
+        // The capacity is the longest commit's, which a test holds.
+        let _ = self.extend_from_slice(bytes);
+    }
+}
+
+/// A sink that calls a function, for hashers.
+pub struct Feed<F: FnMut(&[u8])>(pub F);
+
+impl<F: FnMut(&[u8])> Sink for Feed<F> {
+    fn put(&mut self, bytes: &[u8]) {
+        (self.0)(bytes);
+    }
+}
+
+/// What can be written and, where it stands in a commit, read back.
+pub trait Encode {
+    /// Writes it.
+    fn put<S: Sink>(&self, out: &mut S);
+}
+
+/// What can be read back. `None`: these bytes are not what [`Encode::put`] writes.
+pub trait Decode: Sized {
+    /// Reads it and moves `input` behind it.
+    fn get(input: &mut &[u8]) -> Option<Self>;
+}
+
+fn take<'a>(input: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (head, tail) = input.split_at_checked(count)?;
+    *input = tail;
+    Some(head)
+}
+
+impl Encode for u64 {
+    fn put<S: Sink>(&self, out: &mut S) {
+        let mut rest = *self;
+        while rest >= 0x80 {
+            out.put(&[rest as u8 | 0x80]);
+            rest >>= 7;
+        }
+        out.put(&[rest as u8]);
+    }
+}
+
+impl Decode for u64 {
+    fn get(input: &mut &[u8]) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = take(input, 1)?[0];
+            let bits = u64::from(byte & 0x7F);
+            if bits << shift >> shift != bits {
+                return None;
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                // Fewest bytes: the last is zero only in the number zero.
+                return (byte != 0 || shift == 0).then_some(value);
+            }
+        }
+        None
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty)*) => {$(
+        impl Encode for $type {
+            fn put<S: Sink>(&self, out: &mut S) { u64::from(*self).put(out) }
+        }
+        impl Decode for $type {
+            fn get(input: &mut &[u8]) -> Option<$type> { u64::get(input)?.try_into().ok() }
+        }
+    )*};
+}
+integers!(u8 u16 u32);
+
+impl Encode for bool {
+    fn put<S: Sink>(&self, out: &mut S) {
+        out.put(&[u8::from(*self)]);
+    }
+}
+impl Decode for bool {
+    fn get(input: &mut &[u8]) -> Option<bool> {
+        match take(input, 1)?[0] {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Ids are written plus one, so that `NONE` is the one byte 0.
+macro_rules! ids {
+    ($($type:ty)*) => {$(
+        impl Encode for $type {
+            fn put<S: Sink>(&self, out: &mut S) { self.0.wrapping_add(1).put(out) }
+        }
+        impl Decode for $type {
+            fn get(input: &mut &[u8]) -> Option<$type> { Some(Self(u32::get(input)?.wrapping_sub(1))) }
+        }
+    )*};
+}
+ids!(ProcessId ThreadId EndpointId NotificationId RegionId ImageId InterruptId DeviceId QuotaId LogId
+     CapabilityId BufferId MappingId Entry);
+
+macro_rules! wrapped {
+    ($($type:ty)*) => {$(
+        impl Encode for $type {
+            fn put<S: Sink>(&self, out: &mut S) { self.0.put(out) }
+        }
+        impl Decode for $type {
+            fn get(input: &mut &[u8]) -> Option<$type> { Some(Self(Decode::get(input)?)) }
+        }
+    )*};
+}
+wrapped!(Handle ReplyToken Rights Name);
+
+/// Enums of the ABI travel as their numbers.
+macro_rules! numbered {
+    ($($type:ty)*) => {$(
+        impl Encode for $type {
+            fn put<S: Sink>(&self, out: &mut S) { (*self as u8).put(out) }
+        }
+        impl Decode for $type {
+            fn get(input: &mut &[u8]) -> Option<$type> { <$type>::from_number(u8::get(input)?) }
+        }
+    )*};
+}
+numbered!(Error Kind FaultKind ExitReason Operation);
+
+impl Encode for TransferMode {
+    fn put<S: Sink>(&self, out: &mut S) {
+        (*self as u8).put(out);
+    }
+}
+impl Decode for TransferMode {
+    fn get(input: &mut &[u8]) -> Option<TransferMode> {
+        match u8::get(input)? {
+            0 => Some(TransferMode::Move),
+            1 => Some(TransferMode::Derive),
+            2 => Some(TransferMode::Reply),
+            _ => None,
+        }
+    }
+}
+
+impl<const N: usize> Encode for [u8; N] {
+    fn put<S: Sink>(&self, out: &mut S) {
+        out.put(self);
+    }
+}
+impl<const N: usize> Decode for [u8; N] {
+    fn get(input: &mut &[u8]) -> Option<[u8; N]> {
+        take(input, N)?.try_into().ok()
+    }
+}
+
+impl Encode for [u64; 3] {
+    fn put<S: Sink>(&self, out: &mut S) {
+        self.iter().for_each(|word| word.put(out));
+    }
+}
+impl Decode for [u64; 3] {
+    fn get(input: &mut &[u8]) -> Option<[u64; 3]> {
+        Some([u64::get(input)?, u64::get(input)?, u64::get(input)?])
+    }
+}
+
+impl<A: Encode, B: Encode> Encode for (A, B) {
+    fn put<S: Sink>(&self, out: &mut S) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+}
+
+impl<T: Encode> Encode for Option<T> {
+    fn put<S: Sink>(&self, out: &mut S) {
+        self.is_some().put(out);
+        if let Some(value) = self {
+            value.put(out);
+        }
+    }
+}
+impl<T: Decode> Decode for Option<T> {
+    fn get(input: &mut &[u8]) -> Option<Option<T>> {
+        Some(if bool::get(input)? { Some(T::get(input)?) } else { None })
+    }
+}
+
+impl<T: Encode> Encode for alloc::vec::Vec<T> {
+    fn put<S: Sink>(&self, out: &mut S) {
+        (self.len() as u64).put(out);
+        self.iter().for_each(|item| item.put(out));
+    }
+}
+
+/// A record as its fields, one after the other.
+macro_rules! fields {
+    ($type:ty: $($field:ident)*) => {
+        impl $crate::encoding::Encode for $type {
+            fn put<S: $crate::encoding::Sink>(&self, out: &mut S) { $($crate::encoding::Encode::put(&self.$field, out);)* }
+        }
+    };
+}
+pub(crate) use fields;
+
+fields!(Limits: capabilities queued_messages processor_time);
+impl Decode for Limits {
+    fn get(input: &mut &[u8]) -> Option<Limits> {
+        Some(Limits {
+            capabilities: Decode::get(input)?,
+            queued_messages: Decode::get(input)?,
+            processor_time: Decode::get(input)?,
+        })
+    }
+}
