@@ -15,11 +15,7 @@
 use crate::event::{BOOTED, END, GENESIS};
 use crate::journal::WIDE;
 use crate::record::HALF;
-/// TEMP
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Class { Authority, Activity }
-impl Class { #[allow(missing_docs)] pub const fn of(kind: u8) -> Option<Class> { match kind { 0x01..=0x7F => Some(Class::Authority), 0x80..=0xDF => Some(Class::Activity), _ => None } } }
+pub use kernel::Class;
 
 /// The class of the commits of this kind; `None` if there is no such kind.
 #[inline]
@@ -81,6 +77,15 @@ impl<'a> CommitRef<'a> {
 }
 
 impl CommitRef<'_> {
+    /// The kernel's commit; `None` if it is an event, or not one that this kernel knows.
+    #[inline]
+    pub fn to_kernel(&self) -> Option<kernel::Commit> {
+        match self.content {
+            Content::Words(words) => kernel::Commit::decode_compact(words),
+            Content::Wide(content) => kernel::Commit::decode_wide(self.kind, content),
+        }
+    }
+
     /// The event; `None` if it is the kernel's.
     pub fn to_event(&self) -> Option<crate::event::Event> {
         match self.content {

@@ -7,10 +7,8 @@ use crate::header::{BOOT, END, Hash, STATE};
 use crate::journal::{Journal, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
 use abi::message::FaultKind;
-use abi::{Delivery, DeliveryKind, Error, Handle, ReplyToken, Request, Returned};
-use alloc::vec::Vec;
-use kernel::input::SetUp;
-use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, Setup, ThreadId};
+use abi::{Delivery, DeliveryKind, Error, Handle, Request, Returned};
+use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId};
 
 /// The state hash is taken every so many blocks.
 pub const STATE_EVERY: u64 = 4096;
@@ -66,7 +64,6 @@ pub enum Outcome {
 }
 
 /// The kernel behind its door, with the journal.
-#[derive(Debug)]
 pub struct Axiom {
     kernel: Kernel,
     journal: Journal,
@@ -290,7 +287,13 @@ impl Axiom {
     /// The oldest block that is full or was cut, to be sealed. The host takes it soon: when too many wait,
     /// calls answer `WouldBlock`.
     pub fn take_block(&mut self) -> Option<RawBlock> {
-        self.journal.take()
+        let block = self.journal.take();
+        if self.mode == Mode::Ended && self.journal.pending() > 0 {
+            // There was no room for the last one when the boot ended.
+            self.journal.cut(0);
+            self.journal.close();
+        }
+        block
     }
 
     /// Gives back a block that was sealed: its memory is used again.
@@ -476,16 +479,26 @@ impl Axiom {
     }
 }
 
+impl core::fmt::Debug for Axiom {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Axiom(boot {}, next record {}, {:?})", self.boot, self.next_record(), self.mode)
+    }
+}
+
 /// The state hash of a kernel: BLAKE3 of the canonical bytes of authority, and of activity.
 pub fn state_hash(kernel: &Kernel) -> [Hash; 2] {
     let mut authority = blake3::Hasher::new();
-    kernel.hash_authority(&mut |bytes| drop(authority.update(bytes)));
+    kernel.hash_authority(&mut |bytes| {
+        authority.update(bytes);
+    });
     let mut activity = blake3::Hasher::new();
-    kernel.hash_activity(&mut |bytes| drop(activity.update(bytes)));
+    kernel.hash_activity(&mut |bytes| {
+        activity.update(bytes);
+    });
     [*authority.finalize().as_bytes(), *activity.finalize().as_bytes()]
 }
 
 /// Whether the thread is of the first process.
 fn is_init(kernel: &Kernel, thread: ThreadId) -> bool {
-    kernel.process_of(thread).and_then(|process| kernel.process_serial(process)) == Some(1)
+    kernel.process_of(thread).and_then(|process| kernel.process_info(process)).is_some_and(|info| info.serial == 1)
 }

@@ -7,7 +7,6 @@ use crate::header::{BOOT, Body, STATE};
 use kernel::Kernel;
 
 /// A kernel that follows a log.
-#[derive(Debug)]
 pub struct Replay {
     platform: kernel::Platform,
     kernel: Kernel,
@@ -16,6 +15,12 @@ pub struct Replay {
     whole: bool,
     compared: u64,
     commits: u64,
+}
+
+impl core::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Replay(boot {}, {} commits)", self.boot, self.commits)
+    }
 }
 
 impl Replay {
@@ -70,7 +75,7 @@ impl Replay {
         } else if class == Class::Authority {
             self.kernel.apply_authority(&commit);
         }
-        while self.kernel.effect().is_some() {}
+        self.kernel.forget_effects();
         Some(())
     }
 

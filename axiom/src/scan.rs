@@ -20,8 +20,17 @@ pub enum Next<'a> {
 
 /// What lies at offset `at` of the segment `bytes`.
 pub fn next(bytes: &[u8], at: usize) -> Next<'_> {
+    next_by(bytes, at, |bytes| Block::parse(bytes))
+}
+
+/// The same, without hashing the bodies.
+pub fn next_head(bytes: &[u8], at: usize) -> Next<'_> {
+    next_by(bytes, at, |bytes| Block::parse_head(bytes))
+}
+
+fn next_by(bytes: &[u8], at: usize, parse: fn(&[u8]) -> Result<(Block<'_>, usize), Wrong>) -> Next<'_> {
     let rest = bytes.get(at..).unwrap_or_default();
-    match Block::parse(rest) {
+    match parse(rest) {
         Ok((block, length)) => Next::Block(block, length),
         Err(_) if is_zero(rest) => Next::End,
         Err(wrong) => Next::Bad(wrong),

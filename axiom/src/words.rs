@@ -152,7 +152,7 @@ impl Narrator {
     }
 
     fn capability(&self, capability: CapabilityId) -> String {
-        match self.kernel().capability_info(capability) {
+        match self.kernel().capability(capability) {
             Some(info) => format!("capability {} to {}", capability.0, self.named(info.kind, info.object, &info.name)),
             None => format!("capability {}", capability.0),
         }

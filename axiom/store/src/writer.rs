@@ -113,7 +113,10 @@ impl<F: Folder + 'static> Writer<F> {
     /// Waits until every block handed over before is durable.
     pub fn flush_and_wait(&self) -> Result<(), LogLost> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        self.flush(move |result| drop(sender.send(result)));
+        self.flush(move |result| {
+            // The receiver is this function.
+            let _ = sender.send(result);
+        });
         receiver.recv().unwrap_or(Err(LogLost))
     }
 

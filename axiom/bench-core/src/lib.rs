@@ -1,0 +1,94 @@
+//! One client, one server, a message of eight words: call, then reply and receive. On the bare
+//! target this is a static library that `count` links into a program for callgrind.
+#![no_std]
+extern crate alloc;
+
+use abi::{Handle, Message, Name, Request, Rights, Returned};
+use axiom::{Axiom, Config, Head, Outcome};
+use kernel::{Effect, Platform, Setup, ThreadId};
+
+/// Client and server, the server waiting.
+#[derive(Debug)]
+pub struct Pair {
+    axiom: Axiom,
+    client: ThreadId,
+    server: ThreadId,
+    /// The endpoint, as the client and as the server hold it.
+    endpoints: [Handle; 2],
+    now: u64,
+}
+
+/// A log that is not kept takes its blocks back.
+fn drop_blocks(axiom: &mut Axiom) {
+    while let Some(block) = axiom.take_block() {
+        axiom.recycle(block);
+    }
+}
+
+impl Pair {
+    /// Boots a machine with init as the client and one more process as the server. `None` if the kernel refuses.
+    pub fn new() -> Option<Pair> {
+        let mut axiom = Axiom::new(Config::new(Platform { threads_per_process: 1, mapping: false }), Head::EMPTY);
+        let quota = axiom.setup(Setup::Quota { memory: 64 << 20, pages: 4096 }, 0).ok()?.handle;
+        axiom.setup(Setup::Init { image: [1; 32], length: 1, name: Name::new("client") }, 0).ok()?;
+        let image = axiom.setup(Setup::Image { hash: [2; 32], length: 1, name: Name::new("server") }, 0).ok()?.handle;
+        axiom.setup(Setup::Start { length: 0 }, 0).ok()?;
+        let client = axiom.current()?;
+        let made = |axiom: &mut Axiom, request: &Request<'_>| match axiom.call(client, request, 1) {
+            Outcome::Done(Ok(Returned::Handle(handle))) => Some(handle),
+            _ => None,
+        };
+        let quota = if quota.is_none() { Handle::new(0, 1) } else { quota };
+        let endpoint = made(&mut axiom, &Request::EndpointCreate { quota, depth: 8 })?;
+        let limits = abi::info::Limits::DEFAULT;
+        let create = Request::ProcessCreate { image, quota, supervisor: endpoint, name: Name::new("server"), limits };
+        let process = made(&mut axiom, &create)?;
+        let granted = Request::ProcessGrant {
+            process,
+            source: endpoint,
+            rights: Rights::RECEIVE,
+            badge: 0,
+            expiry: abi::FOREVER,
+        };
+        let served = made(&mut axiom, &granted)?;
+        axiom.call(client, &Request::ProcessStart { process, length: 0 }, 1);
+        let mut server = None;
+        while let Some(effect) = axiom.effect() {
+            if let Effect::ThreadStarted { thread, .. } = effect
+                && thread != client
+            {
+                server = Some(thread);
+            }
+        }
+        let server = server?;
+        // The client lets the server run up to its first receive.
+        axiom.call(client, &Request::Yield, 1);
+        axiom.call(server, &Request::Receive { endpoint: served, timeout: abi::FOREVER }, 2);
+        while axiom.effect().is_some() {}
+        drop_blocks(&mut axiom);
+        (axiom.current() == Some(client)).then_some(Pair { axiom, client, server, endpoints: [endpoint, served], now: 2 })
+    }
+
+    /// One call and its answer; whether both were delivered from hand to hand.
+    #[inline(always)]
+    pub fn round_trip(&mut self) -> bool {
+        self.now += 100;
+        let message = Message { tag: 0x7001, length: 0, transfers: &[] };
+        let [endpoint, served] = self.endpoints;
+        let called = self.axiom.call(self.client, &Request::Call { endpoint, message, timeout: abi::FOREVER }, self.now);
+        let Some(Effect::Deliver { to, delivery, .. }) = self.axiom.effect() else { return false };
+        self.now += 100;
+        let answer = Request::ReplyReceive { endpoint: served, reply: delivery.reply, message, timeout: abi::FOREVER };
+        let answered = self.axiom.call(self.server, &answer, self.now);
+        let Some(Effect::Deliver { to: back, .. }) = self.axiom.effect() else { return false };
+        called == Outcome::Blocked && answered == Outcome::Blocked && to == self.server && back == self.client
+    }
+
+    /// Takes away the blocks that became full, as the host does; not part of what is counted.
+    pub fn drop_blocks(&mut self) {
+        drop_blocks(&mut self.axiom);
+    }
+}
+
+#[cfg(target_os = "none")]
+mod bare;
