@@ -5,9 +5,10 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
-use libprocess::{Console, Error};
+use libprocess::{Console, Error, Process};
 
 /// Most bytes that are read at once.
 const READ: u32 = 4096;
@@ -49,6 +50,32 @@ impl Screen {
         };
         // A console that is gone shows nothing, and there is nobody to tell.
         let _ = console.write(text).await;
+    }
+}
+
+/// Whether the session is asked to end: by Ctrl-C at the host, or a machine that goes down.
+pub struct Stop {
+    process: Process,
+    requested: Cell<bool>,
+}
+
+impl Stop {
+    /// Of this process.
+    pub fn new(process: Process) -> Stop {
+        Stop { process, requested: Cell::new(false) }
+    }
+
+    /// Whether it was asked to end, as far as it has looked.
+    pub fn is_requested(&self) -> bool {
+        self.requested.get()
+    }
+
+    /// Waits until it is asked to end. Can be given up at any time.
+    pub async fn requested(&self) {
+        if !self.requested.get() {
+            self.process.stop_requested().await;
+            self.requested.set(true);
+        }
     }
 }
 

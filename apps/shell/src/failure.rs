@@ -11,6 +11,8 @@ pub const FAILED: u64 = 1;
 pub const MISUSED: u64 = 2;
 /// Status of a name that is no command and no program.
 pub const UNKNOWN: u64 = 127;
+/// Status of a session that was asked to end.
+pub const STOPPED: u64 = 130;
 /// Status of a program that did what it could not.
 pub const FAULTED: u64 = 134;
 /// Status of a program that was killed, and of what Ctrl-C ended.

@@ -4,7 +4,7 @@
 use crate::completion;
 use crate::console::{Keyboard, Lines};
 use crate::editor::{Editor, Outcome};
-use crate::failure::MISUSED;
+use crate::failure::{MISUSED, STOPPED};
 use crate::history::History;
 use crate::parse::parse;
 use crate::shell::{Flow, Shell, end_in_words};
@@ -45,7 +45,12 @@ async fn lines(shell: &mut Shell) -> u64 {
     let Some(console) = shell.screen.console().cloned() else { return 0 };
     let mut lines = Lines::new(console);
     let mut text = String::new();
-    while let Some(line) = lines.line().await {
+    loop {
+        let line = match select(pin!(lines.line()), pin!(shell.stop.requested())).await {
+            Either::Left((Some(line), _)) => line,
+            Either::Left((None, _)) => break,
+            Either::Right(_) => return STOPPED,
+        };
         text.push_str(&line);
         text.push('\n');
         if unfinished(&text) {
@@ -100,6 +105,7 @@ async fn terminal(shell: &mut Shell) -> u64 {
                 text.clear();
                 shell.status = crate::failure::KILLED;
             }
+            Edited::Stopped => break STOPPED,
             Edited::EndOfInput if text.is_empty() => break shell.status,
             Edited::EndOfInput => {
                 let entered = core::mem::take(&mut text);
@@ -116,11 +122,13 @@ enum Edited {
     Line(String),
     Cancelled,
     EndOfInput,
+    Stopped,
 }
 
 enum Event {
     Key(Option<crate::keys::Key>),
     Ended(String),
+    Stopped,
 }
 
 /// One line from the keyboard. Ends of background programs are told as they come.
@@ -130,15 +138,22 @@ async fn edit(shell: &mut Shell, editor: &mut Editor, history: &History, prompt:
     loop {
         let event = {
             let Some(keyboard) = &mut shell.keyboard else { return Edited::EndOfInput };
-            match select(pin!(keyboard.key()), pin!(shell.jobs.next_end())).await {
+            let (ended, stopped) = (pin!(shell.jobs.next_end()), pin!(shell.stop.requested()));
+            let others = select(ended, stopped);
+            match select(pin!(keyboard.key()), others).await {
                 Either::Left((key, _)) => Event::Key(key),
-                Either::Right(((job, end), _)) => {
+                Either::Right((Either::Left(((job, end), _)), _)) => {
                     Event::Ended(format!("[{}] {} {}\r\n", job.pid, job.name, end_in_words(&end)))
                 }
+                Either::Right((Either::Right(_), _)) => Event::Stopped,
             }
         };
         let outcome = match event {
             Event::Key(Some(key)) => editor.key(key, history),
+            Event::Stopped => {
+                shell.show("\r\n").await;
+                return Edited::Stopped;
+            }
             Event::Key(None) => Outcome::EndOfInput(String::from("\r\n")),
             Event::Ended(news) => Outcome::Draw(editor.interject(&news)),
         };

@@ -1,8 +1,8 @@
 //! The shell: what it holds, and how it carries out the commands of a script.
 
 use crate::arguments::{Arguments, Opt, Order};
-use crate::console::{Keyboard, Screen};
-use crate::failure::{FAILED, Failure, KILLED, UNKNOWN};
+use crate::console::{Keyboard, Screen, Stop};
+use crate::failure::{FAILED, Failure, KILLED, STOPPED, UNKNOWN};
 use crate::help;
 use crate::jobs::Jobs;
 use crate::parse::{Command, Condition, Mode, parse};
@@ -27,6 +27,8 @@ pub struct Shell {
     pub screen: Screen,
     /// The keyboard, on a terminal.
     pub keyboard: Option<Keyboard>,
+    /// Whether it is asked to end.
+    pub stop: Stop,
     /// Exit status of the last command.
     pub status: u64,
     /// Programs in the background, and news of their ends.
@@ -74,7 +76,8 @@ impl Shell {
         given.retain(|(_, handle)| !handle.is_none());
         let jobs = Jobs::new(process.quota(), lifecycle.as_ref()).await;
         let screen = Screen::new(console);
-        Shell { process, screen, keyboard: None, status: 0, jobs, given, control, lifecycle, files, log }
+        let stop = Stop::new(process.clone());
+        Shell { process, screen, keyboard: None, stop, status: 0, jobs, given, control, lifecycle, files, log }
     }
 
     /// init's control of services.
@@ -133,6 +136,9 @@ impl Shell {
             let words: Vec<String> = command.words.iter().map(|word| word.expand(self.status)).collect();
             if let Flow::Exit(status) = self.run(&words, command.mode).await {
                 return Flow::Exit(status);
+            }
+            if self.stop.is_requested() {
+                return Flow::Exit(STOPPED);
             }
         }
         Flow::On
@@ -245,10 +251,21 @@ impl Shell {
         }
     }
 
-    /// Runs `operation` until it ends or Ctrl-C is typed.
-    pub async fn interruptible<T>(keyboard: &mut Option<Keyboard>, operation: impl Future<Output = T>) -> Option<T> {
-        let Some(keyboard) = keyboard else { return Some(operation.await) };
-        match select(pin!(operation), pin!(keyboard.interrupted())).await {
+    /// Runs `operation` until it ends, Ctrl-C is typed, or the shell is asked to end.
+    pub async fn interruptible<T>(
+        keyboard: &mut Option<Keyboard>,
+        stop: &Stop,
+        operation: impl Future<Output = T>,
+    ) -> Option<T> {
+        let interrupted = async {
+            match keyboard {
+                Some(keyboard) => {
+                    select(pin!(keyboard.interrupted()), pin!(stop.requested())).await;
+                }
+                None => stop.requested().await,
+            }
+        };
+        match select(pin!(operation), pin!(interrupted)).await {
             Either::Left((value, _)) => Some(value),
             Either::Right(_) => None,
         }

@@ -201,7 +201,7 @@ impl Shell {
         for pid in pids {
             let lifecycle = self.lifecycle()?.clone();
             let waiting = self.jobs.end_of(&lifecycle, pid);
-            let Some(end) = Shell::interruptible(&mut self.keyboard, waiting).await else {
+            let Some(end) = Shell::interruptible(&mut self.keyboard, &self.stop, waiting).await else {
                 self.line("^C").await;
                 return Err(Failure { message: format!("{pid} goes on; `kill {pid}` ends it"), status: KILLED });
             };
@@ -271,7 +271,7 @@ impl Shell {
                 }
                 Some(end)
             }
-            _ => Shell::interruptible(&mut self.keyboard, waiting).await,
+            _ => Shell::interruptible(&mut self.keyboard, &self.stop, waiting).await,
         };
         let end = match end {
             Some(end) => end,
