@@ -7,8 +7,8 @@ use abi::device::{Completion, Operation};
 use abi::info::Limits;
 use abi::message::Words;
 use abi::{
-    CapabilityInfo, Error, FOREVER, Handle, Kind, Message, Name, ProcessInfo, QuotaInfo, Request, Returned, Rights,
-    Transfer,
+    CapabilityInfo, Error, FOREVER, Handle, Kind, Message, Name, ProcessInfo, QuotaInfo, ReplyToken, Request,
+    Returned, Rights, Transfer,
 };
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -190,6 +190,26 @@ impl Cap<Endpoint> {
     /// process waits.
     pub async fn call(&self, message: &Outgoing<'_>, timeout: u64) -> Result<Arrived, Error> {
         let request = Request::Call { endpoint: self.handle, message: message.message(), timeout };
+        system::arriving(&request, &message.words, message.bytes).await
+    }
+}
+
+/// Receiving without the reactor: the whole process waits, and nothing else wakes it. Programs use
+/// [`crate::serve`] or [`crate::Inbox`].
+impl Cap<Endpoint> {
+    /// Waits at most `timeout` ns for a message or the bound notification.
+    pub async fn receive(&self, timeout: u64) -> Result<Arrived, Error> {
+        system::arriving(&Request::Receive { endpoint: self.handle, timeout }, &NO_WORDS, &[]).await
+    }
+
+    /// Answers a call and waits at most `timeout` ns for the next message.
+    pub async fn reply_receive(
+        &self,
+        reply: ReplyToken,
+        message: &Outgoing<'_>,
+        timeout: u64,
+    ) -> Result<Arrived, Error> {
+        let request = Request::ReplyReceive { endpoint: self.handle, reply, message: message.message(), timeout };
         system::arriving(&request, &message.words, message.bytes).await
     }
 }

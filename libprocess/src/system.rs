@@ -2,10 +2,10 @@
 //! awaited. The typed forms are methods of [`crate::Cap`].
 
 use crate::backend::{Answer, may_block};
-use crate::capability::{Any, Cap};
+use crate::capability::{Any, Cap, Outgoing};
 use crate::context;
 use abi::message::{MAX_TRANSFERS, WORDS, Words};
-use abi::{Delivery, Error, Handle, Request, Returned};
+use abi::{Delivery, Error, Handle, ReplyToken, Request, Returned};
 use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
@@ -82,6 +82,11 @@ pub(crate) fn bytes(request: &Request<'_>) -> Result<Vec<u8>, Error> {
         Returned::Bytes(_) => Ok(take_bytes()),
         _ => Err(Error::Unsupported),
     }
+}
+
+/// Answers a call.
+pub fn reply(reply: ReplyToken, message: &Outgoing<'_>) -> Result<(), Error> {
+    sending(&Request::Reply { reply, message: message.message() }, &message.words, message.bytes).map(|_| ())
 }
 
 /// The bytes that the last answer brought.

@@ -130,3 +130,14 @@ fn the_debug_output_of_a_payload_shows_nothing_of_it() {
     let payload = Payload::of(&"canary").unwrap();
     assert_eq!(format!("{payload:?}"), "7 bytes");
 }
+
+/// The example of docs/wire-format.md.
+#[test]
+fn the_documented_example_is_what_travels() {
+    let request = Payload::of(&("storage", 0u32)).unwrap();
+    assert_eq!(request.tag(0x3001), 0x0000_0009_0000_3001);
+    assert_eq!(request.words[..2], [0x65_67_61_72_6f_74_73_07, 0]);
+    let answer = Payload::of(&Ok::<u8, u8>(0)).unwrap();
+    assert_eq!(answer.tag(0x3001), 0x0000_0002_0000_3001);
+    assert_eq!(answer.words[0], 0);
+}

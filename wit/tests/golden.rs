@@ -26,3 +26,13 @@ fn the_real_files_are_all_readable() {
     let files = wit::read_folder(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     assert!(files.iter().any(|file| file.name == "init"));
 }
+
+#[test]
+fn the_guides_example_is_an_interface() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/adding-a-service.md");
+    let text = std::fs::read_to_string(guide).unwrap();
+    let (_, code) = text.split_once("```wit\n").unwrap();
+    let file = wit::read("counter", "docs/adding-a-service.md", code.split_once("```").unwrap().0).unwrap();
+    assert_eq!(file.interfaces[0].number, Some(0xB000));
+    assert_eq!(file.interfaces[0].functions.len(), 2);
+}
