@@ -54,8 +54,9 @@ impl Process {
         let quota = take("quota").unwrap_or_default();
         let clock = take("clock").or_else(|| take("device:clock")).unwrap_or_default();
         let stop = take("stop").map(Cap::<Notification>::from_handle);
-        let console = take("console").or_else(|| take("device:console"));
-        let interrupt = take("interrupt:console").map(Cap::from_handle);
+        let console = take("console");
+        // Who has it under another name (init) has it to grant.
+        let interrupt = console.and_then(|_| take("interrupt:console")).map(Cap::from_handle);
         reactor::equip(quota, clock, stop);
         let console = console.map(|console| {
             Console::new(HostDevice::new(Cap::from_handle(console), interrupt, Binding::PerOperation))
