@@ -349,7 +349,8 @@ impl Authority {
     /// Marks an object to go before the commit is done. Its price returns at once, so
     /// that nothing holds on to its quota.
     pub(crate) fn doom(&mut self, object: Object, doom: Doom) {
-        if self.header(object).is_none_or(|header| header.doom != Doom::None) {
+        // The root quota is the machine's: it stays though nobody holds it.
+        if self.header(object).is_none_or(|header| header.doom != Doom::None) || object == QuotaId::ROOT.into() {
             return;
         }
         self.release(object);

@@ -278,7 +278,7 @@ impl Table {
     }
 
     /// Empties a slot. A slot whose generations are spent is never used again.
-    fn empty(&mut self, slot: u32) {
+    pub(crate) fn empty(&mut self, slot: u32) {
         let Some(cell) = self.slots.get_mut(slot as usize) else { return };
         self.used -= 1;
         let Some(generation) = cell.generation.checked_add(1) else {
@@ -621,8 +621,7 @@ impl Kernel {
         let (_, capability) = self.authority.resolve(caller.process, handle)?;
         capability.check(Rights::MANAGE, caller.now)?;
         let object = capability.object().ok_or(Error::BadHandle)?;
-        if object.kind == Kind::Quota && self.authority.quotas.get(object.index).is_some_and(|quota| quota.parent.is_none()) {
-            // The root quota is the machine's.
+        if object == QuotaId::ROOT.into() {
             return Err(Error::InvalidArgument);
         }
         Ok(Decision::done(Returned::Nothing, Change::Destroyed { object: object.kind, index: object.index }))

@@ -35,7 +35,7 @@ pub struct HandOver {
 
 impl Kernel {
     /// The fast path, if this is one.
-    #[inline]
+    #[inline(always)]
     pub fn hand_over(&self, thread: ThreadId, request: &Request<'_>, now: u64) -> Option<HandOver> {
         match request {
             Request::Call { endpoint, message, timeout: FOREVER }
@@ -122,7 +122,7 @@ impl Kernel {
 
     /// Carries out what [`Kernel::hand_over`] found. The delivery is the door's to make;
     /// no effect is queued.
-    #[inline]
+    #[inline(always)]
     pub fn apply_hand_over(&mut self, hand_over: &HandOver) {
         if hand_over.reply.is_none() {
             let (endpoint, via) = hand_over.receives;

@@ -1,10 +1,278 @@
-//! The invariants K1 to K16 over a whole state.
+//! The invariants K1 to K16 of the design, each as a check of its name. Those that one
+//! state shows are here over a whole state; those that only a step or a whole run
+//! shows (K5, K6, K7, K8) are in the tests, over random runs. For tests, the simulation
+//! and the fuzzer: a check looks at everything and is slow.
 
 use crate::Kernel;
+use crate::capability::{Capability, Holding};
+use crate::ids::*;
+use crate::process::ProcessLife;
+use crate::queue::{Entry, Link, QueueId, Queued};
+use crate::schedule::PRIORITIES;
+use crate::thread::State;
+use abi::{Kind, Rights};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+/// Holds, or what does not.
+pub type Check = Result<(), &'static str>;
+
+fn hold(condition: bool, what: &'static str) -> Check {
+    if condition { Ok(()) } else { Err(what) }
+}
 
 impl Kernel {
-    /// The name of an invariant that does not hold, if there is one.
-    pub fn check(&self) -> Result<(), &'static str> {
+    /// Every invariant that one state shows: the first that does not hold, in words.
+    pub fn check(&self) -> Check {
+        self.k1_rights_only_shrink()?;
+        self.k2_badges_never_change()?;
+        self.k3_capabilities_name_live_objects()?;
+        self.k4_capabilities_have_a_chain_to_their_object()?;
+        self.k9_who_waits_is_in_one_queue()?;
+        self.k10_queues_keep_their_bounds()?;
+        self.k11_quotas_add_up()?;
+        self.k12_mappings_go_through_held_regions()?;
+        self.k13_nothing_is_writable_and_executable()?;
+        self.k14_handles_do_not_alias()?;
+        self.k15_death_leaves_nothing()?;
+        self.k16_the_highest_priority_runs()
+    }
+
+    fn parents(&self) -> impl Iterator<Item = (&Capability, &Capability)> {
+        let capabilities = &self.authority.capabilities;
+        capabilities.iter().filter_map(|(_, child)| Some((child, capabilities.get(child.parent)?)))
+    }
+
+    /// K1: rights only shrink along derivation, and so does the time that is left.
+    pub fn k1_rights_only_shrink(&self) -> Check {
+        for (child, parent) in self.parents() {
+            hold(parent.rights.contains(child.rights), "K1: a capability has a right that what it was derived from has not")?;
+            hold(child.expiry <= parent.expiry, "K1: a capability outlives what it was derived from")?;
+        }
         Ok(())
+    }
+
+    /// K2: a badge that was set stays along derivation.
+    pub fn k2_badges_never_change(&self) -> Check {
+        for (child, parent) in self.parents() {
+            hold(parent.badge == 0 || child.badge == parent.badge, "K2: a capability has another badge than what it was derived from")?;
+        }
+        Ok(())
+    }
+
+    /// K3: a capability names a live object, and is counted by it.
+    pub fn k3_capabilities_name_live_objects(&self) -> Check {
+        let mut counts = BTreeMap::new();
+        for (_, capability) in self.authority.capabilities.iter() {
+            let object = capability.object().ok_or("K3: a capability names nothing")?;
+            hold(self.authority.header(object).is_some(), "K3: a capability names an object that is gone")?;
+            *counts.entry(object).or_insert(0) += 1;
+        }
+        for object in self.authority.objects() {
+            let counted = self.authority.header(object).map_or(0, |header| header.capabilities);
+            hold(counted == counts.get(&object).copied().unwrap_or(0), "K3: an object miscounts its capabilities")?;
+            let held = counted > 0 || matches!(object.kind, Kind::Thread | Kind::Process | Kind::Image | Kind::Quota);
+            hold(held, "K3: an object that nobody holds is still there")?;
+        }
+        Ok(())
+    }
+
+    /// K4: from every capability a chain of parents leads to the object, and back.
+    pub fn k4_capabilities_have_a_chain_to_their_object(&self) -> Check {
+        let capabilities = &self.authority.capabilities;
+        let mut reached = 0;
+        for object in self.authority.objects() {
+            let first = self.authority.header(object).map_or(CapabilityId::NONE, |header| header.first_capability);
+            let mut siblings = alloc::vec![(first, CapabilityId::NONE)];
+            while let Some((mut id, parent)) = siblings.pop() {
+                let mut previous = CapabilityId::NONE;
+                while !id.is_none() {
+                    let record = capabilities.get(id).ok_or("K4: a derivation tree leads nowhere")?;
+                    let sound = record.object() == Some(object) && record.parent == parent && record.previous == previous;
+                    hold(sound, "K4: a derivation tree is not linked both ways")?;
+                    reached += 1;
+                    hold(reached <= capabilities.len(), "K4: a derivation tree has a ring")?;
+                    siblings.push((record.first_child, id));
+                    (previous, id) = (id, record.next);
+                }
+            }
+        }
+        hold(reached == capabilities.len(), "K4: a capability is in no derivation tree")
+    }
+
+    /// K9: what waits is in exactly the queue that its state tells; nothing else is in any.
+    pub fn k9_who_waits_is_in_one_queue(&self) -> Check {
+        let activity = &self.activity;
+        let mut queues = alloc::vec![QueueId::Announced, QueueId::Orphans];
+        queues.extend((0..PRIORITIES).map(QueueId::Ready));
+        queues.extend((0..activity.endpoints.len() as u32).flat_map(|id| [QueueId::Senders(EndpointId(id)), QueueId::Receivers(EndpointId(id))]));
+        queues.extend((0..activity.notifications.len() as u32).map(|id| QueueId::Waiters(NotificationId(id))));
+        queues.extend((0..activity.processes.len() as u32).map(|id| QueueId::Held(ProcessId(id))));
+        let mut seen = BTreeSet::new();
+        for id in queues {
+            let queue = activity.queue(id);
+            let (mut previous, mut entry) = (Entry::NONE, queue.head);
+            while !entry.is_none() {
+                hold(seen.insert(entry), "K9: something is in two queues")?;
+                let link = activity.link(entry);
+                hold(link.previous == previous, "K9: a queue is not linked both ways")?;
+                if let Some(Queued::Thread(thread)) = entry.queued() {
+                    hold(activity.queue_of(activity.view(thread)) == Some(id), "K9: a thread is in a queue that its state does not tell")?;
+                }
+                (previous, entry) = (entry, link.next);
+            }
+            hold(queue.tail == previous, "K9: a queue has another tail than its last")?;
+            let ready = matches!(id, QueueId::Ready(priority) if activity.ready_priorities >> priority & 1 == 1);
+            hold(!matches!(id, QueueId::Ready(_)) || ready != queue.is_empty(), "K9: the ready bits do not tell the ready queues")?;
+        }
+        for (thread, id) in activity.threads.iter().zip(0..) {
+            let entry = Entry::thread(ThreadId(id));
+            hold(activity.queue_of(thread).is_some() == seen.contains(&entry), "K9: a thread that waits is in no queue")?;
+            hold(seen.contains(&entry) || thread.link == Link::NONE, "K9: a thread in no queue has neighbours")?;
+            hold((thread.state == State::Running) == (activity.current == ThreadId(id)), "K9: not who runs is current")?;
+            let server = activity.view(thread.server);
+            hold(thread.server.is_none() || server.serving == ThreadId(id), "K9: a caller lends to who does not serve it")?;
+            let caller = activity.view(thread.serving);
+            hold(thread.serving.is_none() || caller.server == ThreadId(id), "K9: a server serves who does not lend to it")?;
+            let timers = activity.detail_view(ThreadId(id)).timers;
+            for (timer, kind) in timers.iter().zip(0..) {
+                let armed = activity.timers.get(timer.place as usize) == Some(&(id << 1 | kind));
+                hold(armed || timer.place == crate::timer::Timer::IDLE, "K9: a timer is not where it says")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// K10: an endpoint keeps no more messages than its depth, a process has no more
+    /// under way than are there.
+    pub fn k10_queues_keep_their_bounds(&self) -> Check {
+        let (mut kept, mut sent) = (BTreeMap::new(), BTreeMap::new());
+        for (_, message) in self.activity.messages.iter() {
+            *kept.entry(message.endpoint.0).or_insert(0) += 1;
+            *sent.entry((message.sender.0, message.serial)).or_insert(0) += 1;
+        }
+        for (id, endpoint) in self.authority.endpoints.iter() {
+            let count = self.activity.endpoints.get(id as usize).map_or(0, |endpoint| endpoint.messages);
+            hold(count == kept.get(&id).copied().unwrap_or(0), "K10: an endpoint miscounts its messages")?;
+            hold(count <= endpoint.depth, "K10: an endpoint keeps more messages than it may")?;
+        }
+        for (id, process) in self.authority.processes.iter() {
+            let count = self.activity.processes.get(id as usize).map_or(0, |process| process.queued_messages);
+            let there = sent.get(&(id, process.serial)).copied().unwrap_or(0);
+            hold(count == there, "K10: a process miscounts the messages that it has under way")?;
+        }
+        Ok(())
+    }
+
+    /// K11: what a quota has in use is what it pays for, and no more than it was given.
+    pub fn k11_quotas_add_up(&self) -> Check {
+        let mut used = BTreeMap::<u32, (u64, u64)>::new();
+        for object in self.authority.objects() {
+            let header = self.authority.header(object).ok_or("K11: an object without a record")?;
+            if !header.quota.is_none() {
+                hold(self.authority.quotas.get(header.quota.0).is_some(), "K11: an object is paid for by a quota that is gone")?;
+                let sum = used.entry(header.quota.0).or_default();
+                *sum = (sum.0 + header.memory, sum.1 + header.pages);
+            }
+        }
+        for (id, quota) in self.authority.quotas.iter() {
+            let sum = used.get(&id).copied().unwrap_or_default();
+            hold(sum == (quota.memory_used, quota.pages_used), "K11: a quota miscounts what it pays for")?;
+            let messages = self.activity.messages.iter().filter(|(_, message)| message.quota.0 == id);
+            let queued = messages.map(|(_, message)| u64::from(message.length)).sum::<u64>();
+            hold(queued == self.activity.queued_bytes(QuotaId(id)), "K11: a quota miscounts its queued messages")?;
+            hold(quota.memory_used + queued <= quota.memory, "K11: a quota pays more memory than it was given")?;
+            hold(quota.pages_used <= quota.pages, "K11: a quota pays more pages than it was given")?;
+            let given = (quota.memory + crate::quota::OBJECT_PRICE, quota.pages);
+            let child = quota.parent.is_none() || (quota.header.memory, quota.header.pages) == given;
+            hold(child, "K11: a quota was not paid for by what it was split from")?;
+        }
+        Ok(())
+    }
+
+    /// K12: what is mapped goes through a capability that its process holds, with the
+    /// rights that it has: two processes write one frame only through a region that both hold.
+    pub fn k12_mappings_go_through_held_regions(&self) -> Check {
+        for (id, mapping) in self.authority.mappings.iter() {
+            let capability = self.authority.capabilities.get(mapping.capability).ok_or("K12: a mapping through no capability")?;
+            let held = capability.holding == Holding::Slot && capability.process == mapping.process && capability.mapping.0 == id;
+            hold(held, "K12: a mapping through a capability that its process does not hold")?;
+            hold(capability.object() == Some(mapping.region.into()), "K12: a mapping of another region than its capability's")?;
+            hold(capability.rights.contains(mapping.rights), "K12: a mapping with more rights than its capability")?;
+        }
+        Ok(())
+    }
+
+    /// K13: no page can be written and executed, through one mapping or two.
+    pub fn k13_nothing_is_writable_and_executable(&self) -> Check {
+        for (id, region) in self.authority.regions.iter() {
+            let count = |right: Rights| {
+                self.authority.mappings.iter().filter(|(_, mapping)| mapping.region.0 == id && mapping.rights.contains(right)).count() as u32
+            };
+            hold(region.writable == count(Rights::WRITE), "K13: a region miscounts how it is mapped")?;
+            hold(region.executable == count(Rights::EXECUTE), "K13: a region miscounts how it is mapped")?;
+            hold(region.writable == 0 || region.executable == 0, "K13: a region can be written and executed")?;
+        }
+        Ok(())
+    }
+
+    /// K14: every capability is in the one slot that it says, every slot in use has one.
+    pub fn k14_handles_do_not_alias(&self) -> Check {
+        let mut in_slots = 0;
+        for (table, process) in self.authority.tables.iter().zip(0..) {
+            let mut used = 0;
+            for (cell, slot) in table.slots.iter().zip(0..).filter(|(cell, _)| !cell.is_free()) {
+                let capability = self.authority.capabilities.get(cell.capability).ok_or("K14: a slot has a capability that is gone")?;
+                let there = capability.holding == Holding::Slot && (capability.process.0, capability.slot) == (process, slot);
+                hold(there && cell.generation != 0, "K14: two slots have one capability")?;
+                used += 1;
+            }
+            hold(table.used == used, "K14: a table miscounts its slots")?;
+            in_slots += used;
+        }
+        let slotted = self.authority.capabilities.iter().filter(|(_, capability)| capability.holding == Holding::Slot).count();
+        hold(slotted == in_slots as usize, "K14: a capability is in no slot")
+    }
+
+    /// K15: what has ended holds nothing; what is gone is in no account.
+    pub fn k15_death_leaves_nothing(&self) -> Check {
+        for (id, table) in self.authority.tables.iter().zip(0..).map(|(table, id)| (id, table)) {
+            let alive = self.authority.processes.get(id).is_some_and(|process| !matches!(process.life, ProcessLife::Exited { .. }));
+            hold(alive || table.slots.is_empty(), "K15: a process that has ended holds capabilities")?;
+            let held = self.activity.queue(QueueId::Held(ProcessId(id)));
+            hold(alive || held.is_empty(), "K15: someone waits for the answer of a process that has ended")?;
+        }
+        for (_, process) in self.authority.processes.iter() {
+            if let ProcessLife::Exited { .. } = process.life {
+                hold(process.threads == 0, "K15: a process that has ended has threads")?;
+                let needed = process.header.capabilities > 0 || !process.supervisor.is_none();
+                hold(needed, "K15: the record of a process that has ended is kept for nobody")?;
+            }
+        }
+        for (thread, id) in self.activity.threads.iter().zip(0..) {
+            let there = self.authority.threads.get(id).is_some();
+            hold(there == (thread.state != State::Absent), "K15: the two halves know different threads")?;
+            let payer = self.activity.view(thread.payer);
+            hold(!there || payer.state != State::Absent, "K15: a thread uses the time of one that is gone")?;
+        }
+        for (interrupt, _) in self.activity.interrupts.iter().zip(0..) {
+            let bound = interrupt.notification;
+            hold(bound.is_none() || self.authority.notifications.get(bound.0).is_some(), "K15: a line signals what is gone")?;
+        }
+        for (notification, id) in self.activity.notifications.iter().zip(0..) {
+            let endpoint = notification.endpoint;
+            let mutual = self.activity.endpoints.get(endpoint.index()).is_some_and(|endpoint| endpoint.bound == NotificationId(id));
+            hold(endpoint.is_none() || mutual, "K15: a notification is bound to what is gone")?;
+        }
+        Ok(())
+    }
+
+    /// K16: no thread is ready with a priority above that of the one that runs.
+    pub fn k16_the_highest_priority_runs(&self) -> Check {
+        let running = match self.current() {
+            Some(thread) => i32::from(self.activity.view(thread).priority),
+            None => -1,
+        };
+        let ready = self.activity.highest_ready().map_or(-1, i32::from);
+        hold(ready <= running, "K16: a ready thread has a higher priority than the one that runs")
     }
 }

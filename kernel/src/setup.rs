@@ -12,8 +12,11 @@ use crate::Kernel;
 use abi::info::Limits;
 use abi::{Error, Handle, Kind, Rights};
 
-/// The root quota.
-const ROOT: QuotaId = QuotaId(0);
+impl QuotaId {
+    /// The first quota, from which all others are split.
+    pub const ROOT: QuotaId = QuotaId(0);
+}
+
 /// The first process.
 pub const INIT: ProcessId = ProcessId(0);
 /// The most devices and lines that a host can have.
@@ -25,10 +28,10 @@ impl Kernel {
     pub(crate) fn decide_setup(&self, setup: Setup) -> Result<Decision, Error> {
         match setup {
             Setup::Quota { memory, pages } => {
-                if self.authority.quotas.get(ROOT.0).is_some() {
+                if self.authority.quotas.get(QuotaId::ROOT.0).is_some() {
                     return Err(Error::AlreadyBound);
                 }
-                let change = Change::QuotaCreated { quota: ROOT, parent: QuotaId::NONE, memory, pages, place: None };
+                let change = Change::QuotaCreated { quota: QuotaId::ROOT, parent: QuotaId::NONE, memory, pages, place: None };
                 Ok(Decision::new(set_up(Handle::NONE, Handle::NONE, Rights::NONE), change))
             }
             Setup::Init { image: hash, length, name } => {
@@ -36,7 +39,7 @@ impl Kernel {
                     return Err(Error::AlreadyBound);
                 }
                 let image = ImageId(self.authority.images.vacant()?);
-                let quota = ROOT;
+                let quota = QuotaId::ROOT;
                 self.afford(quota, Authority::process_price(&INIT_LIMITS), 0)?;
                 // Init's image is held by nobody and stays.
                 let made =
@@ -91,7 +94,7 @@ impl Kernel {
                 if length as usize > abi::message::MAX_BYTES {
                     return Err(Error::TooLarge);
                 }
-                self.afford(ROOT, THREAD_PRICE, 0)?;
+                self.afford(QuotaId::ROOT, THREAD_PRICE, 0)?;
                 let thread = ThreadId(self.authority.threads.vacant()?);
                 let change = Change::ProcessStarted { process: INIT, thread, starter: ThreadId::NONE, priority: FIRST_PRIORITY };
                 Ok(Decision::new(set_up(Handle::NONE, Handle::NONE, Rights::NONE), change))

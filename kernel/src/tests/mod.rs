@@ -1,1 +1,6 @@
-//! Tests.
+//! Tests: each call with its success and each of its errors, then random runs.
+
+
+
+mod capabilities;
+mod machine;

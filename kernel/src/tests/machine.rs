@@ -1,0 +1,313 @@
+//! A machine for tests: the kernel, driven as the door drives it. After each step the
+//! invariants are checked; at its end the log is replayed and compared.
+
+use crate::commit::Outcome;
+use crate::*;
+use abi::info::Limits;
+use abi::message::FaultKind;
+use abi::{Delivery, Error, FOREVER, Handle, Message, ReplyToken, Returned, Rights, Transfer, TransferMode};
+use alloc::vec::Vec;
+
+/// The kernel with all that happened to it.
+pub struct Machine {
+    pub kernel: Kernel,
+    pub platform: Platform,
+    /// Every commit, in order.
+    pub log: Vec<Commit>,
+    /// Every effect, in order.
+    pub effects: Vec<Effect>,
+    pub now: u64,
+    /// Init's first thread.
+    pub init: ThreadId,
+    /// Init's handles.
+    pub quota: Handle,
+    pub image: Handle,
+    pub device: Handle,
+    pub interrupt: Handle,
+    pub log_handle: Handle,
+    /// Check all invariants after each step.
+    pub checked: bool,
+}
+
+/// The line of the one device.
+pub const LINE: InterruptId = InterruptId(3);
+pub const DEVICE: DeviceId = DeviceId(2);
+
+/// A message without capabilities.
+pub fn message(tag: u64) -> Message<'static> {
+    Message { tag, length: 0, transfers: &[] }
+}
+
+pub fn moving(handle: Handle) -> Transfer {
+    Transfer { handle, mode: TransferMode::Move, rights: Rights::ALL, badge: 0 }
+}
+
+pub fn deriving(handle: Handle, rights: Rights) -> Transfer {
+    Transfer { handle, mode: TransferMode::Derive, rights, badge: 0 }
+}
+
+impl Machine {
+    /// Booted, init running.
+    pub fn new() -> Machine {
+        Machine::on(Platform::NATIVE)
+    }
+
+    pub fn on(platform: Platform) -> Machine {
+        let none = Handle::NONE;
+        let mut machine = Machine {
+            kernel: Kernel::new(platform),
+            platform,
+            log: Vec::new(),
+            effects: Vec::new(),
+            now: 0,
+            init: ThreadId(0),
+            quota: none,
+            image: none,
+            device: none,
+            interrupt: none,
+            log_handle: none,
+            checked: true,
+        };
+        let name = Name::new("init");
+        machine.set_up(Setup::Quota { memory: 64 << 20, pages: 100_000 });
+        machine.quota = machine.set_up(Setup::Init { image: [1; 32], length: 10_000, name }).handle;
+        let device = machine.set_up(Setup::Device { device: DEVICE, name: Name::new("disk"), interrupt: Some(LINE) });
+        (machine.device, machine.interrupt) = (device.handle, device.interrupt);
+        machine.image = machine.set_up(Setup::Image { hash: [2; 32], length: 5000, name: Name::new("child") }).handle;
+        machine.log_handle = machine.set_up(Setup::Log).handle;
+        machine.set_up(Setup::Start { length: 10 });
+        machine.init = machine.kernel.current().expect("init runs");
+        machine
+    }
+
+    pub fn set_up(&mut self, setup: Setup) -> SetUp {
+        match self.input(&Input::Setup(setup)) {
+            Ok(Outcome::SetUp(set_up)) => set_up,
+            other => panic!("{setup:?}: {other:?}"),
+        }
+    }
+
+    /// One input, then all that is due.
+    pub fn input(&mut self, input: &Input<'_>) -> Result<Outcome, Error> {
+        let decided = self.kernel.decide(input, self.now);
+        let result = decided.map(|decision| {
+            self.carry_out(&decision);
+            decision.outcome
+        });
+        self.settle();
+        result
+    }
+
+    /// A call, by the fast path where it is one.
+    pub fn call(&mut self, thread: ThreadId, request: Request<'_>) -> Result<Outcome, Error> {
+        if let Some(hand_over) = self.kernel.hand_over(thread, &request, self.now) {
+            let (Request::Call { message, .. } | Request::ReplyReceive { message, .. }) = request else { unreachable!() };
+            let kind = if hand_over.reply.is_none() { abi::DeliveryKind::Answer } else { abi::DeliveryKind::Called };
+            let HandOver { from, to, badge, reply, commit, .. } = hand_over;
+            let delivery = Delivery { kind, capabilities: 0, length: message.length, badge, tag: message.tag, reply };
+            self.kernel.apply_hand_over(&hand_over);
+            self.log.push(Commit::decode_compact(commit).expect("the fast path's commit is read back"));
+            self.effects.push(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery });
+            self.settle();
+            return Ok(Outcome::Blocked);
+        }
+        self.input(&Input::Call { thread, request: &request })
+    }
+
+    fn carry_out(&mut self, decision: &Decision) {
+        self.kernel.reserve(decision).expect("there is memory");
+        for commit in &decision.commits {
+            self.kernel.apply(commit);
+            self.log.push(*commit);
+        }
+    }
+
+    fn settle(&mut self) {
+        for step in 0.. {
+            assert!(step < 10_000, "what is due never ends");
+            while let Some(effect) = self.kernel.effect() {
+                self.effects.push(effect);
+            }
+            if self.checked {
+                assert_eq!(self.kernel.check(), Ok(()), "after {:?}", self.log.last());
+            }
+            let Some(decision) = self.kernel.due(self.now) else { break };
+            self.carry_out(&decision);
+        }
+    }
+
+    /// The call returns this at once.
+    #[track_caller]
+    pub fn ok(&mut self, thread: ThreadId, request: Request<'_>) -> Returned {
+        match self.call(thread, request) {
+            Ok(Outcome::Done(returned)) => returned,
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn handle(&mut self, thread: ThreadId, request: Request<'_>) -> Handle {
+        match self.ok(thread, request) {
+            Returned::Handle(handle) => handle,
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+
+    /// The call is refused with this, and has changed nothing (K7).
+    #[track_caller]
+    pub fn refused(&mut self, thread: ThreadId, request: Request<'_>, error: Error) {
+        let before = (self.authority(), self.activity(), self.log.len());
+        let result = self.call(thread, request);
+        assert_eq!(result, Err(error), "{request:?}");
+        assert!(before == (self.authority(), self.activity(), self.log.len()), "K7: {request:?} was refused and changed something");
+    }
+
+    /// The call blocks, or ends in an effect for its caller.
+    #[track_caller]
+    pub fn blocks(&mut self, thread: ThreadId, request: Request<'_>) {
+        match self.call(thread, request) {
+            Ok(Outcome::Blocked | Outcome::Delivered) => {}
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+
+    /// The call is the host's to carry out.
+    #[track_caller]
+    pub fn hosted(&mut self, thread: ThreadId, request: Request<'_>) -> Effect {
+        match self.call(thread, request) {
+            Ok(Outcome::Host(effect)) => effect,
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+
+    pub fn tick(&mut self, now: u64) {
+        self.now = self.now.max(now);
+        self.input(&Input::Tick).expect("a tick is never refused");
+    }
+
+    pub fn fault(&mut self, thread: ThreadId, kind: FaultKind, resumable: bool) {
+        self.input(&Input::Fault { thread, kind, detail: 0xBAD, resumable }).expect("a running thread may fault");
+    }
+
+    /// The last delivery to a thread, taken out of the effects.
+    #[track_caller]
+    pub fn delivery(&mut self, thread: ThreadId) -> Delivery {
+        self.delivered(thread).0
+    }
+
+    #[track_caller]
+    pub fn delivered(&mut self, thread: ThreadId) -> (Delivery, PayloadSource) {
+        let at = self.effects.iter().rposition(|effect| matches!(effect, Effect::Deliver { to, .. } if *to == thread));
+        match at.map(|at| self.effects.remove(at)) {
+            Some(Effect::Deliver { delivery, from, .. }) => (delivery, from),
+            _ => panic!("nothing was delivered to {thread:?}: {:?}", self.effects),
+        }
+    }
+
+    /// How the wait of a thread ended, taken out of the effects.
+    #[track_caller]
+    pub fn completion(&mut self, thread: ThreadId) -> Result<Returned, Error> {
+        let at = self.effects.iter().rposition(|effect| matches!(effect, Effect::Complete { thread: who, .. } if *who == thread));
+        match at.map(|at| self.effects.remove(at)) {
+            Some(Effect::Complete { result, .. }) => result,
+            _ => panic!("the wait of {thread:?} did not end: {:?}", self.effects),
+        }
+    }
+
+    pub fn has_effect(&self, effect: Effect) -> bool {
+        self.effects.contains(&effect)
+    }
+
+    // ---- shorthand for what tests need often
+
+    pub fn endpoint(&mut self, thread: ThreadId, quota: Handle, depth: u32) -> Handle {
+        self.handle(thread, Request::EndpointCreate { quota, depth })
+    }
+
+    pub fn notification(&mut self, thread: ThreadId, quota: Handle) -> Handle {
+        self.handle(thread, Request::NotificationCreate { quota })
+    }
+
+    pub fn derive(&mut self, thread: ThreadId, source: Handle, rights: Rights, badge: u64) -> Handle {
+        self.handle(thread, Request::Derive { source, rights, badge, expiry: FOREVER })
+    }
+
+    /// A process made by init's thread, not started. Its supervisor is `supervisor`.
+    pub fn create(&mut self, supervisor: Handle) -> Handle {
+        let (init, image, quota) = (self.init, self.image, self.quota);
+        let limits = Limits { capabilities: 32, ..Limits::DEFAULT };
+        self.handle(init, Request::ProcessCreate { image, quota, supervisor, name: Name::new("child"), limits })
+    }
+
+    pub fn grant(&mut self, process: Handle, source: Handle, rights: Rights) -> Handle {
+        self.handle(self.init, Request::ProcessGrant { process, source, rights, badge: 0, expiry: FOREVER })
+    }
+
+    /// Starts a process; its first thread.
+    pub fn start(&mut self, process: Handle) -> ThreadId {
+        self.ok(self.init, Request::ProcessStart { process, length: 0 });
+        let started = self.effects.iter().rev().find_map(|effect| match effect {
+            Effect::ThreadStarted { thread, .. } => Some(*thread),
+            _ => None,
+        });
+        started.expect("a thread was started")
+    }
+
+    /// A started process with a granted capability for each of `grants`; its handle at
+    /// init, its thread, its handles.
+    pub fn child(&mut self, supervisor: Handle, grants: &[(Handle, Rights)]) -> (Handle, ThreadId, Vec<Handle>) {
+        let process = self.create(supervisor);
+        let handles = grants.iter().map(|&(source, rights)| self.grant(process, source, rights)).collect();
+        (process, self.start(process), handles)
+    }
+
+    // ---- the end
+
+    pub fn authority(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.kernel.hash_authority(&mut |part| bytes.extend_from_slice(part));
+        bytes
+    }
+
+    pub fn activity(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.kernel.hash_activity(&mut |part| bytes.extend_from_slice(part));
+        bytes
+    }
+
+    /// The log, written and read back, replays to the live state; its authority
+    /// commits alone replay to the authority state.
+    pub fn replays(&self) {
+        let (mut whole, mut half) = (Kernel::new(self.platform), Kernel::new(self.platform));
+        for commit in &self.log {
+            let read = match commit.encode_compact() {
+                Some(words) => Commit::decode_compact(words),
+                None => {
+                    let mut bytes = heapless::Vec::new();
+                    commit.encode_wide(&mut bytes);
+                    Commit::decode_wide(commit.kind(), &bytes)
+                }
+            };
+            assert_eq!(read, Some(*commit), "a commit is read back as it was written");
+            whole.apply(commit);
+            half.apply_authority(commit);
+        }
+        let machine = |kernel| Machine { kernel, log: Vec::new(), effects: Vec::new(), ..*self };
+        let (whole, half) = (machine(whole), machine(half));
+        assert!(whole.authority() == self.authority(), "replay reaches another authority state");
+        assert!(whole.activity() == self.activity(), "replay reaches another activity state");
+        assert!(half.authority() == self.authority(), "authority alone replays to another authority state");
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A test that is failing already need not fail twice; what replay made has no log.
+        if !self.log.is_empty() && !std::thread::panicking() {
+            self.replays();
+        }
+    }
+}
+
+/// A token that names nobody's call.
+pub const NO_REPLY: ReplyToken = ReplyToken::NONE;
