@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
 
 /// Most bytes that one write to the device carries.
@@ -169,13 +169,15 @@ pub struct Console {
     device: HostDevice,
     /// What was read and not yet handed out.
     read: Rc<RefCell<VecDeque<u8>>>,
+    /// The read that is under way: nothing typed is lost when a task stops waiting for it.
+    reading: Rc<Cell<Option<u64>>>,
 }
 
 impl Console {
     /// A console over its device; what is printed goes to it from now on.
     pub fn new(device: HostDevice) -> Console {
         context::with(|context| context.output.borrow_mut().device = Some(device.clone()));
-        Console { device, read: Rc::new(RefCell::new(VecDeque::new())) }
+        Console { device, read: Rc::default(), reading: Rc::default() }
     }
 
     /// Writes text and waits until the console has taken it.
@@ -196,17 +198,35 @@ impl Console {
         self.device.operate(Operation::Flush, 0, 0, &[]).await.map(|_| ())
     }
 
-    /// At most `most` bytes of what was typed; none at the end of the input.
+    /// At most `most` bytes of what was typed; none at the end of the input. If this is dropped
+    /// while it waits, what is typed then comes with the next read. One task reads at a time.
     pub async fn read(&self, most: u32) -> Result<Vec<u8>, Error> {
-        {
-            let mut read = self.read.borrow_mut();
-            if !read.is_empty() {
-                let length = read.len().min(most as usize);
-                return Ok(read.drain(..length).collect());
-            }
+        if let Some(bytes) = self.take_read(most) {
+            return Ok(bytes);
         }
-        let (completion, bytes) = self.device.operate(Operation::Read, 0, u64::from(most), &[]).await?;
-        if completion.status == CompletionStatus::Done { Ok(bytes) } else { Err(Error::PeerGone) }
+        let request = match self.reading.get() {
+            Some(request) => request,
+            None => {
+                let request = self.device.begin(Operation::Read, 0, u64::from(most), &[]).await?;
+                self.reading.set(Some(request));
+                request
+            }
+        };
+        let ended = self.device.end(request).await;
+        self.reading.set(None);
+        let (completion, bytes) = ended?;
+        if completion.status != CompletionStatus::Done {
+            return Err(Error::PeerGone);
+        }
+        // An earlier read may have asked for more.
+        self.read.borrow_mut().extend(bytes);
+        Ok(self.take_read(most).unwrap_or_default())
+    }
+
+    fn take_read(&self, most: u32) -> Option<Vec<u8>> {
+        let mut read = self.read.borrow_mut();
+        let length = read.len().min(most as usize);
+        (length > 0).then(|| read.drain(..length).collect())
     }
 
     /// One line without its end; `None` at the end of the input. What is not UTF-8 reads as �.

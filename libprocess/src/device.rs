@@ -89,7 +89,13 @@ impl HostDevice {
     /// Carries an operation out: how it ended, and the bytes that were read. Dropping it
     /// does not undo the operation.
     pub async fn operate(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<(Completion, Vec<u8>), Error> {
-        let request = loop {
+        let request = self.begin(operation, a, b, bytes).await?;
+        Waiting::begin(&self.shared).of(request).completion(request).await
+    }
+
+    /// Begins an operation, once the device takes one more; its number, for [`HostDevice::end`].
+    pub(crate) async fn begin(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<u64, Error> {
+        loop {
             match self.shared.device.submit(operation, a, b, bytes) {
                 // The device has as many operations as it takes: one must end first.
                 Err(Error::WouldBlock) => {
@@ -98,11 +104,14 @@ impl HostDevice {
                         waiting.something().await?;
                     }
                 }
-                result => break result?,
+                result => return result,
             }
-        };
-        let waiting = Waiting::begin(&self.shared).of(request);
-        waiting.completion(request).await
+        }
+    }
+
+    /// The end of an operation that was begun. If this is dropped, it can be asked for again.
+    pub(crate) async fn end(&self, request: u64) -> Result<(Completion, Vec<u8>), Error> {
+        Waiting::begin(&self.shared).completion(request).await
     }
 
     /// Begins an operation whose end nobody waits for; `WouldBlock` when the device takes

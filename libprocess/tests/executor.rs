@@ -573,6 +573,39 @@ fn reading_the_console_and_waiting_for_a_signal_can_be_selected() {
 }
 
 #[test]
+fn what_is_typed_is_not_lost_when_its_reader_stops_waiting() {
+    let machine = Machine::new();
+    machine.console(|console| {
+        console.quick = false;
+        console.input.push_back(b"typed".to_vec());
+    });
+    let given: Vec<(&str, Handle)> = ALL.iter().map(|(name, object)| (*name, machine.object(*object))).collect();
+    let mut run = Run::new(&machine);
+    let process = run.add(&given, &[], |process: Process| async move {
+        let console = process.console().unwrap();
+        assert!(timeout(MS, console.read(100)).await.is_err());
+        sleep(MS).await;
+        assert_eq!(console.read(2).await.unwrap(), b"ty");
+        assert_eq!(console.read(100).await.unwrap(), b"ped");
+    });
+    run.settle();
+    run.advance(1_000_000);
+    machine.complete();
+    run.run();
+    assert_eq!(run.ended(process), Some(0));
+}
+
+#[test]
+fn a_process_without_a_console_of_its_own_keeps_what_it_has_to_grant() {
+    let names = [("device:console", Object::Console), ("interrupt:console", Object::ConsoleInterrupt)];
+    let (_, ended) = alone(&names, |process| async move {
+        assert_eq!(process.capability_names(), ["device:console", "interrupt:console"]);
+        assert!(process.console().is_err());
+    });
+    assert_eq!(ended, Some(0));
+}
+
+#[test]
 fn operations_of_several_tasks_each_get_their_own_completion() {
     for binding in [libprocess::Binding::Kept, libprocess::Binding::PerOperation] {
         for names in [&["quota", "clock", "interrupt:console"][..], &["quota", "clock"][..]] {
