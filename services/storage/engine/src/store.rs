@@ -454,6 +454,15 @@ impl<D: BlockDevice> Store<D> {
         self.0.settled.notify();
     }
 
+    /// Waits until all that was brought is committed, or has failed.
+    pub async fn drain(&self) {
+        let is_idle = || {
+            let state = self.0.state.borrow();
+            (!state.committing && state.working.endings.is_empty()).then_some(())
+        };
+        self.0.settled.until(is_idle).await;
+    }
+
     /// Marks the last commit as whole, so that damage to it can never be taken for a
     /// crash. For an orderly end; later commits are possible all the same.
     pub async fn seal(&self) -> Result<(), Error> {

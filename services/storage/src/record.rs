@@ -1,0 +1,264 @@
+//! Keys and records as they lie in the engine. A key is the number of the namespace
+//! (8 bytes, big-endian, so that what belongs together lies together), a byte that says
+//! what it is, and the rest. Records are postcard.
+//!
+//! | byte | rest of the key | record |
+//! |---|---|---|
+//! | 0 | | [`Namespace`] |
+//! | 1 | name | number of the namespace below |
+//! | 2 | key of an object | [`File`] |
+//! | 3 | folder (8 bytes), name | [`Node`] |
+//! | 4 | content (8 bytes), index (4 bytes) | none; the bytes are in the extent. In namespace 0 |
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The longest key of an object, in bytes.
+pub const MAX_OBJECT_KEY: usize = 256;
+/// The longest name in a path or of a namespace, in bytes.
+pub const MAX_NAME: usize = 255;
+/// Values up to this many bytes lie inside the tree.
+pub const MAX_INLINE: usize = 1024;
+/// What a namespace may hold if nobody says otherwise: 10 MiB.
+pub const DEFAULT_QUOTA: u64 = 10 << 20;
+
+const NAMESPACE: u8 = 0;
+const CHILD: u8 = 1;
+const OBJECT: u8 = 2;
+const ENTRY: u8 = 3;
+const CHUNK: u8 = 4;
+
+/// A namespace.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Namespace {
+    /// The one above it; 0 for the root.
+    pub parent: u64,
+    /// Its name in that.
+    pub name: String,
+    /// Bytes of values and files, those of namespaces below included.
+    pub bytes: u64,
+    /// Objects, files, folders and namespaces, those below included.
+    pub objects: u64,
+    /// How many bytes there may be.
+    pub quota: u64,
+}
+
+impl Namespace {
+    /// How many objects there may be: one a quarter of a KiB of quota, at least 1,024.
+    pub fn object_quota(&self) -> u64 {
+        (self.quota / 256).max(1024)
+    }
+}
+
+/// A value or a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct File {
+    /// Bytes. Where the content is shorter, the rest is zero.
+    pub size: u64,
+    /// Number of the transaction that changed it last.
+    pub version: u64,
+    /// ns since 1970-01-01T00:00:00Z.
+    pub modified: u64,
+    /// Where its bytes are.
+    pub content: Content,
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Content {
+    /// Here.
+    Inline(#[serde(with = "serde_bytes_vec")] Vec<u8>),
+    /// In the extent of the same entry.
+    Extent,
+    /// In entries of their own, under this number.
+    Chunks(u64),
+}
+
+/// A name in a folder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Node {
+    /// A file.
+    File(File),
+    /// A folder.
+    Folder(Folder),
+}
+
+/// A folder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Folder {
+    /// Its number in the namespace; 0 is the namespace's own folder.
+    pub number: u64,
+    /// Number of the transaction that made it.
+    pub version: u64,
+    /// When that was; ns since 1970-01-01T00:00:00Z.
+    pub modified: u64,
+}
+
+/// Bytes as a run of bytes, not a list of numbers: the same on the wire, quicker.
+mod serde_bytes_vec {
+    use alloc::vec::Vec;
+    use core::fmt;
+    use serde::de::{SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<u8>, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = sequence.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+fn key(namespace: u64, kind: u8, rest: &[&[u8]]) -> Vec<u8> {
+    let mut key = namespace.to_be_bytes().to_vec();
+    key.push(kind);
+    for part in rest {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+/// Where a namespace's record lies.
+pub fn namespace_key(namespace: u64) -> Vec<u8> {
+    key(namespace, NAMESPACE, &[])
+}
+
+/// Where the number of the namespace `name` below `parent` lies.
+pub fn child_key(parent: u64, name: &str) -> Vec<u8> {
+    key(parent, CHILD, &[name.as_bytes()])
+}
+
+/// Behind the last child of a namespace.
+pub fn children_end(parent: u64) -> Vec<u8> {
+    key(parent, CHILD + 1, &[])
+}
+
+/// Where an object lies.
+pub fn object_key(namespace: u64, object: &str) -> Vec<u8> {
+    key(namespace, OBJECT, &[object.as_bytes()])
+}
+
+/// Behind the last object whose key begins with `prefix`.
+pub fn objects_end(namespace: u64, prefix: &str) -> Vec<u8> {
+    after_prefix(object_key(namespace, prefix))
+}
+
+/// Where a name in a folder lies.
+pub fn entry_key(namespace: u64, folder: u64, name: &str) -> Vec<u8> {
+    key(namespace, ENTRY, &[&folder.to_be_bytes(), name.as_bytes()])
+}
+
+/// Behind the last name in a folder.
+pub fn entries_end(namespace: u64, folder: u64) -> Vec<u8> {
+    after_prefix(entry_key(namespace, folder, ""))
+}
+
+/// Where a chunk lies.
+pub fn chunk_key(content: u64, index: u32) -> Vec<u8> {
+    key(0, CHUNK, &[&content.to_be_bytes(), &index.to_be_bytes()])
+}
+
+/// Behind the last chunk of a content.
+pub fn chunks_end(content: u64) -> Vec<u8> {
+    after_prefix(key(0, CHUNK, &[&content.to_be_bytes()]))
+}
+
+
+/// Before the first and behind the last of all that is in a namespace, its record not included.
+pub fn everything_in(namespace: u64) -> (Vec<u8>, Vec<u8>) {
+    (key(namespace, CHILD, &[]), key(namespace + 1, NAMESPACE, &[]))
+}
+
+/// Whether a key of everything in a namespace is that of a namespace below.
+pub fn is_child(key: &[u8]) -> bool {
+    key.get(8) == Some(&CHILD)
+}
+
+/// Whether it is that of an object.
+pub fn is_object(key: &[u8]) -> bool {
+    key.get(8) == Some(&OBJECT)
+}
+
+/// What the user gave: the key of an object, the name in a folder, of a namespace.
+pub fn name_of(key: &[u8]) -> String {
+    let from = if key.get(8) == Some(&ENTRY) { 17 } else { 9 };
+    String::from_utf8_lossy(key.get(from..).unwrap_or_default()).into_owned()
+}
+
+/// The first key that does not begin with `prefix` and comes after those that do.
+fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(last) = prefix.pop() {
+        if last < 0xFF {
+            prefix.push(last + 1);
+            return prefix;
+        }
+    }
+    prefix
+}
+
+/// A record as bytes.
+pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    // Serialising to a vector has nothing to fail on: no maps, no unknown lengths.
+    postcard::to_allocvec(record).unwrap_or_default()
+}
+
+/// The record in these bytes, if it is one.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+    use storage_engine::{MAX_KEY, MAX_META};
+
+    proptest! {
+        #[test]
+        fn garbage_records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode::<Namespace>(&bytes);
+            let _ = decode::<File>(&bytes);
+            let _ = decode::<Node>(&bytes);
+            let _ = name_of(&bytes);
+        }
+
+        #[test]
+        fn a_prefix_ends_where_it_ends(prefix in "[a-c\u{10FFFF}]{0,6}", other in "[a-d\u{10FFFF}]{0,8}") {
+            let (from, end) = (object_key(9, &prefix), objects_end(9, &prefix));
+            let key = object_key(9, &other);
+            prop_assert_eq!(from <= key && key < end, other.starts_with(&prefix));
+        }
+    }
+
+    #[test]
+    fn the_longest_fit_the_engine() {
+        assert!(object_key(u64::MAX, &"x".repeat(MAX_OBJECT_KEY)).len() <= MAX_KEY);
+        assert!(entry_key(u64::MAX, u64::MAX, &"x".repeat(MAX_NAME)).len() <= MAX_KEY);
+        let file = File { size: u64::MAX, version: u64::MAX, modified: u64::MAX, content: Content::Inline(vec![0; MAX_INLINE]) };
+        assert!(encode(&Node::File(file.clone())).len() <= MAX_META);
+        assert_eq!(decode::<File>(&encode(&file)), Some(file));
+        let space = Namespace { parent: 1, name: "x".repeat(MAX_NAME), bytes: u64::MAX, objects: u64::MAX, quota: u64::MAX };
+        assert!(encode(&space).len() <= MAX_META);
+    }
+}
