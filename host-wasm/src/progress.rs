@@ -29,6 +29,12 @@ impl Progress {
         }
     }
 
+    /// Says something that stays, on standard error whether that is a terminal or not.
+    pub fn note(&self, text: &str) {
+        self.clear();
+        eprintln!("orbital: {text}");
+    }
+
     /// Takes the line away.
     pub fn clear(&self) {
         self.show("");

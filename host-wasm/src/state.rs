@@ -60,6 +60,16 @@ impl State {
         self.folder.join("cache")
     }
 
+    /// The folder of the log.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// The file of the machine's key.
+    pub fn key(&self) -> PathBuf {
+        self.folder.join("machine.key")
+    }
+
     /// The disk; a new one is made, zeroed.
     pub fn disk(&self) -> Result<File, Problem> {
         let path = self.folder.join("disk.img");

@@ -2,7 +2,7 @@
 //! back however the program ends.
 
 use rustix::stdio::{stdin, stdout};
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::sync::OnceLock;
 
 /// How the terminal was before anything changed it.
@@ -18,14 +18,15 @@ pub fn columns() -> u16 {
     tcgetwinsize(stdout()).map_or(0, |size| size.ws_col)
 }
 
-/// Keys as they come, without echo, or whole lines with echo. Interrupt keys go on to
-/// be signals, and output is written as ever.
+/// Keys as they come, Ctrl-C among them, without echo; or whole lines with echo. Output
+/// is written as ever.
 pub fn set_raw(raw: bool) {
     let Ok(current) = tcgetattr(stdin()) else { return };
     let original = ORIGINAL.get_or_init(|| current.clone());
     let mut wanted = original.clone();
     if raw {
-        wanted.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL);
+        wanted.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ISIG | LocalModes::IEXTEN);
+        wanted.input_modes.remove(InputModes::IXON | InputModes::ICRNL);
         wanted.special_codes[SpecialCodeIndex::VMIN] = 1;
         wanted.special_codes[SpecialCodeIndex::VTIME] = 0;
     }

@@ -2,6 +2,7 @@
 
 mod completions;
 mod doctor;
+mod log;
 mod run;
 
 use crate::problem::{Problem, status};
@@ -77,6 +78,8 @@ impl Global {
 enum Verb {
     /// Boot, and run the shell, a script or an app (the default command)
     Run(run::Arguments),
+    /// Read, check and prove the log of the system
+    Log(log::Arguments),
     /// Whether this machine is fit to run Orbital, and what to do where it is not
     Doctor,
     /// Completions for a command-line shell, on standard output
@@ -97,6 +100,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match command.verb {
         None => run::run(&command.global, run::Arguments::default()),
         Some(Verb::Run(arguments)) => run::run(&command.global, arguments),
+        Some(Verb::Log(arguments)) => log::run(&command.global, arguments),
         Some(Verb::Doctor) => doctor::run(&command.global),
         Some(Verb::Completions(arguments)) => completions::run::<Command>(&arguments),
     };

@@ -19,6 +19,13 @@ pub const MOST_READ: u64 = 64 * 1024;
 /// shell reports SIGPIPE).
 pub const STATUS_OUTPUT_CLOSED: u64 = 141;
 
+/// The status with which the system ends on Ctrl-C.
+const STATUS_INTERRUPTED: u64 = 130;
+const CTRL_C: u8 = 3;
+const CTRL_BACKSLASH: u8 = 0x1C;
+/// Keys that are read though nobody asks yet.
+const READ_AHEAD: usize = 4096;
+
 /// Both ends of the console.
 pub struct Ends {
     /// What is typed.
@@ -72,6 +79,22 @@ struct Input {
     ended: bool,
     raw: bool,
     closed: bool,
+}
+
+impl Input {
+    /// Lines are read when someone asks. Keys are read ahead, so that one who is locked
+    /// out is heard.
+    fn is_wanted(&self) -> bool {
+        let asked = !self.waiting.is_empty() && self.bytes.is_empty();
+        asked || (self.raw && !self.ended && self.bytes.len() < READ_AHEAD)
+    }
+
+    /// Whether these keys ask for the end of the system: Ctrl-\, or a Ctrl-C while one
+    /// before it was not read yet.
+    fn asks_to_end(&self, keys: &[u8]) -> bool {
+        let unread = self.waiting.is_empty() && self.bytes.contains(&CTRL_C);
+        keys.contains(&CTRL_BACKSLASH) || (unread && keys.contains(&CTRL_C))
+    }
 }
 
 struct Shared {
@@ -130,6 +153,7 @@ impl Device for Console {
         }
         terminal::set_raw(value == 1);
         self.shared.input().raw = value == 1;
+        self.shared.wanted.notify_one();
         Ok(())
     }
 
@@ -225,7 +249,7 @@ impl Shared {
         let mut buffer = [0; 4096];
         loop {
             let mut input = self.input();
-            while !input.closed && (input.waiting.is_empty() || !input.bytes.is_empty()) {
+            while !input.closed && !input.is_wanted() {
                 input = self.wanted.wait(input).unwrap_or_else(PoisonError::into_inner);
             }
             if input.closed {
@@ -239,6 +263,9 @@ impl Shared {
                 Err(_) => 0,
             };
             let mut input = self.input();
+            if input.raw && input.asks_to_end(&buffer[..count]) {
+                self.events.post(Event::Shutdown(STATUS_INTERRUPTED));
+            }
             input.bytes.extend(&buffer[..count]);
             input.ended = count == 0;
             self.hand_over(&mut input);
@@ -312,7 +339,7 @@ mod tests {
 
     fn operate(console: &mut Console, completions: &Completions, operation: Operation, b: u64, bytes: &[u8]) -> Done {
         completions.begin(OWNER).unwrap();
-        console.submit(Submission { owner: OWNER, request: 1, operation, a: 0, b, bytes: bytes.to_vec() }).unwrap();
+        console.submit(Submission { owner: OWNER, request: 1, operation, a: 0, b, bytes: bytes.to_vec(), log: 0 }).unwrap();
         wait(completions)
     }
 
@@ -381,11 +408,11 @@ mod tests {
         let ends = Ends { input: Box::new(reader), output: Box::new(Screen::default()), terminal: false };
         let mut console = Console::open(ends, completions.clone(), events).unwrap();
         completions.begin(9).unwrap();
-        console.submit(Submission { owner: 9, request: 1, operation: Operation::Read, a: 0, b: 10, bytes: Vec::new() }).unwrap();
+        console.submit(Submission { owner: 9, request: 1, operation: Operation::Read, a: 0, b: 10, bytes: Vec::new(), log: 0 }).unwrap();
         console.forget(9);
         completions.forget(9);
         completions.begin(OWNER).unwrap();
-        console.submit(Submission { owner: OWNER, request: 1, operation: Operation::Read, a: 0, b: 10, bytes: Vec::new() }).unwrap();
+        console.submit(Submission { owner: OWNER, request: 1, operation: Operation::Read, a: 0, b: 10, bytes: Vec::new(), log: 0 }).unwrap();
         writer.write_all(b"mine\n").unwrap();
         assert_eq!(wait(&completions).bytes, b"mine\n");
     }

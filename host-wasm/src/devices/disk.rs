@@ -16,23 +16,15 @@ use std::thread::JoinHandle;
 /// Blocks that one read may ask for.
 pub const MOST_BLOCKS: u64 = 128;
 
-/// Waits until what the log holds at the time of the call is durable; false if the log
-/// cannot be written any more.
+/// Waits until all records below a number are durable; false if the log cannot be
+/// written any more.
 pub type LogIsDurable = Box<dyn FnMut(u64) -> bool + Send>;
-
-struct Work {
-    submission: Submission,
-    /// Of a flush: the number up to which the log must be durable.
-    log: u64,
-}
 
 /// The disk. Dropping it ends its thread after the operations that were submitted.
 pub struct Disk {
     blocks: u64,
-    work: Option<Sender<Work>>,
+    work: Option<Sender<Submission>>,
     thread: Option<JoinHandle<()>>,
-    /// See [`Disk::log_position`].
-    log: u64,
 }
 
 impl Disk {
@@ -42,12 +34,7 @@ impl Disk {
         let (work, queue) = channel();
         let drive = Drive { file, blocks, completions, durable };
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || drive.run(&queue))?;
-        Ok(Disk { blocks, work: Some(work), thread: Some(thread), log: 0 })
-    }
-
-    /// Says how far the log is, for the next flush.
-    pub fn log_position(&mut self, position: u64) {
-        self.log = position;
+        Ok(Disk { blocks, work: Some(work), thread: Some(thread) })
     }
 }
 
@@ -61,9 +48,8 @@ impl Device for Disk {
     }
 
     fn submit(&mut self, submission: Submission) -> Result<(), Error> {
-        let work = Work { submission, log: self.log };
         // The thread ends only when the sender is dropped, or by a panic of its own.
-        self.work.as_ref().and_then(|sender| sender.send(work).ok()).ok_or(Error::PeerGone)
+        self.work.as_ref().and_then(|sender| sender.send(submission).ok()).ok_or(Error::PeerGone)
     }
 
     fn forget(&mut self, _owner: Owner) {
@@ -89,9 +75,9 @@ struct Drive {
 }
 
 impl Drive {
-    fn run(mut self, queue: &Receiver<Work>) {
-        for Work { submission, log } in queue {
-            let (status, bytes, length) = match self.carry_out(&submission, log) {
+    fn run(mut self, queue: &Receiver<Submission>) {
+        for submission in queue {
+            let (status, bytes, length) = match self.carry_out(&submission) {
                 Ok((bytes, length)) => (CompletionStatus::Done, bytes, length),
                 Err(status) => (status, Vec::new(), 0),
             };
@@ -99,7 +85,7 @@ impl Drive {
         }
     }
 
-    fn carry_out(&mut self, submission: &Submission, log: u64) -> Result<(Vec<u8>, usize), CompletionStatus> {
+    fn carry_out(&mut self, submission: &Submission) -> Result<(Vec<u8>, usize), CompletionStatus> {
         match submission.operation {
             Operation::Read => {
                 if submission.b > MOST_BLOCKS {
@@ -122,7 +108,7 @@ impl Drive {
             }
             Operation::Flush => {
                 self.file.sync_data().map_err(|error| status(&error))?;
-                if (self.durable)(log) { Ok((Vec::new(), 0)) } else { Err(CompletionStatus::Failed) }
+                if (self.durable)(submission.log) { Ok((Vec::new(), 0)) } else { Err(CompletionStatus::Failed) }
             }
         }
     }
@@ -147,6 +133,7 @@ fn status(error: &std::io::Error) -> CompletionStatus {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Done;
     use super::*;
     use crate::events::Events;
     use kernel::InterruptId;
@@ -161,9 +148,17 @@ mod tests {
         (Disk::open(file, completions.clone(), durable).unwrap(), completions)
     }
 
-    fn operate(disk: &mut Disk, completions: &Completions, operation: Operation, a: u64, b: u64, bytes: Vec<u8>) -> super::super::Done {
+    fn submission(owner: Owner, operation: Operation, a: u64, b: u64, bytes: Vec<u8>, log: u64) -> Submission {
+        Submission { owner, request: 1, operation, a, b, bytes, log }
+    }
+
+    fn operate(disk: &mut Disk, completions: &Completions, operation: Operation, a: u64, b: u64, bytes: Vec<u8>) -> Done {
+        finish(disk, completions, submission(OWNER, operation, a, b, bytes, 0))
+    }
+
+    fn finish(disk: &mut Disk, completions: &Completions, submission: Submission) -> Done {
         completions.begin(OWNER).unwrap();
-        disk.submit(Submission { owner: OWNER, request: 1, operation, a, b, bytes }).unwrap();
+        disk.submit(submission).unwrap();
         let begin = Instant::now();
         loop {
             if let Some(done) = completions.take(OWNER) {
@@ -207,11 +202,9 @@ mod tests {
     #[test]
     fn a_flush_fails_when_the_log_cannot_be_written() {
         let (mut disk, completions) = disk(8, Box::new(|position| position < 10));
-        disk.log_position(9);
-        let done = operate(&mut disk, &completions, Operation::Flush, 0, 0, Vec::new());
+        let done = finish(&mut disk, &completions, submission(OWNER, Operation::Flush, 0, 0, Vec::new(), 9));
         assert_eq!(done.completion.status, CompletionStatus::Done);
-        disk.log_position(10);
-        let done = operate(&mut disk, &completions, Operation::Flush, 0, 0, Vec::new());
+        let done = finish(&mut disk, &completions, submission(OWNER, Operation::Flush, 0, 0, Vec::new(), 10));
         assert_eq!(done.completion.status, CompletionStatus::Failed);
     }
 
@@ -223,7 +216,7 @@ mod tests {
         }
         assert_eq!(completions.begin(OWNER), Err(Error::WouldBlock));
         completions.begin(6).unwrap();
-        disk.submit(Submission { owner: 6, request: 1, operation: Operation::Flush, a: 0, b: 0, bytes: Vec::new() }).unwrap();
+        disk.submit(submission(6, Operation::Flush, 0, 0, Vec::new(), 0)).unwrap();
         drop(disk);
         assert!(completions.take(OWNER).is_none());
         assert!(completions.take(6).is_some());

@@ -35,6 +35,8 @@ pub struct Submission {
     pub b: u64,
     /// Bytes to write.
     pub bytes: Vec<u8>,
+    /// The log's next record when it was submitted: of a flush, what must be durable first.
+    pub log: u64,
 }
 
 /// What a device of the host can do. All of it returns at once.

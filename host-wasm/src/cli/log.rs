@@ -1,0 +1,108 @@
+//! `orbital log`: reads, checks and proves the log of a system.
+
+use super::{Global, Output};
+use crate::problem::{Problem, status};
+use axiom::header::Body;
+use clap::Subcommand;
+use log_store::commands::{self, Bound, Format, Show};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Examples:
+  orbital log show --process notes --limit 20    what notes did last, in words
+  orbital log show --from 2026-11-21T08:00:00Z   from a time on; a record's number does too
+  orbital log verify                             checks every block, the tree and the signature
+  orbital log prove 4711 --to proof              a folder that proves one record to an outsider
+  orbital log export calls 12 | b3sum            a body of a block as its header's hash has it
+  orbital log key                                the key that others verify with (C2SP vkey)
+The format is in docs/log-format.md.";
+
+/// Of `orbital log`.
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Records in words: who asked what, what came of it, and what it changed
+    Show {
+        /// Only records of processes of this name (`host`: of the host itself)
+        #[arg(long, value_name = "NAME")]
+        process: Option<String>,
+        /// From this record's number or time (RFC 3339, UTC) on
+        #[arg(long, value_name = "PLACE", value_parser = bound)]
+        from: Option<Bound>,
+        /// Up to this record's number or time, included
+        #[arg(long, value_name = "PLACE", value_parser = bound)]
+        to: Option<Bound>,
+        /// At most so many: the first after --from, else the last
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<usize>,
+        /// Go on with what comes, until interrupted
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Check the whole log: hashes, tree, signature, order
+    Verify {
+        /// The key that must have signed it, as `orbital log key` shows it [default: this machine's]
+        #[arg(long, value_name = "VKEY")]
+        key: Option<String>,
+    },
+    /// Write the proof of one record into a folder
+    Prove {
+        /// The record's number
+        #[arg(value_name = "RECORD")]
+        record: u64,
+        /// The folder
+        #[arg(long, value_name = "DIR", default_value = "proof")]
+        to: PathBuf,
+        /// The key that must have signed it [default: this machine's]
+        #[arg(long, value_name = "VKEY")]
+        key: Option<String>,
+    },
+    /// Make the kernel's state again from the log, and compare it with the state hashes there
+    Replay,
+    /// Write a body of a block, as it is hashed, to standard output
+    Export {
+        /// Which: authority, activity or calls
+        #[arg(value_name = "BODY", value_parser = body)]
+        body: Body,
+        /// The block's number
+        #[arg(value_name = "BLOCK")]
+        block: u64,
+    },
+    /// Show the key that verifies this machine's log
+    Key,
+}
+
+fn bound(text: &str) -> Result<Bound, String> {
+    text.parse().map_err(|_| "it must be a record's number or a time such as 2026-11-21T08:30:00Z".to_owned())
+}
+
+fn body(text: &str) -> Result<Body, String> {
+    Body::ALL.into_iter().find(|body| body.name() == text).ok_or_else(|| "it must be authority, activity or calls".to_owned())
+}
+
+/// Carries the command out.
+pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
+    let state = global.folder()?;
+    let format = if global.output == Output::Json { Format::Json } else { Format::Text };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let result = match arguments.verb {
+        Verb::Show { process, from, to, limit, follow } => {
+            commands::show(&state, &Show { process, from, to, limit, follow }, format, &mut out)
+        }
+        Verb::Verify { key } => commands::verify(&state, key.as_deref(), format, &mut out),
+        Verb::Prove { record, to, key } => commands::prove_record(&state, key.as_deref(), record, &to, format, &mut out),
+        Verb::Replay => commands::replay(&state, format, &mut out),
+        Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
+        Verb::Key => commands::show_key(&state, format, &mut out),
+    };
+    // What was written stays, whatever the result: a reader that has closed is none of ours.
+    let _ = out.flush();
+    result.map(|()| 0).map_err(|error| Problem::new(status::LOG, error.cause, error.next))
+}

@@ -1,0 +1,394 @@
+//! The scenes that the director can direct, one a test.
+
+use abi::Error;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use guests::calls::{self, DeliveryKind};
+use guests::{ALL, Child, FOREVER, NOTHING, Start, power_off, print, words};
+
+/// 5 s: nothing here takes as long.
+const LONG: u64 = 5_000_000_000;
+
+/// Directs the scene and turns the machine off.
+pub fn direct(start: &Start) {
+    let result = match start.arguments[0].as_str() {
+        "calls" => calls_are_answered(start),
+        "point" => a_server_goes(start),
+        "client-goes" => a_client_goes(start),
+        "chain" => a_chain(start),
+        "chain-breaks" => a_chain_breaks(start),
+        "cycle" => a_cycle(start),
+        "kills-its-caller" => kills_its_caller(start),
+        "share" => a_loop_costs_its_share(start),
+        "grow" => memory_has_a_limit(start),
+        "bulk" => bulk_and_capabilities(start),
+        "idle" => idle(start),
+        "spawn-storm" => spawn_storm(start),
+        "shutdown" => shutdown(start),
+        "stranger" => stranger(start),
+        "ends" => Ok(()),
+        "print" => Ok(print(start, &start.arguments[1])),
+        "fill" => fill_the_disk(start),
+        scene => Err(format!("there is no scene {scene}")),
+    };
+    match result {
+        Ok(()) => power_off(start, 0),
+        Err(what) => {
+            print(start, &what);
+            power_off(start, 1);
+        }
+    }
+}
+
+type Scene = Result<(), String>;
+
+fn check(right: bool, what: impl ToString) -> Scene {
+    if right { Ok(()) } else { Err(what.to_string()) }
+}
+
+/// Endpoints of a scene: where reports come, where exits come.
+struct Stage<'a> {
+    start: &'a Start,
+    report: u64,
+    exits: u64,
+}
+
+impl<'a> Stage<'a> {
+    fn new(start: &'a Start) -> Stage<'a> {
+        let quota = start.capability("quota");
+        let endpoint = || calls::endpoint_create(quota, 64).unwrap();
+        Stage { start, report: endpoint(), exits: endpoint() }
+    }
+
+    fn endpoint(&self) -> u64 {
+        calls::endpoint_create(self.start.capability("quota"), 64).unwrap()
+    }
+
+    fn actor(&self, part: &str) -> Child {
+        let mut child = Child::new(self.start, "image:actor", self.exits, part).unwrap();
+        child.argument(part).grant("report", self.report, ALL);
+        child.grant("device:clock", self.start.capability("device:clock"), ALL);
+        child
+    }
+
+    fn client(&self, endpoint: u64, rounds: u64) -> Child {
+        let mut client = self.actor("client");
+        client.argument(&rounds.to_string()).grant("endpoint", endpoint, ALL);
+        client
+    }
+
+    /// The next number that someone reports.
+    fn reported(&self) -> Result<u64, String> {
+        match calls::receive(self.report, LONG) {
+            Ok(message) => Ok(message.words.0),
+            Err(error) => Err(format!("nobody reports: {error:?}")),
+        }
+    }
+
+    fn expect(&self, outcome: u64, what: &str) -> Scene {
+        let reported = self.reported().map_err(|error| format!("{what}: {error}"))?;
+        check(reported == outcome, format!("{what}: the client's call ended with {reported}, not {outcome}"))
+    }
+
+    /// Kills whoever faults, until nothing comes for a while.
+    fn judge(&self) {
+        while let Ok(message) = calls::receive(self.exits, 5_000_000) {
+            if message.kind == DeliveryKind::Fault {
+                let _ = calls::reply(message.reply, abi::message::VERDICT_KILL, NOTHING);
+            }
+        }
+    }
+
+    fn pause(&self) {
+        let quiet = self.endpoint();
+        let _ = calls::receive(quiet, 5_000_000);
+        let _ = calls::destroy(quiet);
+    }
+}
+
+const PEER_GONE: u64 = Error::PeerGone as u64;
+const TIMED_OUT: u64 = Error::TimedOut as u64;
+
+fn calls_are_answered(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let endpoint = stage.endpoint();
+    stage.actor("echo").grant("endpoint", endpoint, ALL).start().unwrap();
+    for _ in 0..3 {
+        stage.client(endpoint, 10_000).start().unwrap();
+    }
+    (0..3).try_for_each(|_| stage.expect(0, "three clients of one server"))
+}
+
+/// A server goes in a manner, at a point. Its client is never left waiting.
+fn a_server_goes(start: &Start) -> Scene {
+    let (point, manner) = (start.arguments[1].as_str(), start.arguments[2].as_str());
+    let stage = Stage::new(start);
+    let endpoint = stage.endpoint();
+    let mut server = stage.actor("bad-server");
+    server.argument(point).argument(manner).grant("endpoint", endpoint, ALL);
+    server.start().unwrap();
+    let patient = manner != "loops" && point != "before";
+    let mut client = stage.client(endpoint, 1);
+    if !patient {
+        // Nobody says that it is over: a time-out does.
+        client.argument("30000000");
+    }
+    client.start().unwrap();
+    if manner == "waits" {
+        stage.pause();
+        calls::process_kill(server.process, 9).unwrap();
+    }
+    if manner == "traps" {
+        stage.judge();
+    }
+    let expected = match (point, manner) {
+        ("replied" | "yields" | "blocks" | "replies-then-receives", _) => 0,
+        ("before", _) | (_, "loops") => TIMED_OUT,
+        _ => PEER_GONE,
+    };
+    if point == "held" {
+        // A second message lets it go on.
+        let _ = calls::send(endpoint, 0, 1, NOTHING);
+        stage.judge();
+    }
+    stage.expect(expected, &format!("a server that {manner} ({point})"))?;
+    // The endpoint outlives its server: another one takes over.
+    let _ = calls::process_kill(server.process, 9);
+    stage.actor("echo").grant("endpoint", endpoint, ALL).start().unwrap();
+    stage.client(endpoint, 1).start().unwrap();
+    stage.expect(0, "the next server")
+}
+
+/// A client goes while its call is queued or served; the server serves on.
+fn a_client_goes(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let endpoint = stage.endpoint();
+    let client = { let mut client = stage.client(endpoint, 1); client.start().unwrap(); client };
+    stage.pause();
+    if start.arguments[1] == "served" {
+        let message = calls::receive(endpoint, LONG).map_err(|error| format!("no call comes: {error:?}"))?;
+        calls::process_kill(client.process, 9).unwrap();
+        let late = calls::reply(message.reply, 0, NOTHING);
+        check(late.is_err(), "one who is gone got an answer")?;
+    } else {
+        calls::process_kill(client.process, 9).unwrap();
+        let left = calls::receive(endpoint, 0);
+        check(left.is_err(), "the call of one who is gone is still queued")?;
+    }
+    stage.actor("echo").grant("endpoint", endpoint, ALL).start().unwrap();
+    stage.client(endpoint, 1).start().unwrap();
+    stage.expect(0, "the next client")
+}
+
+fn links(stage: &Stage<'_>, first: u64, last: u64, count: u64) -> Vec<Child> {
+    let mut endpoint = first;
+    (0..count)
+        .map(|number| {
+            let next = if number + 1 == count { last } else { stage.endpoint() };
+            let mut link = stage.actor("link");
+            link.grant("endpoint", endpoint, ALL).grant("next", next, ALL).start().unwrap();
+            endpoint = next;
+            link
+        })
+        .collect()
+}
+
+/// A chain of so many links before the server: deeper than calls are nested, it goes on all the same.
+fn a_chain(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let (first, last) = (stage.endpoint(), stage.endpoint());
+    links(&stage, first, last, start.number(1));
+    stage.actor("echo").grant("endpoint", last, ALL).start().unwrap();
+    stage.client(first, 200).start().unwrap();
+    stage.expect(0, "a chain")
+}
+
+/// In a chain of three one goes while the call is at the end.
+fn a_chain_breaks(start: &Start) -> Scene {
+    let (which, manner) = (start.number(1) as usize, start.arguments[2].as_str());
+    let stage = Stage::new(start);
+    let (first, last) = (stage.endpoint(), stage.endpoint());
+    let mut links = links(&stage, first, last, 2);
+    let mut server = stage.actor("bad-server");
+    server.argument("served").argument(if which == 2 { manner } else { "waits" }).grant("endpoint", last, ALL);
+    server.start().unwrap();
+    links.push(server);
+    let mut client = stage.client(first, 1);
+    if manner == "loops" {
+        client.argument("50000000");
+    }
+    client.start().unwrap();
+    stage.pause();
+    if manner == "waits" {
+        calls::process_kill(links[which].process, 9).unwrap();
+    }
+    stage.judge();
+    match (which, manner) {
+        (_, "loops") => stage.expect(TIMED_OUT, "the end of the chain loops"),
+        // The first link went: its client is told. One further on: the link before tells in its own words.
+        (0, _) => stage.expect(PEER_GONE, "the first link goes"),
+        _ => stage.expect(100, "a later link goes"),
+    }
+}
+
+/// A server calls back to its client, which cannot answer: the time-out ends it, and both go on.
+fn a_cycle(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let (forth, back) = (stage.endpoint(), stage.endpoint());
+    stage.actor("caller-of-back").grant("endpoint", forth, ALL).grant("next", back, ALL).start().unwrap();
+    let answer = calls::call(forth, LONG, 7, NOTHING).map_err(|error| format!("{error:?}"))?;
+    check(answer.words.0 == TIMED_OUT, format!("the call back ended with {}", answer.words.0))
+}
+
+/// The director itself serves: its caller, on the poll stack below it, is killed, and a new
+/// process takes its place, and its number.
+fn kills_its_caller(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let endpoint = stage.endpoint();
+    for round in 0..20 {
+        let mut first = stage.client(endpoint, 1);
+        first.start().unwrap();
+        let message = calls::receive(endpoint, LONG).map_err(|error| format!("round {round}: {error:?}"))?;
+        calls::process_kill(first.process, 9).unwrap();
+        calls::delete(first.process).unwrap();
+        check(calls::reply(message.reply, 0, NOTHING).is_err(), "an answer to one who is gone")?;
+        let mut second = stage.client(endpoint, 1);
+        second.start().unwrap();
+        let message = calls::receive(endpoint, LONG).map_err(|error| format!("round {round}, second: {error:?}"))?;
+        let mut answer = message.words;
+        answer.0 += 1;
+        calls::reply(message.reply, 0, answer).map_err(|error| format!("round {round}: {error:?}"))?;
+        stage.expect(0, "the one that took its place")?;
+        calls::delete(second.process).unwrap();
+    }
+    Ok(())
+}
+
+/// How much one gets done beside `count` that loop, in parts of a thousand of what it gets done alone.
+fn a_loop_costs_its_share(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let time = 200_000_000u64;
+    let work = || {
+        let mut worker = stage.actor("worker");
+        worker.argument(&time.to_string()).start().unwrap();
+        stage.reported()
+    };
+    let alone = work()?;
+    stage.actor(&start.arguments[1]).start().unwrap();
+    let beside = work()?;
+    print(start, &format!("{}\n", beside * 1000 / alone.max(1)));
+    Ok(())
+}
+
+fn memory_has_a_limit(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    stage.actor("grow").start().unwrap();
+    let pages = stage.reported()?;
+    // Its quota has 1,024 pages of 4 KiB, and it had some to begin with.
+    check((1..=64).contains(&pages), format!("it grew by {pages} pages of 64 KiB"))
+}
+
+/// 64 KiB and a capability go to and fro, directly and through the queue.
+fn bulk_and_capabilities(start: &Start) -> Scene {
+    let quota = start.capability("quota");
+    let (endpoint, gift) = (calls::endpoint_create(quota, 4).unwrap(), calls::endpoint_create(quota, 4).unwrap());
+    let bytes: Vec<u8> = (0..abi::message::MAX_BYTES).map(|i| (i * 7) as u8).collect();
+    let transfer = calls::Transfer { handle: gift, mode: calls::TransferMode::Derive, rights: abi::Rights::SEND.0, badge: 42 };
+    calls::send_with(endpoint, FOREVER, 5, words(1), &bytes, &[transfer]).map_err(|error| format!("{error:?}"))?;
+    let message = calls::receive(endpoint, 0).map_err(|error| format!("{error:?}"))?;
+    check(message.length as usize == bytes.len() && message.capabilities == 1 && message.tag == 5, "the message is another")?;
+    check(calls::take_bytes() == bytes, "the bytes are others")?;
+    let handles = calls::take_handles();
+    check(handles.len() == 1 && calls::take_handles().is_empty() && calls::take_bytes().is_empty(), "taken once")?;
+    calls::send(handles[0], 0, 9, NOTHING).map_err(|error| format!("{error:?}"))?;
+    check(calls::receive(gift, 0).map(|message| message.badge).ok() == Some(42), "the gift is another")?;
+    let too_much = [&bytes[..], &[0]].concat();
+    let refused = calls::send_with(endpoint, 0, 5, NOTHING, &too_much, &[]);
+    check(refused == Err(calls::Error::TooLarge), "more than a message may have")?;
+    let nine: Vec<calls::Transfer> = (0..9).map(|_| transfer).collect();
+    let refused = calls::send_with(endpoint, 0, 5, NOTHING, &[], &nine);
+    check(refused == Err(calls::Error::TooLarge), "more capabilities than a message may have")?;
+    check(calls::receive(endpoint, 0).is_err(), "what was refused came all the same")
+}
+
+/// Waits, and nothing else happens.
+fn idle(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let quiet = stage.endpoint();
+    let outcome = calls::receive(quiet, 300_000_000);
+    check(outcome.is_err(), "a message from nobody")
+}
+
+/// Makes and ends so many processes.
+fn spawn_storm(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let before = calls::quota_inspect(start.capability("quota")).unwrap();
+    for _ in 0..start.number(1) {
+        let mut child = stage.actor("go");
+        child.argument("exits").start().map_err(|error| format!("{error:?}"))?;
+        let exit = calls::receive(stage.exits, LONG).map_err(|error| format!("{error:?}"))?;
+        check(exit.kind == DeliveryKind::Exit && exit.words.1 == 7, "it ended otherwise")?;
+        calls::destroy(child.process).map_err(|error| format!("destroy: {error:?}"))?;
+    }
+    let after = calls::quota_inspect(start.capability("quota")).unwrap();
+    let (before, after) = (before.pages_used, after.pages_used);
+    check(after <= before + 1024 * start.number(1), format!("{before} pages were in use before, {after} after"))
+}
+
+/// Ends when it is asked to, with the status that goes with it.
+fn shutdown(start: &Start) -> Scene {
+    let (quota, power) = (start.capability("quota"), start.capability("device:power"));
+    let interrupt = start.capability("interrupt:power");
+    let notification = calls::notification_create(quota).unwrap();
+    calls::interrupt_bind(interrupt, notification, 1).map_err(|error| format!("{error:?}"))?;
+    print(start, "ready\n");
+    calls::wait(notification, LONG).map_err(|error| format!("no request came: {error:?}"))?;
+    let status = calls::device_read(power, 0).map_err(|error| format!("{error:?}"))?;
+    power_off(start, status);
+    Ok(())
+}
+
+/// Starts the image `stranger`, and tells how it ended: a fault's kind and detail, or its exit's reason and code.
+fn stranger(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let mut child = Child::new(start, "image:stranger", stage.exits, "stranger").map_err(|error| format!("{error:?}"))?;
+    child.start().map_err(|error| format!("{error:?}"))?;
+    let message = calls::receive(stage.exits, LONG).map_err(|error| format!("nothing comes: {error:?}"))?;
+    let what = if message.kind == DeliveryKind::Fault { "fault" } else { "exit" };
+    print(start, &format!("{what} {} {}\n", message.words.0, message.words.1));
+    if message.kind == DeliveryKind::Fault {
+        calls::reply(message.reply, abi::message::VERDICT_KILL, NOTHING).map_err(|error| format!("{error:?}"))?;
+        let exit = calls::receive(stage.exits, LONG).map_err(|error| format!("no exit comes: {error:?}"))?;
+        check(exit.kind == DeliveryKind::Exit, "another fault")?;
+    }
+    Ok(())
+}
+
+/// Writes numbered blocks, flushes each, and says so after each flush.
+fn fill_the_disk(start: &Start) -> Scene {
+    let (disk, interrupt) = (start.capability("device:disk"), start.capability("interrupt:disk"));
+    let notification = calls::notification_create(start.capability("quota")).unwrap();
+    calls::interrupt_bind(interrupt, notification, 1).map_err(|error| format!("{error:?}"))?;
+    let operate = |operation: abi::device::Operation, a: u64, bytes: &[u8]| -> Result<(), String> {
+        calls::device_submit(disk, operation as u8, a, 0, bytes).map_err(|error| format!("{error:?}"))?;
+        loop {
+            match calls::device_complete(disk) {
+                Ok(completion) if completion.status == 0 => return Ok(()),
+                Ok(completion) => return Err(format!("status {}", completion.status)),
+                Err(_) => {
+                    calls::wait(notification, LONG).map_err(|error| format!("no interrupt: {error:?}"))?;
+                    calls::interrupt_acknowledge(interrupt).map_err(|error| format!("{error:?}"))?;
+                }
+            }
+        }
+    };
+    for block in 0..start.number(1) {
+        let number = block + 1;
+        let bytes: Vec<u8> = number.to_le_bytes().iter().copied().cycle().take(512).collect();
+        operate(abi::device::Operation::Write, block, &bytes)?;
+        operate(abi::device::Operation::Flush, 0, &[])?;
+        print(start, &format!("{number}\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The machine with guests that behave as no program should: the rules of nested
+//! hand-off, preemption, limits, hostile pointers, durability.
+
+mod durability;
+mod hand_over;
+mod hostile;
+mod limits;
+mod stage;
