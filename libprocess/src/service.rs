@@ -47,7 +47,8 @@ pub struct Reply {
 
 impl Reply {
     fn new(token: ReplyToken) -> Option<Reply> {
-        (!token.is_none()).then_some(Reply { token })
+        // Not `then_some`: a reply that is made and dropped would answer.
+        (!token.is_none()).then(|| Reply { token })
     }
 
     /// Answers the function `number` with `value` and the capabilities that ride on it.
