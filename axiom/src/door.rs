@@ -7,7 +7,7 @@ use crate::header::{BOOT, END, Hash, STATE};
 use crate::journal::{Journal, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
 use abi::message::FaultKind;
-use abi::{Delivery, DeliveryKind, Error, Handle, Request, Returned};
+use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, Request, Returned};
 use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId};
 
 /// The state hash is taken every so many blocks.
@@ -138,32 +138,55 @@ impl Axiom {
     }
 
     /// A system call of `thread`, which is running: that is what the host knows, not what the call says.
-    #[inline]
+    ///
+    /// A host has one place where calls come in; there the fast path is inlined.
+    #[inline(always)]
     pub fn call(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
         if self.journal.is_full(now) && !self.make_room(Some(thread), now) {
             return Outcome::Done(Err(self.refusal()));
         }
-        let (tag, length, kind) = match request {
-            Request::Call { message, .. } => (message.tag, message.length, DeliveryKind::Called),
-            Request::ReplyReceive { message, .. } => (message.tag, message.length, DeliveryKind::Answer),
-            _ => return self.general_call(thread, request, now),
-        };
-        let (handle, subject) = subject(request);
-        let place = self.journal.begin(Op::Call(request.number()), thread.0, slot_of(handle), subject, now);
+        match request {
+            Request::Call { endpoint, message, .. } => {
+                self.hand_over(Number::Call, DeliveryKind::Called, thread, request, *endpoint, message, now)
+            }
+            Request::ReplyReceive { endpoint, message, .. } => {
+                self.hand_over(Number::ReplyReceive, DeliveryKind::Answer, thread, request, *endpoint, message, now)
+            }
+            _ => self.general_call(thread, request, now),
+        }
+    }
+
+    /// A call to a server that waits, or the answer to the caller that it serves: the fast path. What
+    /// the kernel found changes nothing yet, so call and commit go on record at once, before it is applied.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "inlined twice, with the number and the kind known")]
+    fn hand_over(
+        &mut self,
+        number: Number,
+        kind: DeliveryKind,
+        thread: ThreadId,
+        request: &Request<'_>,
+        endpoint: Handle,
+        message: &Message<'_>,
+        now: u64,
+    ) -> Outcome {
+        if !Journal::is_small(thread.0, endpoint.slot()) {
+            return self.general_call(thread, request, now);
+        }
         let Some(hand_over) = self.kernel.hand_over(thread, request, now) else {
-            return self.judge(place, thread, request, now);
+            return self.general_call(thread, request, now);
         };
-        self.journal.complete(&place, Ending::Waits, hand_over.commit);
+        self.journal.record(number, thread.0, endpoint.slot(), message.tag as u32, now, hand_over.commit);
         self.kernel.apply_hand_over(&hand_over);
         self.handed = Some(Handed {
-            from: hand_over.from,
+            from: thread,
             to: hand_over.to,
             delivery: Delivery {
                 kind,
                 capabilities: 0,
-                length,
+                length: message.length,
                 badge: hand_over.badge,
-                tag,
+                tag: message.tag,
                 reply: hand_over.reply,
             },
         });
@@ -288,9 +311,8 @@ impl Axiom {
     /// calls answer `WouldBlock`.
     pub fn take_block(&mut self) -> Option<RawBlock> {
         let block = self.journal.take();
-        if self.mode == Mode::Ended && self.journal.pending() > 0 {
-            // There was no room for the last one when the boot ended.
-            self.journal.cut(0);
+        // There may have been no room for the last one when the boot ended.
+        if self.mode == Mode::Ended && self.journal.pending() > 0 && self.journal.cut(0) {
             self.journal.close();
         }
         block
@@ -309,9 +331,10 @@ impl Axiom {
         self.event(Op::End, &Event::End { number: u64::from(self.boot), status }, now);
         self.journal.flag(END | STATE);
         self.journal.state(state_hash(&self.kernel));
-        self.journal.cut(now);
-        self.journal.close();
         self.mode = Mode::Ended;
+        if self.journal.cut(now) {
+            self.journal.close();
+        }
     }
 
     /// The log cannot be written any more: from now on only init's calls go on, so that it can shut down;
@@ -335,10 +358,7 @@ impl Axiom {
         match self.mode {
             Mode::Recording => self.close_block(now),
             Mode::Ended => false,
-            Mode::Lost => {
-                self.journal.discard(now);
-                thread.is_none_or(|thread| is_init(&self.kernel, thread))
-            }
+            Mode::Lost => thread.is_none_or(|thread| is_init(&self.kernel, thread)),
         }
     }
 
@@ -360,7 +380,6 @@ impl Axiom {
     }
 
     /// Has the kernel judge a call that is on record.
-    #[inline(never)]
     fn judge(&mut self, place: Place, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
         let outcome = match self.step(&place, &Input::Call { thread, request }, now) {
             Err(error) => Outcome::Done(Err(error)),

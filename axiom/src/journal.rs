@@ -18,24 +18,27 @@
 use crate::commit::Content;
 use crate::header::Hash;
 use crate::record::{ESCAPED, Ending, NONE, Op, Record};
+use abi::Number;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+/// Whether there is a journal at all: without, only to measure what it costs.
+const RECORDING: bool = cfg!(feature = "recording");
 /// One slot.
 pub(crate) type Slot = [u64; 4];
 /// First word of a wide commit, low byte.
 pub(crate) const WIDE: u8 = 0xFF;
-/// Slots beyond the limit at which a block is cut: what one record may take more.
-const MARGIN: usize = 8;
 
 /// A block as it was recorded: what the sealer turns into bodies and a header.
 #[derive(Clone, Debug, Default)]
 pub struct RawBlock {
+    /// As many as the block has room for; none while nothing may be recorded.
     pub(crate) slots: Vec<Slot>,
     pub(crate) used: usize,
+    /// Of these, slots that belong to the record before them.
+    pub(crate) extra: usize,
     pub(crate) number: u64,
     pub(crate) first_record: u64,
-    pub(crate) records: u32,
     pub(crate) base_time: u64,
     pub(crate) flags: u8,
     pub(crate) boot: u32,
@@ -50,7 +53,13 @@ impl RawBlock {
 
     /// One more than the number of its last record.
     pub fn end(&self) -> u64 {
-        self.first_record + u64::from(self.records)
+        self.first_record + u64::from(self.records())
+    }
+
+    /// Records in it.
+    #[inline]
+    pub(crate) fn records(&self) -> u32 {
+        (self.used - self.extra) as u32
     }
 }
 
@@ -58,8 +67,7 @@ impl RawBlock {
 #[derive(Debug)]
 pub(crate) struct Journal {
     block: RawBlock,
-    /// At how many slots the block is cut; 0 while nothing may be recorded.
-    limit: usize,
+    /// Slots of a block; one whose last record is long may have more.
     capacity: usize,
     full: VecDeque<RawBlock>,
     bound: usize,
@@ -71,7 +79,6 @@ impl Journal {
     pub(crate) fn new(slots: usize, bound: usize, number: u64, first_record: u64, boot: u32) -> Journal {
         Journal {
             block: RawBlock { number, first_record, boot, ..RawBlock::default() },
-            limit: slots.max(1),
             capacity: slots.max(1),
             full: VecDeque::new(),
             bound,
@@ -82,7 +89,12 @@ impl Journal {
     /// Whether a record at `now` needs a new block first.
     #[inline(always)]
     pub(crate) fn is_full(&self, now: u64) -> bool {
-        self.block.used >= self.limit || now.wrapping_sub(self.block.base_time) >> 32 != 0
+        RECORDING && self.has_no_room(now)
+    }
+
+    #[inline(always)]
+    fn has_no_room(&self, now: u64) -> bool {
+        self.block.used >= self.block.slots.len() || now.wrapping_sub(self.block.base_time) >> 32 != 0
     }
 
     /// The number that the next record gets.
@@ -98,7 +110,7 @@ impl Journal {
 
     /// Records in the block being written.
     pub(crate) fn pending(&self) -> u32 {
-        self.block.records
+        self.block.records()
     }
 
     /// When the block being written began, ns since boot.
@@ -106,8 +118,33 @@ impl Journal {
         self.block.base_time
     }
 
-    /// Reserves a slot. `is_full` is false at `now`.
+    /// Whether thread and slot certainly fit into a record.
     #[inline(always)]
+    pub(crate) const fn is_small(thread: u32, slot: u32) -> bool {
+        (thread | slot) < 1 << 23
+    }
+
+    /// Records a call that waits, with its commit, in one. `is_full` is false at `now`, and thread and slot are small.
+    #[inline(always)]
+    pub(crate) fn record(&mut self, number: Number, thread: u32, slot: u32, tag: u32, now: u64, commit: [u64; 2]) {
+        if !RECORDING {
+            return;
+        }
+        let block = &mut self.block;
+        if let Some(entry) = block.slots.get_mut(block.used) {
+            let operation = number as u64 | (Ending::Waits.number() as u64) << 8;
+            let offset = now.wrapping_sub(block.base_time) & 0xFFFF_FFFF;
+            *entry = [
+                operation | (thread as u64) << 16 | (slot as u64) << 40,
+                offset | (tag as u64) << 32,
+                commit[0],
+                commit[1],
+            ];
+        }
+        block.used += 1;
+    }
+
+    /// Reserves a slot. `is_full` is false at `now`.
     pub(crate) fn begin(&mut self, op: Op, thread: u32, slot: u32, tag: u32, now: u64) -> Place {
         let block = &mut self.block;
         let record = Record {
@@ -119,12 +156,14 @@ impl Journal {
             tag,
         };
         let words = record.words();
-        let place = Place { at: block.used, cause: block.records, words };
+        let place = Place { at: block.used, words };
+        if !RECORDING {
+            return place;
+        }
         if let Some(entry) = block.slots.get_mut(block.used) {
             *entry = [words[0], words[1], 0, 0];
         }
         block.used += 1;
-        block.records += 1;
         if record.needs_escape() {
             self.escape(thread, slot);
         }
@@ -132,11 +171,13 @@ impl Journal {
     }
 
     /// Completes the record that was begun last, with the commit that fits into two words (zero: none).
-    #[inline(always)]
     pub(crate) fn complete(&mut self, place: &Place, ending: Ending, commit: [u64; 2]) {
+        if !RECORDING {
+            return;
+        }
         if let Some(entry) = self.block.slots.get_mut(place.at) {
             let first = place.words[0] & !0xFF00 | (ending.number() as u64) << 8;
-            *entry = [first, place.words[1], commit[0], commit[1] | (place.cause as u64) << 32];
+            *entry = [first, place.words[1], commit[0], commit[1]];
         }
     }
 
@@ -144,6 +185,9 @@ impl Journal {
     /// returns.
     #[cold]
     pub(crate) fn write_wide(&mut self, wide: &Wide) -> [u64; 2] {
+        if !RECORDING {
+            return [0; 2];
+        }
         let mut count = 0;
         for piece in wide.bytes.chunks(32) {
             let mut bytes = [0; 32];
@@ -161,11 +205,15 @@ impl Journal {
     }
 
     fn push(&mut self, slot: Slot) {
+        if self.block.slots.is_empty() {
+            return;
+        }
         if self.block.used >= self.block.slots.len() {
             self.block.slots.resize(self.block.used + 1, [0; 4]);
         }
         self.block.slots[self.block.used] = slot;
         self.block.used += 1;
+        self.block.extra += 1;
     }
 
     /// Sets how a record of this block ended, if it lies in the block still being written.
@@ -197,9 +245,8 @@ impl Journal {
     /// Ends the block being written, if anything is in it, and begins one at `now`.
     /// False if no more blocks may wait, and nothing can be recorded.
     pub(crate) fn cut(&mut self, now: u64) -> bool {
-        if self.block.records > 0 {
+        if self.block.used > 0 {
             if self.full.len() >= self.bound {
-                self.limit = 0;
                 return false;
             }
             let next = RawBlock {
@@ -212,21 +259,15 @@ impl Journal {
             self.full.push_back(core::mem::replace(&mut self.block, next));
         }
         self.block.base_time = now;
-        self.block.slots.resize(self.capacity + MARGIN, [0; 4]);
-        self.limit = self.capacity;
+        self.block.slots.resize(self.capacity, [0; 4]);
         true
     }
 
-    /// From now on every record needs [`Journal::discard`] first.
+    /// From now on nothing is recorded: [`Journal::is_full`] is true, and what is recorded all the same
+    /// goes nowhere.
     pub(crate) fn close(&mut self) {
-        self.limit = 0;
-    }
-
-    /// Drops the block being written: there is no log any more.
-    pub(crate) fn discard(&mut self, now: u64) {
-        self.block.used = 0;
-        self.block.records = 0;
-        self.block.base_time = now;
+        self.block.slots = Vec::new();
+        (self.block.used, self.block.extra) = (0, 0);
     }
 
     /// The oldest block that was cut.
@@ -242,7 +283,7 @@ impl Journal {
 
     /// Gives a block's memory back to be used again.
     pub(crate) fn recycle(&mut self, block: RawBlock) {
-        if self.spare.len() < self.bound && block.slots.len() == self.capacity + MARGIN {
+        if self.spare.len() < self.bound && block.slots.len() == self.capacity {
             self.spare.push(block.slots);
         }
     }
@@ -252,8 +293,6 @@ impl Journal {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     at: usize,
-    /// The record's index in its block.
-    pub(crate) cause: u32,
     words: [u64; 2],
 }
 

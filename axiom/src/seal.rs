@@ -96,7 +96,7 @@ impl Sealer {
                         position += 1;
                     });
                 }
-                kind => add(kind, entry.commit, &[]),
+                kind => add(kind, [entry.commit[0], entry.commit[1] | cause], &[]),
             }
             causes += 1;
         }
@@ -104,7 +104,7 @@ impl Sealer {
         let header = Header {
             flags: raw.flags,
             boot: raw.boot,
-            records: raw.records,
+            records: raw.records(),
             number: self.head.blocks,
             first_record: self.head.records,
             first_commit: self.head.commits,

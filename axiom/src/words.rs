@@ -236,7 +236,6 @@ impl Narrator {
     fn activity(&self, change: &Activity) -> String {
         use Activity::*;
         match change {
-            Charged {} => "time charged".into(),
             Dispatched { thread } => format!("{} runs", self.thread(*thread)),
             Yielded { thread } => format!("{} lets others run", self.thread(*thread)),
             Preempted { thread } => format!("{}'s slice is over", self.thread(*thread)),

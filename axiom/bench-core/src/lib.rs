@@ -3,7 +3,7 @@
 #![no_std]
 extern crate alloc;
 
-use abi::{Handle, Message, Name, Request, Rights, Returned};
+use abi::{Handle, Message, Name, ReplyToken, Request, Returned, Rights};
 use axiom::{Axiom, Config, Head, Outcome};
 use kernel::{Effect, Platform, Setup, ThreadId};
 
@@ -13,9 +13,24 @@ pub struct Pair {
     axiom: Axiom,
     client: ThreadId,
     server: ThreadId,
-    /// The endpoint, as the client and as the server hold it.
-    endpoints: [Handle; 2],
+    /// The endpoint, as the server holds it.
+    served: Handle,
+    /// The client's request, decoded.
+    call: Request<'static>,
     now: u64,
+}
+
+/// The message: eight words lie with the host, here is its tag.
+const MESSAGE: Message<'static> = Message { tag: 0x7001, length: 0, transfers: &[] };
+
+/// What is counted: one system call through the door, and what it delivers.
+#[inline(never)]
+pub fn counted(axiom: &mut Axiom, thread: ThreadId, request: &Request<'_>, now: u64) -> Option<(ThreadId, ReplyToken)> {
+    axiom.call(thread, request, now);
+    match axiom.effect() {
+        Some(Effect::Deliver { to, delivery, .. }) => Some((to, delivery.reply)),
+        _ => None,
+    }
 }
 
 /// A log that is not kept takes its blocks back.
@@ -66,22 +81,22 @@ impl Pair {
         axiom.call(server, &Request::Receive { endpoint: served, timeout: abi::FOREVER }, 2);
         while axiom.effect().is_some() {}
         drop_blocks(&mut axiom);
-        (axiom.current() == Some(client)).then_some(Pair { axiom, client, server, endpoints: [endpoint, served], now: 2 })
+        let call = Request::Call { endpoint, message: MESSAGE, timeout: abi::FOREVER };
+        (axiom.current() == Some(client)).then_some(Pair { axiom, client, server, served, call, now: 2 })
     }
 
     /// One call and its answer; whether both were delivered from hand to hand.
-    #[inline(always)]
     pub fn round_trip(&mut self) -> bool {
-        self.now += 100;
-        let message = Message { tag: 0x7001, length: 0, transfers: &[] };
-        let [endpoint, served] = self.endpoints;
-        let called = self.axiom.call(self.client, &Request::Call { endpoint, message, timeout: abi::FOREVER }, self.now);
-        let Some(Effect::Deliver { to, delivery, .. }) = self.axiom.effect() else { return false };
-        self.now += 100;
-        let answer = Request::ReplyReceive { endpoint: served, reply: delivery.reply, message, timeout: abi::FOREVER };
-        let answered = self.axiom.call(self.server, &answer, self.now);
-        let Some(Effect::Deliver { to: back, .. }) = self.axiom.effect() else { return false };
-        called == Outcome::Blocked && answered == Outcome::Blocked && to == self.server && back == self.client
+        self.now += 200;
+        let Some((to, reply)) = counted(&mut self.axiom, self.client, &self.call, self.now - 100) else { return false };
+        let answer = Request::ReplyReceive {
+            endpoint: self.served,
+            reply,
+            message: MESSAGE,
+            timeout: abi::FOREVER,
+        };
+        let Some((back, none)) = counted(&mut self.axiom, self.server, &answer, self.now) else { return false };
+        (to, back) == (self.server, self.client) && none.is_none()
     }
 
     /// Takes away the blocks that became full, as the host does; not part of what is counted.
