@@ -122,7 +122,6 @@ impl Activity {
     /// Carries out a change.
     pub(crate) fn apply(&mut self, change: &Change, authority: &Authority) {
         match *change {
-            Change::Charged {} => {}
             Change::Dispatched { thread } => return self.dispatched(thread),
             Change::Yielded { thread } | Change::Preempted { thread } => self.gave_way(thread),
             Change::HandedOver { caller, server } => return self.handed_over(caller, server),

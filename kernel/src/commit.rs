@@ -204,8 +204,6 @@ commits! {
 commits! {
     /// Changes of who waits, runs and has sent what.
     Activity {
-        /// Time passed; nothing else.
-        Charged = 0x80 {}
         /// The host runs a ready thread that is not the one of the kernel's choice.
         Dispatched = 0x81 { thread: ThreadId }
         Yielded = 0x82 { thread: ThreadId }

@@ -246,8 +246,12 @@ impl Activity {
         self.push(QueueId::Receivers(endpoint), Entry::thread(thread));
     }
 
-    /// A thread has replied; what it receives is decided next.
+    /// A thread has replied; what it receives is decided next. A verdict may have ended
+    /// the thread itself.
     pub(crate) fn receive_next(&mut self, thread: ThreadId, via: CapabilityId, deadline: u64) {
+        if self.view(thread).state == State::Absent {
+            return;
+        }
         self.block(thread, State::AboutToReceive, deadline).via = via;
         self.about_to_receive = thread;
     }

@@ -298,7 +298,10 @@ impl Activity {
         let budget = self.details.get(maker.index()).map_or((FOREVER, FOREVER), |maker| (maker.budget, maker.period));
         let next = core::mem::replace(&mut self.process(process).first_thread, thread);
         self.detail(next).previous = thread;
-        *self.thread(thread) = ThreadActivity { priority, base: priority, process, payer: thread, ..ThreadActivity::ABSENT };
+        // Calls are numbered on from the last thread of this number, so that no reply
+        // that someone kept answers a call that it was not given for.
+        let call = self.thread(thread).call;
+        *self.thread(thread) = ThreadActivity { call, priority, base: priority, process, payer: thread, ..ThreadActivity::ABSENT };
         *self.detail(thread) = ThreadDetail { next, budget: budget.0, period: budget.1, left: budget.0, ..ThreadDetail::ABSENT };
         let startup = (entry.is_none() && !maker.is_none()).then_some(maker);
         self.effects.push_back(Effect::ThreadStarted { thread, process, startup, entry });
@@ -322,7 +325,8 @@ impl Activity {
         }
         self.detail(next).previous = previous;
         self.process(process).time += time;
-        *self.thread(thread) = ThreadActivity::ABSENT;
+        let call = self.thread(thread).call;
+        *self.thread(thread) = ThreadActivity { call, ..ThreadActivity::ABSENT };
         *self.detail(thread) = ThreadDetail::ABSENT;
         self.effects.push_back(Effect::ThreadGone(thread));
     }

@@ -1,6 +1,5 @@
 //! Tests: each call with its success and each of its errors, then random runs.
 
-
-
 mod capabilities;
 mod machine;
+mod runs;
