@@ -170,7 +170,8 @@ impl Shared {
                 *self.signal.borrow_mut() = Some(signal.clone());
                 Ok(Some(signal))
             }
-            Err(Error::AlreadyBound) => Ok(None),
+            // Another process waits with it, or this one's notification is not to be signalled.
+            Err(Error::AlreadyBound | Error::MissingRight) => Ok(None),
             Err(error) => Err(error),
         }
     }

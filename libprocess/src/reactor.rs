@@ -266,6 +266,10 @@ pub(crate) fn answer(token: ReplyToken, tag: u64, payload: Payload, passing: Pas
 
 /// Sends the answer that is held back, if there is one. Before anything that may take long.
 pub(crate) fn send_held_back() {
+    // While the process is blocked it makes no other call; what is held back comes after.
+    if context::with(|context| context.blocked.call.get().is_some()) == Some(true) {
+        return;
+    }
     let Some(HeldBack { token, tag, payload, passing }) = with(|reactor| reactor.held_back.take()).flatten() else {
         return;
     };

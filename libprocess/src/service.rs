@@ -205,14 +205,12 @@ impl Incoming {
                 code: second,
                 processor_time: fourth,
             }),
-            DeliveryKind::Fault => Incoming::Faulted(Faulted {
-                badge,
-                process: third,
-                thread: fourth,
-                kind: FaultKind::from_number(u8::try_from(first).ok()?)?,
-                detail: second,
-                verdict: Verdict(token),
-            }),
+            DeliveryKind::Fault => {
+                // Before anything can go wrong: whatever becomes of it, the thread gets a verdict.
+                let verdict = Verdict(token);
+                let kind = FaultKind::from_number(u8::try_from(first).ok()?)?;
+                Incoming::Faulted(Faulted { badge, process: third, thread: fourth, kind, detail: second, verdict })
+            }
             // The reactor keeps these to itself.
             DeliveryKind::Answer | DeliveryKind::Notified => return None,
         })

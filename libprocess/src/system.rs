@@ -161,6 +161,10 @@ impl Future for Blocking<'_> {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, waker: &mut Context<'_>) -> Poll<Answer> {
+        if self.stage == Stage::New {
+            // An answer that is there does not wait for a call of this process.
+            crate::reactor::send_held_back();
+        }
         let answer = context::with(|context| {
             let blocked = &context.blocked;
             match self.stage {

@@ -284,6 +284,35 @@ fn answer_and_next_wait_are_one_system_call() {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_a_call_that_the_service_makes_next() {
+    struct Front(Connection);
+    impl Dispatch for Front {
+        fn accepts(&self, _: u32) -> bool {
+            true
+        }
+        async fn dispatch(&self, request: Request) {
+            request.answer(&1u64, Passing::new());
+            // Nobody serves this one.
+            let late = self.0.call::<_, u64, ()>(BASE, &(), Passing::new()).await;
+            assert!(matches!(late, Err(ClientError::TimedOut)));
+        }
+    }
+    let machine = Machine::new();
+    let (endpoint, nobody) = (machine.endpoint(), machine.endpoint());
+    let mut run = Run::new(&machine);
+    run.add(&[("endpoint", endpoint), ("nobody", nobody)], &[], move |process: Process| async move {
+        let nobody = Connection::new(process.capability("nobody").unwrap());
+        serve(process.capability("endpoint").unwrap(), Front(nobody)).await
+    });
+    let client = run.add(&[("service", machine.badged(endpoint, 1))], &[], move |process: Process| async move {
+        let connection = Connection::new(process.capability("service").unwrap());
+        connection.call::<_, u64, ()>(BASE, &(), Passing::new()).await.map(|_| ()).map_err(|_| "no answer")
+    });
+    run.settle();
+    assert_eq!(run.ended(client), Some(0), "the answer waits for the call");
+}
+
+#[test]
 fn an_answer_to_a_caller_that_has_gone_is_dropped_and_the_next_is_served() {
     let (_, mut run, notes, _) = serving(&[&[1], &[0]]);
     run.settle();
@@ -365,9 +394,11 @@ fn exits_and_faults_of_children_come_to_the_hooks() {
     post(DeliveryKind::Fault, fault_words(FaultKind::TimeLimit, 50, 78, 1));
     post(DeliveryKind::Fault, fault_words(FaultKind::Trap, 3, 79, 1));
     post(DeliveryKind::Exit, [9; 8]);
+    // A kind of fault that this version does not know.
+    post(DeliveryKind::Fault, [99, 0, 80, 1, 0, 0, 0, 0]);
     run.run();
     assert_eq!(notes.take(), ["77 of 5: Killed 9", "TimeLimit 50 in 78", "Trap 3 in 79"]);
-    assert_eq!(machine.debug_lines(), ["verdict 0xf10", "verdict 0xf11"], "a fault without a verdict kills");
+    assert_eq!(machine.debug_lines(), ["verdict 0xf10", "verdict 0xf11", "verdict 0xf11"], "a fault without a verdict kills");
 }
 
 #[test]

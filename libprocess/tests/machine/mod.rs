@@ -314,6 +314,7 @@ impl Inside {
     }
 
     fn reply(&mut self, token: ReplyToken, tag: u64, words: &Words, bytes: &[u8], transfers: &[Transfer]) -> Result<(), Error> {
+        assert!(!token.is_none(), "a reply to nobody");
         let to = token.thread() as usize;
         let waits = self.processes.get(to).is_some_and(|state| {
             state.calls == token.call() && matches!(state.wait, Some((Wait::Answer, _)))

@@ -168,7 +168,7 @@ pub(super) fn dispatcher(code: &mut Code, interface: &Interface) {
 fn arm(code: &mut Code, function: &Function) {
     const MALFORMED: &str = "else { return request.refuse($::client::Refusal::Malformed) };";
     code.line(&format!("tags::{} => {{", screaming(&function.name)));
-    let names: Vec<String> = function.parameters.iter().map(|parameter| argument_name(parameter)).collect();
+    let names: Vec<String> = function.parameters.iter().map(argument_name).collect();
     let types = tuple(function.parameters.iter().map(|parameter| wire_value(&parameter.value)));
     if names.is_empty() {
         code.line(&format!("let Ok(()) = request.decode::<()>() {MALFORMED}"));
