@@ -71,7 +71,7 @@ fn processes_are_init_the_services_and_the_session() {
         assert!(all.is_sorted_by_key(|p| p.pid));
         assert_eq!((all[0].pid, all[0].parent), (1, 0));
         assert_eq!((all[3].pid, all[3].parent, all[3].session), (own.serial, 1, true));
-        assert!(all.iter().all(|p| p.calls > 0 && p.capabilities > 0));
+        assert!(all.iter().all(|p| p.capabilities > 0), "{all:?}");
         assert_eq!(all[1].pid, session.control.status("store").await.unwrap().pid);
     });
 }
@@ -184,14 +184,14 @@ fn a_capability_of_another_interface_controls_nothing() {
 fn nobody_can_say_that_a_service_is_ready_but_the_service() {
     let text = manifest(&[entry("store").with("ready-timeout = \"1 s\"\nrestart = { policy = \"never\" }"), entry("web")], "");
     System::new(1, &text)
-        .image("store", |_, _| async { std::future::pending::<()>().await })
+        .image("store", |_, _| async { common::deaf().await })
         .image("web", |process, _| async move {
             let ready = process.capability::<Endpoint>("ready").unwrap();
             assert_eq!(ready.inspect().unwrap().badge, 1 << 32 | 101, "it speaks of itself");
             let client = readiness::Client::new(ready);
             client.ready().await.unwrap();
             client.ready().await.unwrap();
-            std::future::pending::<()>().await;
+            common::deaf().await;
         })
         .session(|session| async move {
             let fake = readiness::Client::new(session.control.connection().endpoint().derive(Rights::ALL).unwrap());
@@ -274,7 +274,7 @@ fn a_taken_name_is_refused_to_others_and_free_again_when_its_endpoint_goes() {
             let endpoint = Cap::<Endpoint>::create(process.quota(), 1).unwrap();
             registry.register("index", 1, endpoint).await.unwrap();
             readiness::Client::new(process.capability("ready").unwrap()).ready().await.unwrap();
-            std::future::pending::<()>().await;
+            common::deaf().await;
         })
         .session(|session| async move {
             let endpoint = || Cap::<Endpoint>::create(session.process.quota(), 1).unwrap();

@@ -179,7 +179,7 @@ fn a_service_that_is_not_ready_in_time_has_failed() {
         "",
     );
     let system = System::new(1, &text)
-        .image("store", |_, _| async { std::future::pending::<()>().await })
+        .image("store", |_, _| async { common::deaf().await })
         .session(|session| async move {
             let status = session.control.status("store").await.unwrap();
             assert_eq!(status.state, control::State::Failed);
@@ -196,7 +196,7 @@ fn a_service_that_says_why_it_cannot_is_heard() {
         .image("store", |process, _| async move {
             let ready = readiness::Client::new(process.capability("ready").unwrap());
             let _ = ready.failed("the disk\nis corrupt").await;
-            std::future::pending::<()>().await;
+            common::deaf().await;
         })
         .session(|_| async {})
         .ends_with(0);
@@ -231,7 +231,7 @@ fn a_service_that_does_not_stop_when_asked_is_killed() {
         .image("store", |process, _| async move {
             let ready = readiness::Client::new(process.capability("ready").unwrap());
             ready.ready().await.unwrap();
-            std::future::pending::<()>().await;
+            common::deaf().await;
         })
         .session(|_| async {})
         .ends_with(0);
@@ -249,7 +249,7 @@ fn the_host_can_end_a_session_that_runs() {
     });
     let notes = system.notes.clone();
     system.simulation.run_until(|_| notes.count("session runs") == 1);
-    system.simulation.request_end();
+    system.simulation.request_end(130);
     let system = system.ends_with(130);
     let expected =
         ["store starts", "session runs", "session is asked to end", "store stops", "store has stopped"];
