@@ -141,8 +141,13 @@ fn action(content: &str) -> Result<Option<Action>, String> {
 }
 
 /// Whether a command ends the session: `exit`, alone or with a status.
-fn ends_session(command: &str) -> bool {
-    command.split_whitespace().next() == Some("exit")
+pub(crate) fn ends_session(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words[..] {
+        ["exit"] => true,
+        ["exit", status] => status.parse::<u8>().is_ok(),
+        _ => false,
+    }
 }
 
 /// `[N]` alone is a status.

@@ -3,7 +3,7 @@
 //! The shell reads its input line by line. After each command the player has it say
 //! which step has ended and with what status, and so can tell which output is whose.
 
-use crate::document::{Action, Scenario, Step};
+use crate::document::{Action, Scenario, Step, ends_session};
 use crate::pattern::{Values, fill, match_lines};
 use std::fmt;
 
@@ -74,7 +74,7 @@ fn play_step(number: usize, step: &Step, host: &mut dyn Host, values: &mut Value
                 *up = true;
             }
             let command = fill(command, values);
-            if command.split_whitespace().next() == Some("exit") {
+            if ends_session(&command) {
                 host.write(&format!("{command}\n"))?;
                 *up = false;
                 host.leave()?
