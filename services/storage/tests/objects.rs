@@ -379,7 +379,7 @@ fn a_failing_a_read_only_and_a_full_disk_say_so() {
 
 #[test]
 fn a_small_disk_fills_before_the_quota_and_recovers() {
-    let system = System::on(common::simulation::SimulatedDisk::empty(2048));
+    let system = System::on(storage_engine::simulation::SimulatedDisk::empty(2048));
     let mut number = 0;
     while put(&system, &format!("{number}"), &[1; 20_000]).is_ok() {
         number += 1;

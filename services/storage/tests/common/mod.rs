@@ -8,7 +8,7 @@ use storage::access::Grant;
 use storage_engine::simulation::{SimulatedDisk, run};
 
 pub use libprocess::interfaces::storage::types::Error;
-pub use storage_engine::simulation;
+
 
 /// The user's namespace with everything allowed.
 pub const USER: u64 = 0x407;
