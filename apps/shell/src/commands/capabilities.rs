@@ -71,7 +71,7 @@ fn object(info: &CapabilityInfo) -> String {
 fn badge(badge: u64) -> String {
     match badge {
         0 => String::from("-"),
-        1..=0xFFFF => badge.to_string(),
+        1..=0xFF => badge.to_string(),
         _ => format!("{badge:#x}"),
     }
 }
