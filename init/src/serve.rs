@@ -87,6 +87,9 @@ impl control::Server for Server {
 
     async fn inspect(&self, caller: Caller, service: String) -> Result<Cap<ProcessObject>, control::Error> {
         self.controls(caller)?;
+        if service == "init" {
+            return Err(control::Error::Failed("init holds no capability to its own process".to_string()));
+        }
         let session = self.0.program(Who::Session).name == service;
         let who = if session { Who::Session } else { Who::Service(self.place(&service)?) };
         let running = self.0.running.borrow();

@@ -88,6 +88,7 @@ fn inspect_gives_the_right_to_inspect_and_no_other() {
         }
         assert_eq!(refused(session.control.inspect("once").await), control::Error::NotRunning);
         assert_eq!(refused(session.control.inspect("shop").await), control::Error::NoSuchService);
+        assert!(matches!(refused(session.control.inspect("init").await), control::Error::Failed(_)));
     });
 }
 
