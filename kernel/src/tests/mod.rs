@@ -2,4 +2,5 @@
 
 mod capabilities;
 mod machine;
+mod messages;
 mod runs;
