@@ -347,6 +347,37 @@ fn secrets_do_not_show() {
     assert_eq!(format!("{token:?}"), "<secret>");
 }
 
+proptest::proptest! {
+    /// Whatever comes, the service answers the next honest request.
+    #[test]
+    fn no_message_ends_a_service(messages in proptest::collection::vec((
+        0u32..8,
+        proptest::prelude::any::<[u64; 8]>(),
+        proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        0u64..70,
+    ), 1..8)) {
+        let machine = Machine::new();
+        let endpoint = machine.endpoint();
+        let mut run = Run::new(&machine);
+        run.add(&[("endpoint", endpoint)], &[], move |process: Process| async move {
+            let echo = Echo::default();
+            serve(process.capability("endpoint").unwrap(), everything::Serve(&echo)).await
+        });
+        for (function, words, bytes, length) in messages {
+            let bytes = if length % 2 == 0 { bytes } else { Vec::new() };
+            machine.post(endpoint, DeliveryKind::Sent, 9, u64::from(everything::NUMBER + function) | length << 32, words, bytes);
+        }
+        run.run();
+        let client = machine.badged(endpoint, 1);
+        let honest = run.add(&[("sample", client)], &[], move |process: Process| async move {
+            let client: everything::Client = process.connect().await.unwrap();
+            assert_eq!(client.add(1, None).await, Ok(1));
+        });
+        run.run();
+        proptest::prop_assert_eq!(run.ended(honest), Some(0));
+    }
+}
+
 /// The server trait is to be had without an instance of the dispatcher.
 #[test]
 fn servers_are_ordinary_objects() {
