@@ -281,7 +281,8 @@ struct Stock {
     capabilities: BTreeMap<String, Cap<kinds::Any>>,
     endpoints: BTreeMap<String, Cap<kinds::Endpoint>>,
     notifications: BTreeMap<String, Cap<kinds::Notification>>,
-    processes: BTreeMap<String, Cap<kinds::Process>>,
+    /// With the quotas that pay for them: a process whose quota nobody holds is gone.
+    processes: BTreeMap<String, (Cap<kinds::Process>, Cap<kinds::Quota>)>,
 }
 
 /// The first process of a stage.
@@ -356,7 +357,7 @@ impl Stock {
             capabilities.push((grant.name.clone(), process.grant_handle(source, grant.rights, grant.badge)?));
         }
         process.start(&Startup { arguments: actor.arguments.clone(), environment: Vec::new(), capabilities })?;
-        self.processes.insert(actor.name.clone(), process);
+        self.processes.insert(actor.name.clone(), (process, quota));
         Ok(())
     }
 
@@ -369,7 +370,7 @@ impl Stock {
             Source::Device(name) => self.handle(&format!("device:{name}")),
             Source::Image(name) => self.handle(&format!("image:{name}")),
             Source::Log => self.handle("log"),
-            Source::Process(name) => self.processes.get(name).map(Cap::handle).ok_or(abi::Error::BadHandle),
+            Source::Process(name) => self.processes.get(name).map(|(process, _)| process.handle()).ok_or(abi::Error::BadHandle),
             Source::Endpoint(name) => {
                 if !self.endpoints.contains_key(name) {
                     self.endpoints.insert(name.clone(), Cap::<kinds::Endpoint>::create(self.process.quota(), 64)?);

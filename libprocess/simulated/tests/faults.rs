@@ -14,6 +14,8 @@ use std::time::Duration;
 struct Supervised {
     inbox: Inbox,
     process: Cap<capability::Process>,
+    /// The process goes when nobody holds what pays for it.
+    _quota: Cap<capability::Quota>,
 }
 
 /// Starts `image` with an inbox of its own as the supervisor.
@@ -24,13 +26,22 @@ fn start(process: &Process, image: &str, limits: Limits) -> Result<Supervised, E
     let image: Cap<capability::Image> = take(process, &format!("image:{image}"));
     let child = Cap::<capability::Process>::create(&image, &quota, &supervisor, "child", limits)?;
     let clock = child.grant(process.clock(), Rights::READ, 0)?;
-    let quota = child.grant(&quota, Rights::ALL, 0)?;
-    let capabilities = vec![("clock".to_string(), clock), ("quota".to_string(), quota)];
+    let given = child.grant(&quota, Rights::ALL, 0)?;
+    let capabilities = vec![("clock".to_string(), clock), ("quota".to_string(), given)];
     child.start(&Startup { capabilities, ..Startup::default() })?;
-    Ok(Supervised { inbox, process: child })
+    Ok(Supervised { inbox, process: child, _quota: quota })
 }
 
 fn with_child<F, R>(seed: u64, child: F, supervisor: impl AsyncFnOnce(Process) + 'static)
+where
+    F: Fn(Process) -> R + 'static,
+    R: Future + 'static,
+    R::Output: libprocess::Report,
+{
+    stage(seed, child, supervisor).pass();
+}
+
+fn stage<F, R>(seed: u64, child: F, supervisor: impl AsyncFnOnce(Process) + 'static) -> Stage
 where
     F: Fn(Process) -> R + 'static,
     R: Future + 'static,
@@ -40,7 +51,6 @@ where
         .client("supervisor", async move |process| supervisor(process).await)
         .with(Grant::image("child"))
         .simulation(|simulation| simulation.image("child", child))
-        .pass();
 }
 
 #[test]
@@ -61,7 +71,8 @@ fn an_exit_is_told_with_its_code_and_can_be_read_afterwards() {
 #[test]
 fn a_trap_is_told_and_kills_whatever_the_verdict() {
     for resume in [false, true] {
-        with_child(1, |_| async { if true { panic!("trap") } }, async move |process| {
+        let sleeper = async |_| sleep(Duration::from_millis(1)).await;
+        let stage = stage(1, sleeper, async move |process| {
             let mut child = start(&process, "child", Limits::DEFAULT).unwrap();
             let Incoming::Faulted(fault) = child.inbox.next().await.unwrap() else { panic!("not a fault") };
             assert_eq!((fault.badge, fault.kind), (77, FaultKind::Trap));
@@ -69,6 +80,7 @@ fn a_trap_is_told_and_kills_whatever_the_verdict() {
             let Incoming::Exited(exited) = child.inbox.next().await.unwrap() else { panic!("not an exit") };
             assert_eq!((exited.reason, exited.code), (ExitReason::Faulted, FaultKind::Trap as u64));
         });
+        stage.simulation(|simulation| simulation.trap("child", 3)).pass();
     }
 }
 

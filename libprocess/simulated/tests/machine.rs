@@ -5,11 +5,17 @@ mod common;
 
 use abi::device::{CLOCK_MONOTONIC, CLOCK_WALL, CompletionStatus, DISK_BLOCKS, ENTROPY_RANDOM, Operation};
 use common::{connection, next, server, take};
+use libprocess::system::debug;
 use libprocess::{Cap, Error, Process, capability, now, println, sleep};
 use simulated::{Access, Cut, Disk, End, Grant, Simulation, Stage, for_seeds};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// What was written with `debug`.
+fn said(simulation: &Simulation) -> Vec<String> {
+    simulation.debug_output().into_iter().map(|said| said.text).collect()
+}
 
 fn busy(seed: u64) -> Stage {
     let mut stage = Stage::new(seed).service("server", server);
@@ -39,13 +45,13 @@ fn a_process_exits_with_what_its_main_returns() {
     let main = async |process: Process| {
         let arguments = process.arguments().to_vec();
         assert_eq!((arguments.as_slice(), process.variable("LANG")), (&["a b".to_string()][..], Some("C")));
-        println!("hello");
+        debug("hello");
         take::<capability::Device>(&process, "device:power").write(0, 3).unwrap();
     };
     let mut simulation = Simulation::new(1).image("only", main).first("only", &["a b"]).environment("LANG", "C");
     assert_eq!(simulation.run(), End::PowerOff(3));
-    assert_eq!(simulation.output(), "hello\n");
-    assert!(simulation.panics().is_empty());
+    assert_eq!(said(&simulation), ["hello"]);
+    assert_eq!(simulation.panics(), []);
     simulation.check();
 }
 
@@ -234,14 +240,13 @@ fn a_machine_boots_again_over_what_a_power_cut_left() {
             bytes[0] += 1;
             disk.operate(Operation::Write, 0, 0, &bytes).await.unwrap();
             disk.operate(Operation::Flush, 0, 0, &[]).await.unwrap();
-            println!("{}", bytes[0]);
+            debug(&bytes[0].to_string());
             sleep(Duration::from_secs(1_000)).await;
         };
         let mut wreck = Simulation::new(seed).halt();
         for boot in 1..=4_u64 {
             let mut simulation = Simulation::new(seed + boot).boot_again(wreck).image("count", count);
-            let expected = format!("{boot}\n");
-            assert_eq!(simulation.run_until(|simulation| simulation.output() == expected), End::Reached);
+            assert_eq!(simulation.run_until(|simulation| said(simulation) == [boot.to_string()]), End::Reached);
             simulation.check();
             wreck = simulation.crash(Cut::Random(seed + boot));
         }

@@ -57,6 +57,8 @@ fn a_bound_notification_wakes_a_receiver() {
                 let endpoint: Cap<capability::Endpoint> = take(&process, "give");
                 let mut passing = libprocess::wire::Passing::new();
                 passing.moves(signal.capability().unwrap());
+                // A capability goes from hand to hand: somebody must be receiving.
+                sleep(Duration::from_millis(1)).await;
                 libprocess::client::Connection::new(endpoint).event(1, &signal.mask(), passing).await.unwrap();
                 libprocess::spawn(async move {
                     if let Ok(Incoming::Request(request)) = inbox.next().await {
