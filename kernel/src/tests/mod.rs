@@ -3,4 +3,5 @@
 mod capabilities;
 mod machine;
 mod messages;
+mod processes;
 mod runs;
