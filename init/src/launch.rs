@@ -33,6 +33,9 @@ impl Running {
     }
 }
 
+/// A process, its serial, and what asks it to end.
+type Populated = (Cap<ProcessObject>, u64, Option<Cap<Notification>>);
+
 /// What programs are started from.
 pub struct Launcher<'a> {
     /// What init was given.
@@ -77,7 +80,7 @@ impl Launcher<'_> {
         arguments: &[String],
         environment: &[(String, String)],
         quota: &Cap<Quota>,
-    ) -> Result<(Cap<ProcessObject>, u64, Option<Cap<Notification>>), String> {
+    ) -> Result<Populated, String> {
         let words = |what: &str, error: Error| format!("{what} (line {}): {error}", program.line);
         let image = self
             .holdings

@@ -54,7 +54,7 @@ pub async fn main(process: Process) -> Exit {
 
 /// Says what is wrong.
 fn report(line: &str) {
-    libprocess::system::debug(&format!("init: {line}"));
+    libprocess::system::debug(line);
 }
 
 /// init, shared by its tasks.

@@ -225,6 +225,34 @@ fn a_service_that_keeps_ending_is_disabled_and_can_be_started_by_order() {
 }
 
 #[test]
+fn what_ended_gives_back_all_that_it_had() {
+    // Far more in all than there is.
+    let restart = "restart = { policy = \"always\", initial = \"1 ms\", max = \"1 ms\", limit = 100 }";
+    let text = manifest(&[entry("store").with(restart)], STORE);
+    let text = text.replacen("memory = \"1 MiB\", pages = \"1 MiB\"", "memory = \"200 MiB\", pages = \"2 GiB\"", 1);
+    System::new(1, &text)
+        .service("store")
+        .session(|session| async move {
+            let store = session.connect("store");
+            for _ in 0..40 {
+                session.control.kill("store").await.unwrap();
+                assert_eq!(who(&store).await, Ok(7));
+            }
+        })
+        .ends_with(0);
+}
+
+#[test]
+fn a_service_that_uses_up_its_processor_time_has_failed() {
+    let text = manifest(
+        &[entry("store").with("limits = { processor-time = \"5 ms\" }\nrestart = { policy = \"never\" }")],
+        "",
+    );
+    let system = System::new(1, &text).image("store", |_, _| simulated::spin()).session(|_| async {}).ends_with(0);
+    assert!(system.told().contains("its processor time was used up"), "{}", system.told());
+}
+
+#[test]
 fn a_service_that_does_not_stop_when_asked_is_killed() {
     let text = manifest(&[entry("store").with("stop-timeout = \"300 ms\"")], "");
     let system = System::new(1, &text)

@@ -363,3 +363,19 @@ fn refused(refusal: Refusal) -> lifecycle::Error {
         Refusal::PermissionDenied => lifecycle::Error::PermissionDenied("the process is not yours to manage".to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_leave_room_for_other_requests() {
+        let waits = Cell::new(0);
+        let held: Vec<_> = (0..MAX_WAITS).map(|_| Wait::begin(&waits)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert!(matches!(Wait::begin(&waits), Err(lifecycle::Error::LimitExceeded(_))));
+        drop(held);
+        assert!(Wait::begin(&waits).is_ok(), "a wait that is over gives its place back");
+        const { assert!(MAX_WAITS < libprocess::service::AT_ONCE) };
+    }
+}

@@ -190,7 +190,8 @@ fn a_child_that_gets_this_service_speaks_as_itself() {
 fn requests_that_contradict_themselves_are_refused() {
     client(|process, service| async move {
         let bell = || Cap::<Notification>::create(process.quota()).unwrap().erase();
-        let mut cases: Vec<(Request, Option<Cap<Any>>, Vec<Cap<Any>>)> = Vec::new();
+        type Case = (Request, Option<Cap<Any>>, Vec<Cap<Any>>);
+        let mut cases: Vec<Case> = Vec::new();
         let mut request = boot("quick");
         request.grants = vec![grant("a")];
         cases.push((request.clone(), None, vec![]));
@@ -542,5 +543,40 @@ fn a_crash_is_told_as_such() {
     with(stage, |_, service| async move {
         let pid = service.spawn(&boot("waits"), None, vec![]).await.unwrap();
         ended(Reason::Faulted, 4, service.wait(pid, None).await.unwrap());
+    });
+}
+
+/// `hungry` takes nearly all the memory that it may have and then does not get on.
+fn hungry(machine: simulated::Simulation) -> simulated::Simulation {
+    machine.image("hungry", |process: Process| async move {
+        let pages = SMALL.memory / 4096;
+        let region = Cap::<Region>::create(process.quota(), pages * 95 / 100).unwrap();
+        assert!(Cap::<Region>::create(process.quota(), pages).is_err(), "there is a limit");
+        libprocess::sleep(Duration::from_millis(600)).await;
+        drop(region);
+    })
+}
+
+#[test]
+fn one_that_uses_up_its_memory_is_warned_of() {
+    let stage = stage(1).with(Given::image("hungry")).simulation(hungry);
+    with(stage, |process, service| async move {
+        let endpoint = Cap::<Endpoint>::create(process.quota(), 16).unwrap();
+        service.subscribe(endpoint.derive(Rights::SEND).unwrap()).await.unwrap();
+        let pid = service.spawn(&boot("hungry"), None, vec![]).await.unwrap();
+        let mut inbox = Inbox::open(endpoint).unwrap();
+        assert_eq!(event(&mut inbox).await, (process_events::tags::RESOURCE_WARNING, pid));
+        assert_eq!(event(&mut inbox).await, (process_events::tags::EXITED, pid), "it is warned of once");
+    });
+}
+
+#[test]
+fn a_trap_for_want_of_memory_is_told_as_such() {
+    let stage = stage(1)
+        .with(Given::image("hungry"))
+        .simulation(|machine| hungry(machine).trap_at("hungry", "wait", 1));
+    with(stage, |_, service| async move {
+        let pid = service.spawn(&boot("hungry"), None, vec![]).await.unwrap();
+        ended(Reason::MemoryLimit, SMALL.memory, service.wait(pid, None).await.unwrap());
     });
 }
