@@ -3,5 +3,7 @@
 mod capabilities;
 mod machine;
 mod messages;
+mod objects;
 mod processes;
 mod runs;
+mod threads;

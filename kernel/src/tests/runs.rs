@@ -42,9 +42,11 @@ impl Run {
         // Three children that have something to do with each other.
         let endpoint = machine.endpoint(init, quota, 3);
         let bits = machine.notification(init, quota);
+        let interrupt = machine.interrupt;
+        machine.ok(init, Request::InterruptBind { interrupt, notification: bits, bits: 1 });
         for _ in 0..3 {
             let part = machine.handle(init, Request::QuotaSplit { quota, memory: 2 << 20, pages: 64 });
-            let grants = [(endpoint, Rights::ALL), (bits, Rights::ALL), (part, Rights::ALL), (machine.image, Rights::ALL)];
+            let grants = [(endpoint, Rights::ALL), (bits, Rights::ALL), (part, Rights::ALL), (machine.image, Rights::ALL), (interrupt, Rights::ALL)];
             machine.child(endpoint, &grants);
         }
         Run { machine, used_replies: BTreeSet::new() }
@@ -122,7 +124,7 @@ impl Run {
             Transfer { handle: self.pick(process, Kind::Notification, b), mode: TransferMode::Move, rights: Rights::ALL, badge: 0 },
             Transfer { handle: Handle(self.reply(process, a).0), mode: TransferMode::Reply, rights: Rights::ALL, badge: 0 },
         ];
-        let offers = match b % 8 {
+        let offers = match b % 4 {
             _ if plain => &[],
             0 => &offers[..2],
             1 => &offers[1..2],
@@ -178,8 +180,8 @@ impl Run {
             231..233 => Request::RegionUnmap { region: pick(Kind::Region, a), address: u64::from(b % 8) << 14 },
             233..236 => Request::ImageCreate { quota: pick(Kind::Quota, a), region: pick(Kind::Region, b), length: u64::from(c), name },
             236..238 => Request::InterruptBind { interrupt: pick(Kind::Interrupt, a), notification: pick(Kind::Notification, b), bits: u64::from(c) },
-            238..239 => Request::InterruptUnbind { interrupt: pick(Kind::Interrupt, a) },
-            239..241 => Request::InterruptAcknowledge { interrupt: pick(Kind::Interrupt, a) },
+            238..239 if b % 2 == 0 => Request::InterruptUnbind { interrupt: pick(Kind::Interrupt, a) },
+            238..241 => Request::InterruptAcknowledge { interrupt: pick(Kind::Interrupt, a) },
             241..242 => Request::DeviceRead { device: pick(Kind::Device, a), register: 0 },
             242..243 => Request::DeviceWrite { device: pick(Kind::Device, a), register: 0, value: 0 },
             243..244 => Request::DeviceSubmit { device: pick(Kind::Device, a), operation: Operation::Read, a: 0, b: 0, length: 0 },
@@ -264,7 +266,7 @@ fn random_runs_reach_every_kind_of_commit() {
         state ^= state << 17;
         state
     };
-    for round in 0..150 {
+    for round in 0..250 {
         let mut run = Run::new(if round % 4 == 0 { Platform::WASM } else { Platform::NATIVE });
         for _ in 0..400 {
             let (x, y) = (random(), random());
