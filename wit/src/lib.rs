@@ -66,6 +66,8 @@
 //!   8 a message in all. Never inside records, variants or other lists.
 //! - **`@idempotent`** in a function's doc: its client repeats the call when the
 //!   service was restarted meanwhile. No other call is ever repeated.
+//! - **`@service name`** in an interface's doc: the name under which its clients find the
+//!   service (startup capability or registry), if that is not the name of the file.
 //! - **`@secret`** in the doc of a record, a variant, or a record field: its Debug output is
 //!   `<secret>`. Use it for whatever must not reach a log.
 //! - **Errors**: return `result<T, error>` with a variant or enum of your own, with a doc
@@ -83,7 +85,9 @@
 //!   fields and functions snake_case, Rust keywords `r#type`. Resources are no
 //!   types of their own: they appear as `Cap<Endpoint>`, `Cap<Region>`, ..., `Cap<Any>`;
 //! - `NUMBER: u32` and `tags::{GET, SUBSPACE, ...}: u64`;
-//! - `Client`: `Client::new(Cap<Endpoint>)`, `client.get(key: &str).await ->
+//! - `Client`: `Client::new(Cap<Endpoint>)`, `process.connect().await?`, `Client::over(other.connection())`
+//!   for a second interface of the same endpoint, `client.within(timeout)` (no function may
+//!   be called `new`, `over`, `connection` or `within`); `client.get(key: &str).await ->
 //!   Result<Vec<u8>, ClientError<Error>>`; strings and lists are passed by reference
 //!   (`&str`, `&[T]`), records as `&Record`, capabilities as `Cap<K>` (moves) or `&Cap<K>` (derives);
 //! - `trait Server`: `async fn get(&self, caller: Caller, key: String) ->
