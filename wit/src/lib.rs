@@ -61,14 +61,14 @@
 //!   (or another kind), or `@kind any`. `T` or `own<T>` MOVES the sender's capability,
 //!   `borrow<T>` gives a capability DERIVED from the sender's with all its rights (to give less,
 //!   derive first and move that). Allowed only as a direct parameter, a direct
-//!   result, the direct ok of a `result`, or a direct element of a tuple that is one of
-//!   these; there also as `option<T>` and `list<T>`. Results cannot be borrowed. At most
+//!   result, the direct ok of a `result`, or a direct element of a tuple that is a result or
+//!   such an ok; there also as `option<T>` and `list<T>`. Results cannot be borrowed. At most
 //!   8 a message in all. Never inside records, variants or other lists.
 //! - **`@idempotent`** in a function's doc: its client repeats the call when the
 //!   service was restarted meanwhile. No other call is ever repeated.
 //! - **`@service name`** in an interface's doc: the name under which its clients find the
 //!   service (startup capability or registry), if that is not the name of the file.
-//! - **`@secret`** in the doc of a record, a variant, or a record field: its Debug output is
+//! - **`@secret`** in the doc of a record, a variant, a field or a case: its Debug output is
 //!   `<secret>`. Use it for whatever must not reach a log.
 //! - **Errors**: return `result<T, error>` with a variant or enum of your own, with a doc
 //!   comment per case. Restart, time-out and system errors are added by the client.
@@ -84,7 +84,7 @@
 //!   `string` String, `list<u8>` `Vec<u8>`, `flags` a struct with constants); names are UpperCamelCase,
 //!   fields and functions snake_case, Rust keywords `r#type`. Resources are no
 //!   types of their own: they appear as `Cap<Endpoint>`, `Cap<Region>`, ..., `Cap<Any>`;
-//! - `NUMBER: u32` and `tags::{GET, SUBSPACE, ...}: u64`;
+//! - `NUMBER: u32` and `tags::{GET, SUBSPACE, ...}: u32`;
 //! - `Client`: `Client::new(Cap<Endpoint>)`, `process.connect().await?`, `Client::over(other.connection())`
 //!   for a second interface of the same endpoint, `client.within(timeout)` (no function may
 //!   be called `new`, `over`, `connection` or `within`); `client.get(key: &str).await ->

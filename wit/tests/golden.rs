@@ -36,3 +36,11 @@ fn the_guides_example_is_an_interface() {
     assert_eq!(file.interfaces[0].number, Some(0xB000));
     assert_eq!(file.interfaces[0].functions.len(), 2);
 }
+
+#[test]
+fn a_secret_error_shows_nothing_of_itself() {
+    let text = "package orbital:sample@0.1.0;\n/// @number 0x7000\ninterface things {\n\
+                /// @secret\nvariant error { wrong(string) }\nf: func() -> result<_, error>;\n}";
+    let generated = wit::generate(&wit::read("sample", "sample.wit", text).unwrap(), "crate");
+    assert!(!generated.contains("value"), "{generated}");
+}

@@ -56,7 +56,7 @@ pub(super) fn definition(code: &mut Code, definition: &TypeDefinition) {
                 debug_of_variant(code, definition, cases);
             }
             if definition.is_error {
-                display_of_cases(code, &name, cases);
+                display_of_cases(code, &name, cases, definition.secret);
             }
         }
         Body::Enum(cases) => {
@@ -79,7 +79,7 @@ pub(super) fn definition(code: &mut Code, definition: &TypeDefinition) {
             }
             code.lines("}\n}\n}");
             if definition.is_error {
-                display_of_cases(code, &name, cases);
+                display_of_cases(code, &name, cases, definition.secret);
             }
         }
         Body::Flags(flags) => flags_definition(code, definition, flags),
@@ -180,14 +180,14 @@ fn sentence(case: &Member) -> String {
     }
 }
 
-fn display_of_cases(code: &mut Code, name: &str, cases: &[Member]) {
+fn display_of_cases(code: &mut Code, name: &str, cases: &[Member], secret: bool) {
     display_head(code, name);
     code.line("match self {");
     for case in cases {
         let (case_name, says) = (camel(&case.name), sentence(case));
         match &case.type_ {
             None => code.line(&format!("{name}::{case_name} => f.write_str({says:?}),")),
-            Some(_) if case.secret => code.line(&format!("{name}::{case_name}(_) => f.write_str({says:?}),")),
+            Some(_) if secret || case.secret => code.line(&format!("{name}::{case_name}(_) => f.write_str({says:?}),")),
             Some(type_) => {
                 let format = if shows(type_) { "{}: {value}" } else { "{}: {value:?}" };
                 code.line(&format!("{name}::{case_name}(value) => f.write_fmt(::core::format_args!({format:?}, {says:?})),"));
