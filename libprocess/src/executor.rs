@@ -1,5 +1,5 @@
 //! Runs a process: its main task, the tasks that it spawns, and, when all of them wait,
-//! the one wait of the [`crate::reactor`].
+//! the one wait of the reactor.
 //!
 //! Tasks lie in `FuturesUnordered` (futures-util) and run in the order in which they were
 //! woken. The future that [`start`] returns is pending only while the thread of the process is
