@@ -210,7 +210,9 @@ impl Machine {
             let program = &thread.program;
             let call = thread.calls.get() + 1;
             let name = request.number().name();
-            world.traps.strike(&program.name, program.incarnation, call, name, &mut world.chance)
+            let struck = world.traps.strike(&program.name, program.incarnation, call, name, &mut world.chance);
+            world.trapped += u64::from(struck);
+            struck
         };
         if struck {
             thread.unwinding.set(true);

@@ -266,6 +266,11 @@ impl Simulation {
         self.look(|world| world.system_calls).unwrap_or_default()
     }
 
+    /// Traps injected so far.
+    pub fn trapped(&self) -> u64 {
+        self.look(|world| world.trapped).unwrap_or_default()
+    }
+
     /// Names of the processes that have started and not ended.
     pub fn processes(&self) -> Vec<String> {
         self.look(|world| world.programs.values().map(|program| program.name.clone()).collect()).unwrap_or_default()

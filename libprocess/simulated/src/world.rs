@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub debug: Vec<Said>,
     pub panics: Vec<Said>,
     pub system_calls: u64,
+    /// Traps injected so far.
+    pub trapped: u64,
     /// Live processes; what is left when all are gone.
     pub live: usize,
 }
@@ -78,6 +80,7 @@ impl World {
             debug: Vec::new(),
             panics: Vec::new(),
             system_calls: 0,
+            trapped: 0,
             live: 0,
         }
     }

@@ -1,0 +1,130 @@
+//! The whole system under many seeds: it comes up, does what it is told, survives the
+//! death of its services, and ends in order; its log tells all of it.
+
+use simulated_system::{Cut, End, Simulation, Wreck, for_seeds, orbital, script};
+
+/// Runs to the end, and requires that the machine was turned off, that nobody panicked, and that
+/// log and invariants are right.
+fn ends(mut simulation: Simulation) -> (u64, Simulation) {
+    let end = simulation.run();
+    let End::PowerOff(status) = end else {
+        panic!("{end:?}\n{}\n{:?}\n{}", simulation.output(), simulation.debug_output(), tail(&simulation))
+    };
+    simulation.check();
+    (status, simulation)
+}
+
+/// The last records.
+fn tail(simulation: &Simulation) -> String {
+    let story = simulation.story();
+    let lines: Vec<&str> = story.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+#[test]
+fn a_script_runs_and_its_status_is_the_machines() {
+    for_seeds(0..20, |seed| {
+        let (status, simulation) = ends(script(seed, "put greeting hello; cat greeting"));
+        assert_eq!(simulation.output(), "hello\n");
+        assert_eq!(status, 0);
+        assert_eq!(simulation.panics(), []);
+    });
+    let (status, _) = ends(script(1, "exit 7"));
+    assert_eq!(status, 7);
+}
+
+#[test]
+fn what_is_typed_is_done_until_the_input_ends() {
+    for_seeds(0..10, |seed| {
+        let (status, simulation) = ends(orbital(seed, &[]).console_input("put a 1\n").console_input("cat a\n"));
+        assert_eq!((status, simulation.output().as_str()), (0, "1\n"));
+    });
+}
+
+#[test]
+fn storage_killed_from_the_shell_is_there_again() {
+    for_seeds(0..20, |seed| {
+        let script = "put greeting hello; kill storage; cat greeting; cat greeting";
+        let (status, simulation) = ends(self::script(seed, script));
+        assert!(simulation.output().ends_with("hello\n"), "{}", simulation.output());
+        assert_eq!(status, 0);
+    });
+}
+
+#[test]
+fn what_was_put_is_there_at_the_next_boot() {
+    for_seeds(0..10, |seed| {
+        let (_, first) = ends(script(seed, "put greeting hello"));
+        let wreck = first.halt();
+        let (status, second) = ends(script(seed, "cat greeting").boot_again(wreck));
+        assert_eq!((status, second.output().as_str()), (0, "hello\n"));
+    });
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_any_time() {
+    for_seeds(0..40, |seed| {
+        let mut puts = String::new();
+        for number in 0..20 {
+            puts.push_str(&format!("put key{number} value{number} && echo done{number};"));
+        }
+        let mut simulation = script(seed, &puts);
+        let shown = 1 + seed as usize % 20;
+        simulation.run_until(|simulation| simulation.output().lines().count() >= shown);
+        let acknowledged = simulation.output().lines().count();
+        let wreck: Wreck = simulation.crash(Cut::Random(seed));
+        let reads: String = (0..acknowledged).map(|number| format!("cat key{number};")).collect();
+        let (_, after) = ends(script(seed, &reads).boot_again(wreck));
+        let expected: String = (0..acknowledged).map(|number| format!("value{number}\n")).collect();
+        assert_eq!(after.output(), expected);
+    });
+}
+
+/// Each system call of a service, one after the other, traps once while the shell uses it. What
+/// the shell is told may be an error; the system goes on, and what was put is not half there.
+fn trapped_at(service: &str, call: u64) -> bool {
+    let script = "put a 1; put a 22; put b 3; rm b; spawn hello; cat a || cat a || cat a";
+    let (_, simulation) = ends(self::script(call, script).trap(service, call));
+    let output = simulation.output();
+    assert!(["1\n", "22\n"].iter().any(|value| output.ends_with(value)), "{service} at {call}: {output}");
+    assert_eq!(simulation.panics(), []);
+    simulation.trapped() > 0
+}
+
+#[test]
+fn a_service_trapped_at_any_of_its_system_calls_is_started_again_and_the_system_goes_on() {
+    for service in ["storage", "process"] {
+        let mut call = 1;
+        while trapped_at(service, call) {
+            call += 1;
+        }
+        assert!(call > 20, "{service} makes more system calls than {call}");
+    }
+}
+
+#[test]
+fn services_that_trap_at_random_are_restarted_and_nobody_waits_for_ever() {
+    for_seeds(0..100, |seed| {
+        let script = "put a 1; put b 2; cat a; cat b; ls; ps; spawn hello; services";
+        let simulation = self::script(seed, script)
+            .random_traps("storage", 40, 2)
+            .random_traps("process", 40, 2)
+            .limits(600_000_000_000, 2_000_000);
+        let (_, simulation) = ends(simulation);
+        assert_eq!(simulation.panics(), []);
+    });
+}
+
+#[test]
+fn the_machine_ends_in_order_when_it_is_asked_to() {
+    for_seeds(0..10, |seed| {
+        let mut simulation = orbital(seed, &[]).console_input("put a 1\n").console_stays_open();
+        assert_eq!(simulation.run_until(|simulation| simulation.processes().contains(&"shell".to_string())), End::Reached);
+        simulation.request_end(130);
+        let (status, simulation) = ends(simulation);
+        assert_eq!(status, 130);
+        let wreck = simulation.halt();
+        let (status, _) = ends(script(seed, "ls").boot_again(wreck));
+        assert_eq!(status, 0);
+    });
+}
