@@ -138,7 +138,7 @@ impl Host for Machine {
 #[test]
 fn every_scenario_holds_on_the_simulated_machine() {
     let only = std::env::var("SCENARIO").unwrap_or_default();
-    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3);
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10);
     let mut broken = String::new();
     for file in scenario::find(Path::new(scenario::FOLDER)).expect("the scenarios can be listed") {
         if !file.display().to_string().contains(&only) {

@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use libprocess::interfaces::process::lifecycle::{self, End};
 use libprocess::interfaces::process::process_events;
 use libprocess::service::{Inbox, Incoming};
-use libprocess::{Cap, ClientError, Endpoint, Quota, Rights, sleep};
+use libprocess::{Cap, Endpoint, Quota, Rights, sleep};
 
 /// Events that may wait.
 const DEPTH: u32 = 64;
@@ -75,29 +75,26 @@ impl Jobs {
         }
     }
 
-    /// Waits for the end of process `pid`. Can be given up at any time.
-    pub async fn end_of(
-        &mut self,
-        lifecycle: &lifecycle::Client,
-        pid: u64,
-    ) -> Result<End, ClientError<lifecycle::Error>> {
+    /// How a program in the background ended, if its end was told and nobody has asked yet.
+    pub fn take_end(&mut self, pid: u64) -> Option<End> {
+        let at = self.ended.iter().position(|(job, _)| job.pid == pid)?;
+        self.ended.remove(at).map(|(_, end)| end)
+    }
+
+    /// Process `pid` is in the background no more.
+    pub fn forget(&mut self, pid: u64) {
+        self.running.retain(|job| job.pid != pid);
+    }
+
+    /// Waits for the news of the end of process `pid`; `None` after a while: then the process
+    /// service should be asked. Can be given up at any time.
+    pub async fn news_of(&mut self, pid: u64) -> Option<End> {
         loop {
-            if let Some(at) = self.ended.iter().position(|(job, _)| job.pid == pid)
-                && let Some((_, end)) = self.ended.remove(at)
-            {
-                return Ok(end);
+            let (ended, end) = Jobs::news(&mut self.inbox).await?;
+            if ended == pid {
+                return Some(end);
             }
-            if let Some(end) = lifecycle.get(pid).await?.end {
-                self.running.retain(|job| job.pid != pid);
-                return Ok(end);
-            }
-            while let Some((ended, end)) = Jobs::news(&mut self.inbox).await {
-                if ended == pid {
-                    self.running.retain(|job| job.pid != pid);
-                    return Ok(end);
-                }
-                self.note(ended, end);
-            }
+            self.note(ended, end);
         }
     }
 

@@ -13,7 +13,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use libprocess::abi::PAGE_SIZE;
-use libprocess::interfaces::process::lifecycle::{self, Grant, Limits, Request, Source};
+use libprocess::interfaces::process::lifecycle::{self, End, Grant, Limits, Request, Source};
 use libprocess::{Any, Cap, ClientError, Handle, InputMode, Rights};
 
 /// Milliseconds that a process has to end by itself, once asked.
@@ -200,12 +200,10 @@ impl Shell {
         let mut status = 0;
         for pid in pids {
             let lifecycle = self.lifecycle()?.clone();
-            let waiting = self.jobs.end_of(&lifecycle, pid);
-            let Some(end) = Shell::interruptible(&mut self.keyboard, &self.stop, waiting).await else {
+            let Some(end) = self.end_of(&lifecycle, pid, Input::Shell).await? else {
                 self.line("^C").await;
                 return Err(Failure { message: format!("{pid} goes on; `kill {pid}` ends it"), status: KILLED });
             };
-            let end = end.map_err(|error| failed("process", &pid.to_string(), error))?;
             status = status_of(&end);
             if end.reason != lifecycle::Reason::Exited {
                 self.line(&format!("[{pid}] {}", end_in_words(&end))).await;
@@ -261,19 +259,18 @@ impl Shell {
 
     /// Waits for a program; Ctrl-C ends it, unless the keyboard is its own.
     async fn foreground(&mut self, lifecycle: &lifecycle::Client, pid: u64, input: Input) -> Result<u64, Failure> {
-        let waiting = self.jobs.end_of(lifecycle, pid);
-        let end = match (input, self.screen.console()) {
-            (Input::Program, Some(console)) => {
-                let _ = console.set_mode(InputMode::Lines);
-                let end = waiting.await;
-                if self.keyboard.is_some() {
-                    let _ = console.set_mode(InputMode::Keys);
-                }
-                Some(end)
-            }
-            _ => Shell::interruptible(&mut self.keyboard, &self.stop, waiting).await,
+        let keys = match (input, self.screen.console()) {
+            (Input::Program, Some(console)) if self.keyboard.is_some() => Some(console.clone()),
+            _ => None,
         };
-        let end = match end {
+        if let Some(console) = &keys {
+            let _ = console.set_mode(InputMode::Lines);
+        }
+        let end = self.end_of(lifecycle, pid, input).await;
+        if let Some(console) = &keys {
+            let _ = console.set_mode(InputMode::Keys);
+        }
+        let end = match end? {
             Some(end) => end,
             None => {
                 self.line("^C").await;
@@ -281,14 +278,42 @@ impl Shell {
                     Ok(()) | Err(ClientError::Service(lifecycle::Error::NoSuchProcess)) => {}
                     Err(error) => return Err(failed("process", &pid.to_string(), error)),
                 }
-                self.jobs.end_of(lifecycle, pid).await
+                // It is told at once; a second Ctrl-C does not wait even for that.
+                match self.end_of(lifecycle, pid, input).await? {
+                    Some(end) => end,
+                    None => return Ok(KILLED),
+                }
             }
         };
-        let end = end.map_err(|error| failed("process", &pid.to_string(), error))?;
         if end.reason != lifecycle::Reason::Exited {
             self.line(&format!("[{pid}] {}", end_in_words(&end))).await;
         }
         Ok(status_of(&end))
+    }
+
+    /// How process `pid` ended, once it has; `None` if Ctrl-C was typed before, or the shell is
+    /// asked to end. The process service is asked between the waits and never beside one:
+    /// a call blocks the whole process.
+    async fn end_of(&mut self, lifecycle: &lifecycle::Client, pid: u64, input: Input) -> Result<Option<End>, Failure> {
+        let mut nobody = None;
+        let keyboard = if input == Input::Shell { &mut self.keyboard } else { &mut nobody };
+        loop {
+            if let Some(end) = self.jobs.take_end(pid) {
+                return Ok(Some(end));
+            }
+            let info = lifecycle.get(pid).await.map_err(|error| failed("process", &pid.to_string(), error))?;
+            let end = match info.end {
+                Some(end) => Some(end),
+                None => match Shell::interruptible(keyboard, &self.stop, self.jobs.news_of(pid)).await {
+                    Some(news) => news,
+                    None => return Ok(None),
+                },
+            };
+            if let Some(end) = end {
+                self.jobs.forget(pid);
+                return Ok(Some(end));
+            }
+        }
     }
 
     /// What a new program gets: names with rights, and beside them the capabilities.

@@ -1,0 +1,223 @@
+//! The shell with a person at a terminal, on the simulated machine: what the screen shows
+//! is what a terminal emulator (`vt100`) makes of the output.
+
+use libprocess::Process;
+use simulated::{Cut, End, Simulation, Wreck};
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+const COLUMNS: u16 = 80;
+const ROWS: u16 = 60;
+const UP: &str = "\x1b[A";
+
+struct Desk {
+    machine: Simulation,
+    /// How long the output was when something was typed last.
+    typed: usize,
+}
+
+/// A program that waits for ever.
+async fn wait_for_ever(_: Process) {
+    libprocess::sleep(Duration::from_secs(1_000_000)).await;
+}
+
+/// A program that ends after a while.
+async fn wait_a_while(_: Process) {
+    libprocess::sleep(Duration::from_secs(5)).await;
+}
+
+/// A program that says what line it read.
+async fn read_a_line(process: Process) {
+    let line = process.console().expect("it has a console").read_line().await;
+    libprocess::println!("it read {line:?}");
+}
+
+impl Desk {
+    fn new() -> Desk {
+        Desk::on(None)
+    }
+
+    /// On what a machine before left.
+    fn on(left: Option<Wreck>) -> Desk {
+        Desk::with(left, Simulation::new(7).image("hello", wait_for_ever))
+    }
+
+    fn with(left: Option<Wreck>, machine: Simulation) -> Desk {
+        let mut machine = machine
+            .image("init", init::main)
+            .image("process", process::main)
+            .image("storage", storage::main)
+            .image("shell", shell::session::main)
+            .image("notes", wait_a_while)
+            .first("init", &[])
+            .terminal(COLUMNS.into())
+            .console_stays_open();
+        if let Some(left) = left {
+            machine = machine.boot_again(left);
+        }
+        let mut desk = Desk { machine, typed: 0 };
+        desk.until("exit` turns the machine off.");
+        desk.prompt();
+        desk
+    }
+
+    fn screen(&self) -> String {
+        let size = |size| NonZeroU16::new(size).unwrap_or(NonZeroU16::MIN);
+        let mut terminal = vt100::Parser::new(size(ROWS), size(COLUMNS), 0);
+        terminal.process(self.machine.output().replace('\n', "\r\n").as_bytes());
+        terminal.screen().contents().trim_end().to_string()
+    }
+
+    /// Runs until what came since something was typed last ends so.
+    fn until(&mut self, end: &str) {
+        let deadline = self.machine.now() + 30_000_000_000;
+        let from = self.typed;
+        let ends_so = |machine: &Simulation| {
+            let output = machine.output();
+            output.len() > from && output[from..].trim_end().ends_with(end)
+        };
+        self.machine.run_until(|machine| machine.now() > deadline || ends_so(machine));
+        assert!(ends_so(&self.machine), "{end:?} does not come\n{}\n{:?}", self.screen(), self.machine.panics());
+    }
+
+    fn prompt(&mut self) {
+        self.until("orbital>");
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.typed = self.machine.output().len();
+        self.machine.type_now(keys);
+    }
+
+    /// Types a command, and gives the line that it printed last.
+    fn does(&mut self, keys: &str) -> String {
+        self.types(&format!("{keys}\r"));
+        // The line is drawn as it is written: the prompt that counts comes after its end.
+        self.until("\n\r\u{1b}[Jorbital>");
+        let screen = self.screen();
+        let mut lines = screen.lines().rev();
+        assert_eq!(lines.next().map(str::trim_end), Some("orbital>"), "{screen}");
+        lines.next().unwrap_or_default().trim_end().to_string()
+    }
+
+    fn ends(mut self) -> (u64, Wreck) {
+        match self.machine.run() {
+            End::PowerOff(status) => {
+                self.machine.check();
+                (status, self.machine.halt())
+            }
+            end => panic!("{end:?}\n{}", self.screen()),
+        }
+    }
+}
+
+#[test]
+fn a_line_is_edited_before_it_is_carried_out() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.does("echp one\x1b[H\x1b[C\x1b[C\x1b[C\x1b[3~o"), "one");
+    assert_eq!(desk.does("echo two words\x17\x17three"), "three");
+}
+
+#[test]
+fn lines_entered_before_come_back_also_after_the_next_boot() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.does("echo first"), "first");
+    assert_eq!(desk.does("echo second"), "second");
+    assert_eq!(desk.does(&format!("{UP}{UP}")), "first");
+    desk.types("exit\r");
+    let (status, left) = desk.ends();
+    assert_eq!(status, 0);
+    let mut desk = Desk::on(Some(left));
+    assert_eq!(desk.does(&format!("{UP}{UP}{UP}")), "second");
+    let left = desk.machine.crash(Cut::Lost);
+    let mut desk = Desk::on(Some(left));
+    assert_eq!(desk.does(UP), "second");
+}
+
+#[test]
+fn control_c_gives_the_line_up_and_control_d_ends_the_session() {
+    let mut desk = Desk::new();
+    desk.types("echo nothing\x03");
+    desk.prompt();
+    assert!(desk.screen().contains("echo nothing^C"));
+    assert_eq!(desk.does("echo $?"), "137");
+    assert_eq!(desk.does("help nothing"), "help: there is no command nothing; `help` lists them");
+    desk.types("\x04");
+    let (status, _) = desk.ends();
+    assert_eq!(status, 1);
+}
+
+#[test]
+fn control_c_ends_the_program_that_is_waited_for() {
+    let mut desk = Desk::new();
+    desk.types("hello\r");
+    desk.machine.run_until(|machine| machine.processes().iter().any(|name| name == "hello"));
+    desk.types("\x03");
+    desk.prompt();
+    assert!(desk.screen().contains("was killed"), "{}", desk.screen());
+    assert!(!desk.machine.processes().iter().any(|name| name == "hello"));
+    assert_eq!(desk.does("echo $?"), "137");
+}
+
+#[test]
+fn what_is_typed_while_a_program_runs_is_not_lost() {
+    let mut desk = Desk::new();
+    desk.types("notes\recho after\r");
+    desk.until("after");
+    desk.prompt();
+    assert!(desk.screen().contains("orbital> echo after\nafter"), "{}", desk.screen());
+}
+
+#[test]
+fn the_end_of_a_background_program_is_told_while_a_line_is_written() {
+    let mut desk = Desk::new();
+    let started = desk.does("notes &");
+    assert!(started.ends_with("] started"), "{started}");
+    desk.types("echo half");
+    desk.machine.run_until(|machine| machine.output().contains("notes ended"));
+    desk.until("orbital> echo half");
+    assert_eq!(desk.does(" a line"), "half a line");
+}
+
+#[test]
+fn a_command_may_go_over_several_lines() {
+    let mut desk = Desk::new();
+    desk.types("echo 'one\r");
+    desk.until("       >");
+    assert_eq!(desk.does("two'"), "two");
+    desk.types("echo 'never\r\x03");
+    desk.prompt();
+    assert_eq!(desk.does("echo again"), "again");
+}
+
+#[test]
+fn tab_completes_commands_services_and_paths() {
+    let mut desk = Desk::new();
+    desk.does("mkdir /letters; put /letters/first 'Dear reader'");
+    assert_eq!(desk.does("ca\t\tt\t /let\tf\t"), "Dear reader");
+    assert!(desk.screen().contains("cat  caps"), "{}", desk.screen());
+    assert!(desk.does("services stor\t").starts_with("last end"));
+    // A hidden file is completed too, and nothing is added where nothing fits.
+    assert_eq!(desk.does("echo x /nothing/\t"), "x /nothing/");
+}
+
+#[test]
+fn a_session_that_is_asked_to_end_ends() {
+    let mut desk = Desk::new();
+    desk.types("echo half a li");
+    desk.until("half a li");
+    desk.machine.request_end(130);
+    let (status, _) = desk.ends();
+    assert_eq!(status, 130);
+}
+
+#[test]
+fn a_program_reads_the_keyboard_if_it_is_given_it() {
+    let mut desk = Desk::with(None, Simulation::new(7).image("hello", read_a_line));
+    desk.types("spawn --input hello\r");
+    desk.machine.run_until(|machine| machine.processes().iter().any(|name| name == "hello"));
+    desk.types("for the program\n");
+    desk.prompt();
+    assert!(desk.screen().contains("it read Ok(Some(\"for the program\"))"), "{}", desk.screen());
+    assert_eq!(desk.does("echo mine"), "mine");
+}
