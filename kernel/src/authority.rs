@@ -57,16 +57,7 @@ pub enum Doom {
 impl Header {
     /// Of an object that `quota` pays for, with these prices.
     pub const fn new(quota: QuotaId, memory: u64, pages: u64) -> Header {
-        Header {
-            quota,
-            memory,
-            pages,
-            previous: None,
-            next: None,
-            first_capability: CapabilityId::NONE,
-            capabilities: 0,
-            doom: Doom::None,
-        }
+        Header { quota, memory, pages, previous: None, next: None, first_capability: CapabilityId::NONE, capabilities: 0, doom: Doom::None }
     }
 }
 

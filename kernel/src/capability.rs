@@ -481,7 +481,14 @@ impl Authority {
     /// The capability that a handle of `process` names, with the object's number. The
     /// order of checks is fixed: handle, kind, rights, expiry.
     #[inline]
-    pub fn lookup(&self, process: ProcessId, handle: Handle, kind: Kind, rights: Rights, now: u64) -> Result<(CapabilityId, &Capability), Error> {
+    pub fn lookup(
+        &self,
+        process: ProcessId,
+        handle: Handle,
+        kind: Kind,
+        rights: Rights,
+        now: u64,
+    ) -> Result<(CapabilityId, &Capability), Error> {
         let (id, capability) = self.resolve(process, handle)?;
         if capability.kind != Some(kind) {
             return Err(Error::WrongKind);
@@ -639,4 +646,3 @@ impl Kernel {
         Ok(Decision::nothing(Returned::Capability(info)))
     }
 }
-

@@ -283,7 +283,9 @@ impl Authority {
     /// Where the capability goes that it makes or moves.
     pub(crate) const fn place(&self) -> Option<Place> {
         match *self {
-            Authority::QuotaCreated { place, .. } | Authority::ProcessCreated { place, .. } | Authority::ImageCreated { place, .. } => place,
+            Authority::QuotaCreated { place, .. } | Authority::ProcessCreated { place, .. } | Authority::ImageCreated { place, .. } => {
+                place
+            }
             Authority::EndpointCreated { place, .. }
             | Authority::NotificationCreated { place, .. }
             | Authority::ThreadCreated { place, .. }

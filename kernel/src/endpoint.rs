@@ -369,7 +369,15 @@ impl Kernel {
         Ok(self.block_sender(caller, via, DeliveryKind::Sent, badge, message, caller.deadline(timeout)))
     }
 
-    fn block_sender(&self, caller: Caller, via: CapabilityId, kind: DeliveryKind, badge: u64, message: &Sent<'_>, deadline: u64) -> Decision {
+    fn block_sender(
+        &self,
+        caller: Caller,
+        via: CapabilityId,
+        kind: DeliveryKind,
+        badge: u64,
+        message: &Sent<'_>,
+        deadline: u64,
+    ) -> Decision {
         let Sent { tag, length, transfers } = *message;
         let (thread, calling, capabilities) = (caller.thread, kind == DeliveryKind::Called, transfers.len() as u8);
         let change = Doing::Blocked { thread, via, calling, badge, tag, length, capabilities, deadline };

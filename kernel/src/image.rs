@@ -58,7 +58,14 @@ impl Activity {
 }
 
 impl Kernel {
-    pub(crate) fn decide_image_create(&self, caller: Caller, quota: Handle, region: Handle, length: u64, name: Name) -> Result<Decision, Error> {
+    pub(crate) fn decide_image_create(
+        &self,
+        caller: Caller,
+        quota: Handle,
+        region: Handle,
+        length: u64,
+        name: Name,
+    ) -> Result<Decision, Error> {
         let payer = self.paying(caller, quota)?;
         let region = self.span(caller, region, Rights::READ, 0, length)?;
         if length == 0 {

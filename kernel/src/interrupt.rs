@@ -86,7 +86,13 @@ impl Kernel {
         Ok(InterruptId(capability.index))
     }
 
-    pub(crate) fn decide_interrupt_bind(&self, caller: Caller, interrupt: Handle, notification: Handle, bits: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_interrupt_bind(
+        &self,
+        caller: Caller,
+        interrupt: Handle,
+        notification: Handle,
+        bits: u64,
+    ) -> Result<Decision, Error> {
         let interrupt = self.line(caller, interrupt, Rights::BIND)?;
         let (_, notification) = self.notification(caller, notification, Rights::SIGNAL)?;
         if bits == 0 {

@@ -104,7 +104,9 @@ impl Kernel {
         let activity = &self.activity;
         let mut queues = alloc::vec![QueueId::Announced, QueueId::Orphans];
         queues.extend((0..PRIORITIES).map(QueueId::Ready));
-        queues.extend((0..activity.endpoints.len() as u32).flat_map(|id| [QueueId::Senders(EndpointId(id)), QueueId::Receivers(EndpointId(id))]));
+        queues.extend(
+            (0..activity.endpoints.len() as u32).flat_map(|id| [QueueId::Senders(EndpointId(id)), QueueId::Receivers(EndpointId(id))]),
+        );
         queues.extend((0..activity.notifications.len() as u32).map(|id| QueueId::Waiters(NotificationId(id))));
         queues.extend((0..activity.processes.len() as u32).map(|id| QueueId::Held(ProcessId(id))));
         let mut seen = BTreeSet::new();
@@ -206,7 +208,8 @@ impl Kernel {
     pub fn k13_nothing_is_writable_and_executable(&self) -> Check {
         for (id, region) in self.authority.regions.iter() {
             let count = |right: Rights| {
-                self.authority.mappings.iter().filter(|(_, mapping)| mapping.region.0 == id && mapping.rights.contains(right)).count() as u32
+                self.authority.mappings.iter().filter(|(_, mapping)| mapping.region.0 == id && mapping.rights.contains(right)).count()
+                    as u32
             };
             hold(region.writable == count(Rights::WRITE), "K13: a region miscounts how it is mapped")?;
             hold(region.executable == count(Rights::EXECUTE), "K13: a region miscounts how it is mapped")?;

@@ -196,7 +196,9 @@ impl Kernel {
             Request::InterruptAcknowledge { interrupt } => self.decide_interrupt_acknowledge(caller, interrupt),
             Request::DeviceRead { device, register } => self.decide_device_read(caller, device, register),
             Request::DeviceWrite { device, register, value } => self.decide_device_write(caller, device, register, value),
-            Request::DeviceSubmit { device, operation, a, b, length } => self.decide_device_submit(caller, device, operation, (a, b), length),
+            Request::DeviceSubmit { device, operation, a, b, length } => {
+                self.decide_device_submit(caller, device, operation, (a, b), length)
+            }
             Request::DeviceComplete { device } => self.decide_device_complete(caller, device),
 
             Request::QuotaSplit { quota, memory, pages } => self.decide_quota_split(caller, quota, memory, pages),

@@ -5,7 +5,7 @@
 use crate::activity::Activity;
 use crate::commit::{Activity as Doing, Authority as Change, Decision};
 use crate::ids::*;
-use crate::queue::{Entry, Queued, QueueId};
+use crate::queue::{Entry, QueueId, Queued};
 use crate::thread::State;
 use crate::timer::TimerKind;
 use crate::{Caller, Kernel};
@@ -314,8 +314,7 @@ impl Kernel {
         let budget = (detail.budget != FOREVER).then_some((detail.left, Limit::Budget));
         let process = self.activity.view(payer).process;
         let limit = self.authority.processes.get(process.0)?.limits.processor_time;
-        let limit = (limit != FOREVER)
-            .then(|| (limit.saturating_sub(self.activity.processor_time(process)), Limit::Process(limit)));
+        let limit = (limit != FOREVER).then(|| (limit.saturating_sub(self.activity.processor_time(process)), Limit::Process(limit)));
         match (budget, limit) {
             (Some(budget), Some(limit)) => Some(if limit.0 <= budget.0 { limit } else { budget }),
             (budget, limit) => budget.or(limit),

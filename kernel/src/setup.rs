@@ -1,6 +1,7 @@
 //! What the host sets up before init runs: the root quota, init, and init's first
 //! capabilities. Everything anyone ever holds comes from these.
 
+use crate::Kernel;
 use crate::authority::Authority;
 use crate::commit::{Authority as Change, Decision, Outcome, Place};
 use crate::ids::*;
@@ -8,7 +9,6 @@ use crate::input::{SetUp, Setup};
 use crate::process::ProcessLife;
 use crate::quota::THREAD_PRICE;
 use crate::schedule::FIRST_PRIORITY;
-use crate::Kernel;
 use abi::info::Limits;
 use abi::{Error, Handle, Kind, Rights};
 
@@ -42,11 +42,18 @@ impl Kernel {
                 let quota = QuotaId::ROOT;
                 self.afford(quota, Authority::process_price(&INIT_LIMITS), 0)?;
                 // Init's image is held by nobody and stays.
-                let made =
-                    Change::ImageCreated { image, quota: QuotaId::NONE, creator: ThreadId::NONE, hash, length, name, place: None };
+                let made = Change::ImageCreated { image, quota: QuotaId::NONE, creator: ThreadId::NONE, hash, length, name, place: None };
                 let none = CapabilityId::NONE;
-                let created =
-                    Change::ProcessCreated { process: INIT, quota, image, source: none, supervisor: none, name, limits: INIT_LIMITS, place: None };
+                let created = Change::ProcessCreated {
+                    process: INIT,
+                    quota,
+                    image,
+                    source: none,
+                    supervisor: none,
+                    name,
+                    limits: INIT_LIMITS,
+                    place: None,
+                };
                 let place = Place { capability: self.authority.capabilities.vacant(0)?, process: INIT, slot: 0 };
                 let rights = Kind::Quota.rights();
                 let granted = Change::Granted { object: Kind::Quota, index: quota.0, place, rights };

@@ -67,10 +67,7 @@ pub enum State {
 impl State {
     /// Whether it waits in a call that an error can end.
     pub const fn is_wait(self) -> bool {
-        matches!(
-            self,
-            State::Sending | State::Calling | State::AwaitingReply | State::Receiving | State::AboutToReceive | State::Waiting
-        )
+        matches!(self, State::Sending | State::Calling | State::AwaitingReply | State::Receiving | State::AboutToReceive | State::Waiting)
     }
 }
 
@@ -410,7 +407,14 @@ impl Kernel {
     }
 
     /// Nobody gives more than the caller itself has: of priority, or of time per period.
-    pub(crate) fn decide_thread_configure(&self, caller: Caller, thread: Handle, priority: u8, budget: u64, period: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_thread_configure(
+        &self,
+        caller: Caller,
+        thread: Handle,
+        priority: u8,
+        budget: u64,
+        period: u64,
+    ) -> Result<Decision, Error> {
         let thread = if thread.is_none() {
             caller.thread
         } else {
@@ -441,10 +445,9 @@ impl Kernel {
         }
         Ok(match self.authority.supervisor(record.process) {
             Some(_) => Decision::new(Outcome::Blocked, Doing::Faulted { thread, kind, detail, resumable }),
-            None => Decision::new(
-                Outcome::Blocked,
-                Change::Exited { process: record.process, reason: ExitReason::Faulted, code: kind as u64 },
-            ),
+            None => {
+                Decision::new(Outcome::Blocked, Change::Exited { process: record.process, reason: ExitReason::Faulted, code: kind as u64 })
+            }
         })
     }
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct CapabilityInfo {
     /// The capability's number in this boot's log.
     pub capability: u32,
-    /// Serial of the process that holds it; 0 while it travels in a queued message.
+    /// Serial of the process that holds it.
     pub holder: u64,
-    /// The holder's handle to it; `NONE` while it travels.
+    /// The holder's handle to it; `NONE` of the one with which it tells its supervisor.
     pub handle: Handle,
     /// What it names.
     pub kind: Kind,

@@ -361,13 +361,19 @@ fn capabilities_move_and_derive_with_a_call_and_its_reply() {
     let gift = m.notification(init, m.quota);
     m.blocks(init, receive(endpoint));
     let transfers = [moving(one_sends), deriving(one_sends, Rights::SEND)];
-    m.refused(one, Request::Call { endpoint: one_sends, message: Message { tag: 0, length: 0, transfers: &transfers }, timeout: FOREVER }, Error::InvalidArgument);
+    m.refused(
+        one,
+        Request::Call { endpoint: one_sends, message: Message { tag: 0, length: 0, transfers: &transfers }, timeout: FOREVER },
+        Error::InvalidArgument,
+    );
     let transfers = [deriving(one_sends, Rights::SEND)];
     m.blocks(one, Request::Call { endpoint: one_sends, message: Message { tag: 0, length: 0, transfers: &transfers }, timeout: FOREVER });
     let delivery = m.delivery(init);
     assert_eq!(delivery.capabilities, 1);
     let arrived = m.kernel.handles(init)[0];
-    let Returned::Capability(seen) = m.ok(init, Request::Inspect { process: Handle::NONE, slot: arrived.slot(), ancestor: 0 }) else { panic!() };
+    let Returned::Capability(seen) = m.ok(init, Request::Inspect { process: Handle::NONE, slot: arrived.slot(), ancestor: 0 }) else {
+        panic!()
+    };
     assert_eq!((seen.rights, seen.badge), (Rights::SEND, 1));
 
     let transfers = [moving(gift)];

@@ -1,6 +1,8 @@
 //! Tests: each call with its success and each of its errors, then random runs.
 
 mod capabilities;
+mod documents;
+mod encoding;
 mod machine;
 mod messages;
 mod objects;

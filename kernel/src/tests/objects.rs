@@ -246,7 +246,9 @@ fn an_image_is_made_when_the_host_has_checked_it() {
     m.input(&Input::HostDone { thread: init, result: Ok([9; 32]) }).unwrap();
     let Ok(Returned::Handle(image)) = m.completion(init) else { panic!() };
     assert!(m.has_effect(Effect::ImageCreated { image: crate::ImageId(2), hash: [9; 32] }));
-    let Returned::Capability(seen) = m.ok(init, Request::Inspect { process: Handle::NONE, slot: image.slot(), ancestor: 0 }) else { panic!() };
+    let Returned::Capability(seen) = m.ok(init, Request::Inspect { process: Handle::NONE, slot: image.slot(), ancestor: 0 }) else {
+        panic!()
+    };
     assert_eq!(seen.name, name);
 
     m.blocks(init, create(quota, region, 10_000));
@@ -322,7 +324,10 @@ fn devices_are_the_hosts_to_work() {
     let write = m.hosted(init, Request::DeviceWrite { device, register: 3, value: 4 });
     assert_eq!(write, Effect::DeviceWrite { thread, device: DEVICE, register: 3, value: 4 });
     let operation = Operation::Write;
-    assert_eq!(m.hosted(init, submit(device, operation, 512)), Effect::DeviceSubmit { thread, device: DEVICE, operation, a, b, length: 512 });
+    assert_eq!(
+        m.hosted(init, submit(device, operation, 512)),
+        Effect::DeviceSubmit { thread, device: DEVICE, operation, a, b, length: 512 }
+    );
     assert_eq!(m.hosted(init, Request::DeviceComplete { device }), Effect::DeviceComplete { thread, device: DEVICE });
     m.refused(init, submit(device, operation, MAX_BYTES as u32 + 1), Error::TooLarge);
     refuses_bad_handles(&mut m, device, Rights::WRITE, |device| Request::DeviceRead { device, register: 0 });

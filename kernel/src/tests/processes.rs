@@ -306,7 +306,10 @@ fn the_time_limit_is_a_fault_that_can_be_lifted() {
     let (delivery, from) = m.delivered(init);
     assert_eq!(words(from)[..2], [FaultKind::TimeLimit as u64, 1000]);
     m.ok(init, Request::ProcessLimit { process, limits: Limits { processor_time: FOREVER, ..limits } });
-    m.blocks(init, Request::ReplyReceive { endpoint: supervisor, reply: delivery.reply, message: message(VERDICT_RESUME), timeout: FOREVER });
+    m.blocks(
+        init,
+        Request::ReplyReceive { endpoint: supervisor, reply: delivery.reply, message: message(VERDICT_RESUME), timeout: FOREVER },
+    );
     assert_eq!(m.kernel.current(), Some(thread));
     m.tick(1_000_000);
     assert_eq!(m.kernel.current(), Some(thread));

@@ -46,7 +46,8 @@ impl Run {
         machine.ok(init, Request::InterruptBind { interrupt, notification: bits, bits: 1 });
         for _ in 0..3 {
             let part = machine.handle(init, Request::QuotaSplit { quota, memory: 2 << 20, pages: 64 });
-            let grants = [(endpoint, Rights::ALL), (bits, Rights::ALL), (part, Rights::ALL), (machine.image, Rights::ALL), (interrupt, Rights::ALL)];
+            let grants =
+                [(endpoint, Rights::ALL), (bits, Rights::ALL), (part, Rights::ALL), (machine.image, Rights::ALL), (interrupt, Rights::ALL)];
             machine.child(endpoint, &grants);
         }
         Run { machine, used_replies: BTreeSet::new() }
@@ -61,7 +62,9 @@ impl Run {
         let of_kind: Vec<u32> = (0..table.slots.len() as u32)
             .filter(|&slot| {
                 let cell = table.slots[slot as usize];
-                !cell.is_free() && (number % 16 == 15 || self.machine.kernel.authority.capabilities.get(cell.capability).is_some_and(|c| c.kind == Some(kind)))
+                !cell.is_free()
+                    && (number % 16 == 15
+                        || self.machine.kernel.authority.capabilities.get(cell.capability).is_some_and(|c| c.kind == Some(kind)))
             })
             .collect();
         if of_kind.is_empty() { Handle::NONE } else { table.handle(of_kind[usize::from(number) % of_kind.len()]) }
@@ -134,7 +137,11 @@ impl Run {
         let tag = [7, VERDICT_RESUME, VERDICT_KILL][usize::from(a) % 3];
         let message = Message { tag, length: u32::from(b % 64), transfers: offers };
         let pick = |kind, number| self.pick(process, kind, number);
-        let limits = Limits { capabilities: u32::from(b % 40), queued_messages: u32::from(a % 8), processor_time: if c % 4 == 0 { 10_000 } else { FOREVER } };
+        let limits = Limits {
+            capabilities: u32::from(b % 40),
+            queued_messages: u32::from(a % 8),
+            processor_time: if c % 4 == 0 { 10_000 } else { FOREVER },
+        };
         let name = Name::new("random");
         let request = match call {
             34..48 => Request::Send { endpoint: pick(Kind::Endpoint, a), message, timeout },
@@ -146,25 +153,46 @@ impl Run {
             126..132 => Request::Wait { notification: pick(Kind::Notification, a), timeout },
             132..135 => Request::Poll { notification: pick(Kind::Notification, a) },
             135..138 => Request::Yield,
-            138..148 => Request::Derive { source: pick(Kind::Endpoint, a), rights, badge, expiry: if c % 8 == 0 { now + 500 } else { FOREVER } },
+            138..148 => {
+                Request::Derive { source: pick(Kind::Endpoint, a), rights, badge, expiry: if c % 8 == 0 { now + 500 } else { FOREVER } }
+            }
             148..151 => Request::Derive { source: pick(Kind::Region, a), rights, badge: 0, expiry: FOREVER },
             151..155 => Request::Delete { handle: pick(Kind::Endpoint, a) },
             155..158 => Request::Revoke { handle: pick(Kind::Endpoint, a) },
-            158..160 => Request::Destroy { handle: pick([Kind::Endpoint, Kind::Quota, Kind::Process, Kind::Region, Kind::Notification, Kind::Thread][usize::from(b) % 6], a) },
+            158..160 => Request::Destroy {
+                handle: pick(
+                    [Kind::Endpoint, Kind::Quota, Kind::Process, Kind::Region, Kind::Notification, Kind::Thread][usize::from(b) % 6],
+                    a,
+                ),
+            },
             160..162 => Request::Inspect { process: pick(Kind::Process, a), slot: u32::from(b % 8), ancestor: u32::from(c % 3) },
             162..168 => Request::EndpointCreate { quota: pick(Kind::Quota, a), depth: u32::from(b % 5) },
             168..172 => Request::NotificationCreate { quota: pick(Kind::Quota, a) },
             172..175 => Request::NotificationBind { notification: pick(Kind::Notification, a), endpoint: pick(Kind::Endpoint, b) },
             175..177 => Request::NotificationUnbind { notification: pick(Kind::Notification, a) },
-            177..184 => Request::ProcessCreate { image: pick(Kind::Image, a), quota: pick(Kind::Quota, b), supervisor: pick(Kind::Endpoint, c), name, limits },
-            184..190 => Request::ProcessGrant { process: pick(Kind::Process, a), source: pick(Kind::Endpoint, b), rights, badge, expiry: FOREVER },
+            177..184 => Request::ProcessCreate {
+                image: pick(Kind::Image, a),
+                quota: pick(Kind::Quota, b),
+                supervisor: pick(Kind::Endpoint, c),
+                name,
+                limits,
+            },
+            184..190 => {
+                Request::ProcessGrant { process: pick(Kind::Process, a), source: pick(Kind::Endpoint, b), rights, badge, expiry: FOREVER }
+            }
             190..197 => Request::ProcessStart { process: pick(Kind::Process, a), length: u32::from(b) },
             197..199 => Request::ProcessSuspend { process: pick(Kind::Process, a) },
             199..202 => Request::ProcessResume { process: pick(Kind::Process, a) },
             202..204 => Request::ProcessKill { process: pick(Kind::Process, a), code: 9 },
             204..206 => Request::ProcessInspect { process: pick(Kind::Process, a) },
             206..208 => Request::ProcessLimit { process: pick(Kind::Process, a), limits },
-            208..209 => if a % 4 == 0 && thread != self.machine.init { Request::Exit { code: u64::from(a) } } else { Request::Startup },
+            208..209 => {
+                if a % 4 == 0 && thread != self.machine.init {
+                    Request::Exit { code: u64::from(a) }
+                } else {
+                    Request::Startup
+                }
+            }
             209..213 => Request::ThreadCreate { quota: pick(Kind::Quota, a), entry: 1, stack: 2, argument: 3 },
             213..218 => Request::ThreadConfigure {
                 thread: if b % 2 == 0 { Handle::NONE } else { pick(Kind::Thread, a) },
@@ -172,14 +200,24 @@ impl Run {
                 budget: if b % 3 == 0 { 100 } else { FOREVER },
                 period: 1000,
             },
-            218..219 => if thread != self.machine.init { Request::ThreadExit } else { Request::Yield },
+            218..219 => {
+                if thread != self.machine.init {
+                    Request::ThreadExit
+                } else {
+                    Request::Yield
+                }
+            }
             219..223 => Request::RegionCreate { quota: pick(Kind::Quota, a), pages: u64::from(b % 6) },
             223..225 => Request::RegionRead { region: pick(Kind::Region, a), offset: u64::from(b), length: u32::from(c) },
             225..227 => Request::RegionWrite { region: pick(Kind::Region, a), offset: u64::from(b), length: u32::from(c) },
             227..231 => Request::RegionMap { region: pick(Kind::Region, a), address: u64::from(b % 8) << 14, rights: Rights(b & 0x380) },
             231..233 => Request::RegionUnmap { region: pick(Kind::Region, a), address: u64::from(b % 8) << 14 },
             233..236 => Request::ImageCreate { quota: pick(Kind::Quota, a), region: pick(Kind::Region, b), length: u64::from(c), name },
-            236..238 => Request::InterruptBind { interrupt: pick(Kind::Interrupt, a), notification: pick(Kind::Notification, b), bits: u64::from(c) },
+            236..238 => Request::InterruptBind {
+                interrupt: pick(Kind::Interrupt, a),
+                notification: pick(Kind::Notification, b),
+                bits: u64::from(c),
+            },
             238..239 if b % 2 == 0 => Request::InterruptUnbind { interrupt: pick(Kind::Interrupt, a) },
             238..241 => Request::InterruptAcknowledge { interrupt: pick(Kind::Interrupt, a) },
             241..242 => Request::DeviceRead { device: pick(Kind::Device, a), register: 0 },
@@ -215,7 +253,10 @@ impl Run {
                 Half::Authority(Change::Derived { source, place, arrival, .. }) => {
                     let giver = held.get(&source).copied();
                     let received = arrival.is_some() && place.process == process;
-                    assert!(giver == Some(process) || received || arrival.is_some(), "K6: {request:?} derived from what its caller does not hold");
+                    assert!(
+                        giver == Some(process) || received || arrival.is_some(),
+                        "K6: {request:?} derived from what its caller does not hold"
+                    );
                     assert!(arrival.is_some() || giver == Some(process), "K6: {request:?} took from another process without a message");
                 }
                 Half::Authority(Change::Moved { place, .. }) => {

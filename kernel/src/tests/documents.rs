@@ -1,0 +1,67 @@
+//! The numbers, the WIT file and the table for people name the same calls.
+
+use crate::commit::{Activity, Authority};
+use abi::Number;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+const TABLE: &str = include_str!("../../../docs/system-calls.md");
+const CONTRACT: &str = include_str!("../../../wit/kernel.wit");
+
+/// The cells of the rows of all tables of calls.
+fn rows() -> Vec<Vec<&'static str>> {
+    let rows = TABLE.lines().filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_table_has_every_call_once_under_its_number() {
+    let table: Vec<(u8, &str)> = rows().iter().map(|cells| (cells[0].parse().unwrap(), cells[1])).collect();
+    let calls: Vec<(u8, &str)> = Number::ALL.iter().map(|&number| (number as u8, number.name())).collect();
+    assert_eq!(table, calls);
+    assert!(rows().iter().all(|cells| cells.len() == 8), "eight cells a row");
+}
+
+#[test]
+fn the_contract_has_every_call() {
+    // `-with` is the form with payload beside the words; what arrived is taken by calls that are none of the kernel's.
+    let functions: BTreeSet<&str> = CONTRACT
+        .lines()
+        .filter_map(|line| line.trim().split_once(": func("))
+        .map(|(name, _)| name.trim_start_matches("export ").trim_start_matches('%'))
+        .map(|name| name.strip_suffix("-with").unwrap_or(name))
+        .filter(|name| !matches!(*name, "run" | "take-bytes" | "take-handles"))
+        .collect();
+    let calls: BTreeSet<&str> = Number::ALL.iter().map(|number| number.name()).collect();
+    assert_eq!(functions, calls);
+}
+
+#[test]
+fn the_table_names_commits_and_errors_that_exist() {
+    let commits: BTreeSet<&str> = Authority::KINDS.iter().chain(Activity::KINDS).map(|(_, name)| *name).collect();
+    let errors: BTreeMap<_, _> = abi::Error::ALL.iter().map(|error| (alloc::format!("{error:?}"), error)).collect();
+    let words = |cell: &str| -> Vec<alloc::string::String> {
+        // What is in brackets is for people.
+        let bare = cell.split(['(', ')']).step_by(2).flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric()));
+        let names = bare.filter(|name| name.len() > 1 && name.starts_with(|c: char| c.is_ascii_uppercase()));
+        names.map(Into::into).collect()
+    };
+    for cells in rows() {
+        for commit in words(cells[6]) {
+            assert!(commits.contains(commit.as_str()), "{}: no commit {commit}", cells[1]);
+        }
+        for error in words(cells[5]) {
+            assert!(errors.contains_key(&error), "{}: no error {error}", cells[1]);
+        }
+    }
+}
+
+#[test]
+fn kinds_of_commits_are_in_their_class_and_never_given_twice() {
+    use crate::Class;
+    let authority: Vec<u8> = Authority::KINDS.iter().map(|(kind, _)| *kind).collect();
+    let activity: Vec<u8> = Activity::KINDS.iter().map(|(kind, _)| *kind).collect();
+    assert!(authority.iter().all(|&kind| Class::of(kind) == Some(Class::Authority)));
+    assert!(activity.iter().all(|&kind| Class::of(kind) == Some(Class::Activity)));
+    assert!(authority.is_sorted_by(|a, b| a < b) && activity.is_sorted_by(|a, b| a < b));
+}

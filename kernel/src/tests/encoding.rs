@@ -1,0 +1,105 @@
+//! Commits are read back as they were written; other bytes are refused, never misread.
+
+use crate::commit::{Activity, Authority, Commit, MAX_ENCODED, Place};
+use crate::encoding::{Decode, Encode};
+use crate::ids::*;
+use abi::info::Limits;
+use abi::Name;
+use proptest::prelude::*;
+
+fn wide(commit: &Commit) -> heapless::Vec<u8, MAX_ENCODED> {
+    let mut bytes = heapless::Vec::new();
+    commit.encode_wide(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_longest_commits_fit() {
+    let place = Some(Place { capability: CapabilityId(u32::MAX - 1), process: ProcessId(u32::MAX - 1), slot: u32::MAX });
+    let (far, name) = (u32::MAX - 1, Name([b'x'; 24]));
+    let image = Authority::ImageCreated {
+        image: ImageId(far),
+        quota: QuotaId(far),
+        creator: ThreadId(far),
+        hash: [255; 32],
+        length: u64::MAX,
+        name,
+        place,
+    };
+    let process = Authority::ProcessCreated {
+        process: ProcessId(far),
+        quota: QuotaId(far),
+        image: ImageId(far),
+        source: CapabilityId(far),
+        supervisor: CapabilityId(far),
+        name,
+        limits: Limits { capabilities: u32::MAX, queued_messages: u32::MAX, processor_time: u64::MAX },
+        place,
+    };
+    for change in [image, process] {
+        let commit = Commit { elapsed: u64::MAX, change: change.into() };
+        let bytes = wide(&commit);
+        assert!(bytes.len() < MAX_ENCODED, "{} bytes would be cut off", bytes.len());
+        assert_eq!(Commit::decode_wide(commit.kind(), &bytes), Some(commit));
+        assert_eq!(commit.encode_compact(), None);
+    }
+}
+
+#[test]
+fn small_commits_are_compact_and_leave_the_high_half_of_the_second_word_alone() {
+    let commits = [
+        Activity::HandedOver { caller: ThreadId(0xFFF_FFFF), server: ThreadId(5) }.into(),
+        Activity::Answered { server: ThreadId(5), caller: ThreadId(0xFFF_FFFF), via: CapabilityId(u32::MAX - 1) }.into(),
+        Commit { elapsed: 1_000_000, change: Activity::Signalled { notification: NotificationId(3), bits: 1 << 20 }.into() },
+        Authority::Deleted { capability: CapabilityId(9) }.into(),
+    ];
+    for commit in commits {
+        let words: [u64; 2] = commit.encode_compact().expect("it is small");
+        assert_eq!((words[0] as u8, words[1] >> 32), (commit.kind(), 0));
+        assert_eq!(Commit::decode_compact(words), Some(commit));
+        assert_eq!(Commit::decode_compact([words[0], words[1] | 7 << 32]), Some(commit));
+    }
+}
+
+#[test]
+fn integers_have_one_form() {
+    for (bytes, value) in [(&[0u8][..], Some(0)), (&[0x80, 0], None), (&[0x80, 1], Some(128)), (&[0xFF], None), (&[], None)] {
+        assert_eq!(u64::get(&mut &bytes[..]), value);
+    }
+    assert_eq!(u64::get(&mut &[0xFF; 9][..]), None);
+    let largest = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1];
+    assert_eq!(u64::get(&mut &largest[..]), Some(u64::MAX));
+    assert_eq!(u32::get(&mut &largest[..]), None);
+    let mut none = heapless::Vec::<u8, 8>::new();
+    ThreadId::NONE.put(&mut none);
+    assert_eq!(none, [0]);
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_is_written_back_the_same(kind: u8, bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        if let Some(commit) = Commit::decode_wide(kind, &bytes) {
+            prop_assert_eq!(&wide(&commit)[..], &bytes[..]);
+            prop_assert_eq!(commit.kind(), kind);
+        }
+    }
+
+    #[test]
+    fn what_is_read_from_the_compact_form_is_written_back_the_same(first: u64, second: u32) {
+        let words = [first, u64::from(second)];
+        if let Some(commit) = Commit::decode_compact(words) {
+            prop_assert_eq!(commit.encode_compact(), Some(words));
+        }
+    }
+
+    #[test]
+    fn a_log_of_nonsense_does_no_harm(commits in proptest::collection::vec((any::<u8>(), proptest::collection::vec(0u8..6, 0..24)), 0..60)) {
+        // Small numbers, so that many of them name something. What the state is afterwards does not matter.
+        let mut kernel = crate::Kernel::new(crate::Platform::NATIVE);
+        for (kind, bytes) in commits {
+            if let Some(commit) = Commit::decode_wide(kind, &bytes) {
+                kernel.apply(&commit);
+            }
+        }
+    }
+}
