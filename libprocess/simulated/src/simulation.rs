@@ -48,6 +48,7 @@ pub struct Simulation {
     log: Log,
     traps: Traps,
     preempt_once_in: u64,
+    check_once_in: u64,
     most_time: u64,
     most_turns: u64,
     machine: Option<Rc<Machine>>,
@@ -78,6 +79,7 @@ impl Simulation {
             log: Log::new(),
             traps: Traps::default(),
             preempt_once_in: 8,
+            check_once_in: 0,
             most_time: 3_600_000_000_000,
             most_turns: 2_000_000,
             machine: None,
@@ -191,6 +193,13 @@ impl Simulation {
         self
     }
 
+    /// Checks the kernel's invariants after every so many turns of the scheduler, too; 0: at
+    /// [`Simulation::check`] alone.
+    pub fn check_once_in(mut self, turns: u64) -> Simulation {
+        self.check_once_in = turns;
+        self
+    }
+
     /// A run ends with [`End::Limit`] after so many ns since boot, or so many turns of
     /// the scheduler. Without this: an hour, two million.
     pub fn limits(mut self, time: u64, turns: u64) -> Simulation {
@@ -207,7 +216,10 @@ impl Simulation {
     /// Runs until `reached` says so, looked at after every turn; or as [`Simulation::run`].
     pub fn run_until(&mut self, mut reached: impl FnMut(&Simulation) -> bool) -> End {
         let machine = self.boot();
-        for _ in 0..self.most_turns {
+        for turn in 1..=self.most_turns {
+            if self.check_once_in != 0 && turn % self.check_once_in == 0 {
+                self.check_kernel();
+            }
             if reached(self) {
                 return End::Reached;
             }
@@ -363,13 +375,17 @@ impl Simulation {
     /// # Panics
     /// When not.
     pub fn check(&self) {
+        self.check_kernel();
         let Some(machine) = &self.machine else { return };
         let world = &mut *machine.world.borrow_mut();
-        if let Err(broken) = world.axiom.kernel().check() {
-            panic!("an invariant of the kernel is broken: {broken}");
-        }
         if let Err(difference) = world.log.check(&mut world.axiom, world.now) {
             panic!("the log does not tell what happened: {difference}");
+        }
+    }
+
+    fn check_kernel(&self) {
+        if let Some(Err(broken)) = self.look(|world| world.axiom.kernel().check()) {
+            panic!("an invariant of the kernel is broken: {broken}\n{}", self.story());
         }
     }
 

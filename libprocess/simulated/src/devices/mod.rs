@@ -179,10 +179,19 @@ impl Devices {
         Ok((completion, bytes))
     }
 
-    /// A process is gone: what it began is carried out, and nobody is told.
+    /// A process is gone. What it wrote to the console is still shown. What it had begun at
+    /// the disk is carried out now or not at all, as when a driver resets the device
+    /// before it uses it: nothing of it comes after what a later process submits.
     pub fn process_gone(&mut self, process: ProcessId) {
         self.console_queue.forget(process);
         self.disk_queue.forget(process);
+        let begun = self.disk_queue.submitted.extract_if(.., |submitted| submitted.owner.is_none());
+        for Submitted { operation, a, bytes, .. } in begun {
+            if operation == Operation::Write && self.chance.once_in(2) {
+                // There is nobody left to tell that it failed.
+                let _ = self.disk.write(a, &bytes);
+            }
+        }
     }
 
     /// When something completes next; `None`: nothing will by itself.

@@ -84,5 +84,14 @@ pub async fn ask<T>(connection: &Connection, function: u32, value: &T) -> Result
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
 {
+    ask_for(connection, function, value).await
+}
+
+/// Any function.
+pub async fn ask_for<A, R>(connection: &Connection, function: u32, value: &A) -> Result<R, ClientError>
+where
+    A: serde::Serialize,
+    R: serde::de::DeserializeOwned,
+{
     connection.call(function, value, Passing::new()).await.map(|(answer, _)| answer)
 }
