@@ -4,7 +4,7 @@
 extern crate alloc;
 
 use abi::{Handle, Message, Name, ReplyToken, Request, Returned, Rights};
-use axiom::{Axiom, Config, Head, Outcome};
+use axiom::{Axiom, Config, Head, Outcome, RawBlock};
 use kernel::{Effect, Platform, Setup, ThreadId};
 
 /// Client and server, the server waiting.
@@ -33,17 +33,18 @@ pub fn counted(axiom: &mut Axiom, thread: ThreadId, request: &Request<'_>, now: 
     }
 }
 
-/// A log that is not kept takes its blocks back.
-fn drop_blocks(axiom: &mut Axiom) {
-    while let Some(block) = axiom.take_block() {
-        axiom.recycle(block);
-    }
-}
-
 impl Pair {
     /// Boots a machine with init as the client and one more process as the server. `None` if the kernel refuses.
     pub fn new() -> Option<Pair> {
-        let mut axiom = Axiom::new(Config::new(Platform { threads_per_process: 1, mapping: false }), Head::EMPTY);
+        let mut pair = Pair::with_key([0; 32])?;
+        pair.drop_blocks();
+        Some(pair)
+    }
+
+    /// The same; its log begins with this public key, and nothing of it was taken yet.
+    pub fn with_key(key: [u8; 32]) -> Option<Pair> {
+        let config = Config { key, ..Config::new(Platform::WASM) };
+        let mut axiom = Axiom::new(config, Head::EMPTY);
         let quota = axiom.setup(Setup::Quota { memory: 64 << 20, pages: 4096 }, 0).ok()?.handle;
         axiom.setup(Setup::Init { image: [1; 32], length: 1, name: Name::new("client") }, 0).ok()?;
         let image = axiom.setup(Setup::Image { hash: [2; 32], length: 1, name: Name::new("server") }, 0).ok()?.handle;
@@ -80,7 +81,6 @@ impl Pair {
         axiom.call(client, &Request::Yield, 1);
         axiom.call(server, &Request::Receive { endpoint: served, timeout: abi::FOREVER }, 2);
         while axiom.effect().is_some() {}
-        drop_blocks(&mut axiom);
         let call = Request::Call { endpoint, message: MESSAGE, timeout: abi::FOREVER };
         (axiom.current() == Some(client)).then_some(Pair { axiom, client, server, served, call, now: 2 })
     }
@@ -99,9 +99,18 @@ impl Pair {
         (to, back) == (self.server, self.client) && none.is_none()
     }
 
-    /// Takes away the blocks that became full, as the host does; not part of what is counted.
+    /// Takes the blocks that became full and gives them back, as a host without a log would; not part of what is counted.
     pub fn drop_blocks(&mut self) {
-        drop_blocks(&mut self.axiom);
+        while let Some(block) = self.axiom.take_block() {
+            self.axiom.recycle(block);
+        }
+    }
+
+    /// Takes the blocks that became full.
+    pub fn take_blocks(&mut self, mut each: impl FnMut(RawBlock)) {
+        while let Some(block) = self.axiom.take_block() {
+            each(block);
+        }
     }
 }
 

@@ -60,14 +60,15 @@ pub fn parent(path: &str) -> &str {
 #[derive(Debug)]
 pub struct DiskFolder {
     root: PathBuf,
-    /// The file written last, open.
-    open: Option<(String, File)>,
+    /// Files that were written and have not got another name: the open segment stays what was
+    /// opened, whatever comes to lie under its name.
+    open: Vec<(String, File)>,
 }
 
 impl DiskFolder {
     /// The folder at `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> DiskFolder {
-        DiskFolder { root: root.into(), open: None }
+        DiskFolder { root: root.into(), open: Vec::new() }
     }
 
     /// Where it is.
@@ -76,20 +77,19 @@ impl DiskFolder {
     }
 
     fn file(&mut self, path: &str) -> io::Result<&File> {
-        if self.open.as_ref().is_none_or(|(name, _)| name != path) {
+        if self.opened(path).is_none() {
             let file = OpenOptions::new().read(true).write(true).open(self.root.join(path))?;
-            self.open = Some((path.to_owned(), file));
+            self.open.push((path.to_owned(), file));
         }
-        match &self.open {
-            Some((_, file)) => Ok(file),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        self.opened(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn opened(&self, path: &str) -> Option<&File> {
+        self.open.iter().find(|(name, _)| name == path).map(|(_, file)| file)
     }
 
     fn forget(&mut self, path: &str) {
-        if self.open.as_ref().is_some_and(|(name, _)| name == path) {
-            self.open = None;
-        }
+        self.open.retain(|(name, _)| name != path);
     }
 }
 
@@ -120,7 +120,9 @@ impl Folder for DiskFolder {
             fs::create_dir_all(folder)?;
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o644).open(full)?;
-        self.open = Some((path.to_owned(), file));
+        // Of the files in one folder, only the newest is written on.
+        self.open.retain(|(name, _)| parent(name) != parent(path));
+        self.open.push((path.to_owned(), file));
         Ok(())
     }
 
@@ -173,9 +175,7 @@ impl Folder for DiskFolder {
 
     fn linked(&self, path: &str) -> io::Result<u64> {
         let named = fs::metadata(self.root.join(path))?;
-        if let Some((name, file)) = &self.open
-            && name == path
-        {
+        if let Some(file) = self.opened(path) {
             let opened = file.metadata()?;
             if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
                 return Err(io::Error::other("another file lies in its place"));
