@@ -1,0 +1,224 @@
+//! The service as a process: over the wire, killed and restarted at any system call, and
+//! with the power cut at any moment. What it acknowledged is there.
+
+use libprocess::interfaces::storage::types::Error;
+use libprocess::interfaces::storage::{files, namespaces, objects};
+use libprocess::{ClientError, Connection, Process, Rights};
+use simulated::{Cut, Grant, Random, Stage, for_seeds};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What the writers know of one key.
+#[derive(Clone, Default)]
+struct Known {
+    /// The last value that was acknowledged.
+    acknowledged: Option<Vec<u8>>,
+    /// What was put after it and not acknowledged: it may be there or not.
+    possible: Vec<Vec<u8>>,
+}
+
+type Notes = Rc<RefCell<BTreeMap<String, Known>>>;
+
+fn stage(seed: u64, restarts: u32) -> Stage {
+    Stage::new(seed).service("storage", storage::main).restarts(restarts).with(Grant::device("disk"))
+}
+
+fn user() -> Grant {
+    Grant::service("storage").badge(0x407)
+}
+
+fn service_error<T: std::fmt::Debug>(result: Result<T, ClientError<Error>>) -> Error {
+    match result {
+        Err(ClientError::Service(error)) => error,
+        other => panic!("not an error of the service: {other:?}"),
+    }
+}
+
+#[test]
+fn every_method_works_over_the_wire() {
+    stage(1, 0)
+        .client("client", async |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            let version = objects.put("key", b"value", Some(0)).await.unwrap();
+            assert_eq!(objects.get("key").await.unwrap().bytes, b"value");
+            assert_eq!(objects.get_part("key", 1, 3, Some(version)).await.unwrap().bytes, b"alu");
+            assert_eq!(objects.stat("key").await.unwrap().version, version);
+            let upload = objects.begin("large", 100_000).await.unwrap();
+            objects.add(upload, &[7; 60_000]).await.unwrap();
+            objects.add(upload, &[8; 40_000]).await.unwrap();
+            objects.finish(upload, None).await.unwrap();
+            assert_eq!(objects.get("large").await.unwrap().bytes.len(), 61_440);
+            assert_eq!(objects.get_part("large", 99_999, 10, None).await.unwrap().bytes, [8]);
+            let upload = objects.begin("other", 1).await.unwrap();
+            objects.abandon(upload).await.unwrap();
+            let page = objects.list("", 10, None).await.unwrap();
+            assert_eq!(page.entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["key", "large"]);
+            let step = objects::Step::Put(objects::PutStep { key: "t".into(), value: b"t".to_vec() });
+            objects.transact(&[step, objects::Step::Delete("key".into())]).await.unwrap();
+            objects.delete("large", None).await.unwrap();
+            assert_eq!(service_error(objects.get("key").await), Error::NotFound);
+
+            let files = process.connect::<files::Client>().await.unwrap();
+            files.make_folder("d").await.unwrap();
+            files.open("d/f", files::OpenMode::CREATE).await.unwrap();
+            files.replace("d/f", b"0123").await.unwrap();
+            files.write("d/f", 1, b"x").await.unwrap();
+            files.append("d/f", b"end").await.unwrap();
+            assert_eq!(files.read("d/f", 0, 100).await.unwrap().bytes, b"0x23end");
+            files.set_size("d/f", 2).await.unwrap();
+            assert_eq!(files.stat("d/f").await.unwrap().size, 2);
+            files.rename("d/f", "d/g").await.unwrap();
+            assert_eq!(files.list("d", 10, None).await.unwrap().entries[0].name, "g");
+            let upload = files.begin("d/h", 3).await.unwrap();
+            objects.add(upload, b"abc").await.unwrap();
+            objects.finish(upload, Some(0)).await.unwrap();
+            files.remove("d/h").await.unwrap();
+            assert_eq!(service_error(files.remove("d").await), Error::FolderNotEmpty);
+            files.remove_all("d").await.unwrap();
+
+            let namespaces = process.connect::<namespaces::Client>().await.unwrap();
+            assert_eq!(namespaces.allowed().await.unwrap(), namespaces::Access::ALL);
+            let notes = namespaces.subspace("notes", namespaces::Access::READ | namespaces::Access::WRITE).await.unwrap();
+            let notes = Connection::new(notes);
+            let inside = <objects::Client as libprocess::Client>::over(&notes);
+            inside.put("t", b"note", None).await.unwrap();
+            assert_eq!(objects.get("t").await.unwrap().bytes, b"t");
+            let below = <namespaces::Client as libprocess::Client>::over(&notes);
+            assert_eq!(service_error(below.subspace("x", namespaces::Access::READ).await), Error::PermissionDenied);
+            let reader = objects::Client::new(below.restrict(namespaces::Access::READ).await.unwrap());
+            assert_eq!(reader.get("t").await.unwrap().bytes, b"note");
+            assert_eq!(service_error(reader.put("t", b"", None).await), Error::PermissionDenied);
+            assert_eq!(namespaces.list(None).await.unwrap(), ["notes"]);
+            namespaces.set_quota("notes", 4).await.unwrap();
+            assert_eq!(service_error(inside.put("u", b"x", None).await), Error::QuotaExceeded(0));
+            assert_eq!(namespaces.usage().await.unwrap().bytes, 5);
+            namespaces.remove("notes").await.unwrap();
+            assert_eq!(service_error(inside.get("t").await), Error::NotFound);
+        })
+        .with(user())
+        .pass();
+}
+
+#[test]
+fn without_a_badge_nothing_is_allowed() {
+    stage(1, 0)
+        .client("client", async |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            assert_eq!(service_error(objects.put("k", b"", None).await), Error::PermissionDenied);
+            let namespaces = process.connect::<namespaces::Client>().await.unwrap();
+            assert_eq!(service_error(namespaces.subspace("x", namespaces::Access::ALL).await), Error::PermissionDenied);
+            assert_eq!(namespaces.allowed().await.unwrap(), namespaces::Access::NONE);
+        })
+        .with(Grant::service("storage").rights(Rights::SEND.or(Rights::GRANT)))
+        .pass();
+}
+
+/// Puts values and notes what was acknowledged. Every value says its number all the way
+/// through, so that half of one is seen.
+async fn write(process: Process, name: &'static str, rounds: u64, notes: Notes) {
+    let objects = process.connect::<objects::Client>().await.unwrap();
+    let mut random = Random::new(rounds ^ name.len() as u64);
+    for round in 0..rounds {
+        let key = format!("{name}{}", round % 5);
+        let size = [10, 500, 3000, 20_000][random.below(4) as usize];
+        let value = format!("{round:08}").repeat(size / 8 + 1).into_bytes();
+        notes.borrow_mut().entry(key.clone()).or_default().possible.push(value.clone());
+        match objects.put(&key, &value, None).await {
+            Ok(_) => {
+                notes.borrow_mut().insert(key, Known { acknowledged: Some(value), possible: Vec::new() });
+            }
+            Err(ClientError::Service(error)) => panic!("refused: {error:?}"),
+            // It may have happened.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Every key has its last acknowledged value, or one that was put after it.
+async fn read(process: Process, notes: Notes) {
+    let objects = process.connect::<objects::Client>().await.unwrap();
+    let notes = notes.borrow().clone();
+    for (key, known) in notes {
+        let found = loop {
+            match objects.get(&key).await {
+                Ok(part) => break Some(part.bytes),
+                Err(ClientError::Service(Error::NotFound)) => break None,
+                Err(ClientError::Service(error)) => panic!("{key}: {error:?}"),
+                // It is being restarted.
+                Err(_) => {}
+            }
+        };
+        let is_right = found == known.acknowledged || found.as_ref().is_some_and(|found| known.possible.contains(found));
+        let shown = found.map(|found| String::from_utf8_lossy(&found[..found.len().min(16)]).into_owned());
+        assert!(is_right, "{key} has {shown:?}");
+    }
+}
+
+#[test]
+fn killed_at_any_system_call_it_loses_nothing() {
+    let kills = Cell::new(0);
+    for_seeds(0..20, |seed| {
+        let notes = Notes::default();
+        let (one, two, three) = (notes.clone(), notes.clone(), notes.clone());
+        let played = stage(seed, 40)
+            .simulation(|simulation| simulation.random_traps("storage", 90, 12))
+            .client("one", move |process| write(process, "a", 30, one))
+            .with(user())
+            .client("two", move |process| write(process, "bb", 30, two))
+            .with(user())
+            .client("three", move |process| write(process, "ccc", 30, three))
+            .with(user())
+            .client("reader", {
+                let notes = notes.clone();
+                async move |process: Process| {
+                    // Until the writers have ended: this and the test's are the last.
+                    while Rc::strong_count(&notes) > 2 {
+                        libprocess::sleep(core::time::Duration::from_millis(5)).await;
+                    }
+                    read(process, notes).await;
+                }
+            })
+            .with(user())
+            .play();
+        for client in ["one", "two", "three", "reader"] {
+            let exits = &played.exits[client];
+            assert!(exits.len() == 1 && exits[0].code == 0, "{client}: {exits:?}");
+        }
+        kills.set(kills.get() + played.exits.get("storage").map_or(0, Vec::len));
+        assert_eq!(notes.borrow().len(), 15);
+        played.simulation.check();
+    });
+    assert!(kills.get() > 50 || kills.get() > 2 && std::env::var_os("ORBITAL_SEED").is_some(), "{} kills", kills.get());
+}
+
+#[test]
+fn the_power_cut_at_any_moment_loses_nothing() {
+    let known = Cell::new(0);
+    for_seeds(0..60, |seed| {
+        let notes = Notes::default();
+        let (one, two) = (notes.clone(), notes.clone());
+        let (mut simulation, _) = stage(seed, 40)
+            .simulation(|simulation| if seed % 2 == 0 { simulation.random_traps("storage", 300, 3) } else { simulation })
+            .client("one", move |process| write(process, "a", 1000, one))
+            .with(user())
+            .client("two", move |process| write(process, "bb", 1000, two))
+            .with(user())
+            .open();
+        let turns = 50 + Random::new(seed).below(6000);
+        let turn = Cell::new(0);
+        simulation.run_until(|_| {
+            turn.set(turn.get() + 1);
+            turn.get() > turns
+        });
+        let notes: Notes = Rc::new(RefCell::new(notes.borrow().clone()));
+        known.set(known.get() + notes.borrow().values().filter(|known| known.acknowledged.is_some()).count());
+        let wreck = simulation.crash(Cut::Random(seed));
+        stage(seed, 0)
+            .disk(wreck.disk)
+            .client("reader", move |process| read(process, notes))
+            .with(user())
+            .pass();
+    });
+    assert!(known.get() > 100 || std::env::var_os("ORBITAL_SEED").is_some(), "{} values were acknowledged", known.get());
+}
