@@ -8,6 +8,16 @@ use alloc::vec::Vec;
 use libprocess::abi::{Kind, Rights};
 use libprocess::{Any, Cap, Handle, Process};
 
+/// Variables of this name and that of an image tell its hash.
+const HASH_VARIABLE: &str = "image-hash:";
+/// Variables of this name and that of an image tell what a process of it is to be called.
+const NAME_VARIABLE: &str = "image-name:";
+
+/// Whether a variable of the host is for init, and no program's business.
+pub fn is_own_variable(name: &str) -> bool {
+    name.starts_with(HASH_VARIABLE) || name.starts_with(NAME_VARIABLE)
+}
+
 /// One capability that init was given.
 #[derive(Debug)]
 struct Held {
@@ -21,6 +31,7 @@ struct Held {
 pub struct Holdings {
     held: BTreeMap<String, Held>,
     hashes: BTreeMap<String, String>,
+    names: BTreeMap<String, String>,
 }
 
 impl Holdings {
@@ -44,8 +55,11 @@ impl Holdings {
                 .or_insert(Held { capability: clock.erase(), kind: info.kind, rights: info.rights });
         }
         for (name, value) in process.environment() {
-            if let Some(image) = name.strip_prefix("image-hash:") {
+            if let Some(image) = name.strip_prefix(HASH_VARIABLE) {
                 holdings.hashes.insert(image.to_string(), value.clone());
+            }
+            if let Some(image) = name.strip_prefix(NAME_VARIABLE) {
+                holdings.names.insert(image.to_string(), value.clone());
             }
         }
         holdings
@@ -59,6 +73,13 @@ impl Holdings {
     /// Whether the boot set has this image.
     pub fn has_image(&self, image: &str) -> bool {
         self.held.contains_key(&image_name(image))
+    }
+
+    /// What the host calls an image.
+    pub fn called(&self, image: &str) -> Option<&str> {
+        let name = self.names.get(image)?.as_str();
+        let good = !name.is_empty() && name.len() <= libprocess::abi::Name::CAPACITY && !name.chars().any(char::is_control);
+        good.then_some(name)
     }
 
     /// The place of the first session of the manifest whose image the host brought.

@@ -3,6 +3,7 @@
 use crate::badge::Role;
 use crate::holdings::{Holdings, image_name};
 use crate::manifest::{Program, Source};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -50,6 +51,7 @@ pub struct Launcher<'a> {
 
 impl Launcher<'_> {
     /// Starts a program, which is the service at `place` or, without one, the session.
+    /// `subspaces` are what it gets for the grants, by number, that ask for one.
     ///
     /// # Errors
     /// What could not be done, for people; nothing of the program is left then.
@@ -59,12 +61,13 @@ impl Launcher<'_> {
         place: Option<usize>,
         arguments: &[String],
         environment: &[(String, String)],
+        subspaces: &BTreeMap<usize, Cap<Endpoint>>,
     ) -> Result<Running, String> {
         let quota = self
             .quota
             .split(program.memory, program.pages)
             .map_err(|error| format!("its quota (line {}): {error}", program.line))?;
-        match self.populate(program, place, arguments, environment, &quota) {
+        match self.populate(program, place, arguments, environment, subspaces, &quota) {
             Ok((process, pid, stop)) => Ok(Running { process, pid, stop, quota }),
             Err(reason) => {
                 let _ = quota.destroy();
@@ -79,6 +82,7 @@ impl Launcher<'_> {
         place: Option<usize>,
         arguments: &[String],
         environment: &[(String, String)],
+        subspaces: &BTreeMap<usize, Cap<Endpoint>>,
         quota: &Cap<Quota>,
     ) -> Result<Populated, String> {
         let words = |what: &str, error: Error| format!("{what} (line {}): {error}", program.line);
@@ -95,7 +99,14 @@ impl Launcher<'_> {
             .map_err(|error| words("its process", error))?;
         let mut stop = None;
         let mut capabilities = Vec::new();
-        for grant in &program.grants {
+        for (number, grant) in program.grants.iter().enumerate() {
+            if let Some(subspace) = subspaces.get(&number) {
+                let handle = process
+                    .grant(subspace, grant.rights, 0)
+                    .map_err(|error| format!("capability `{}` (line {}): {error}", grant.name, grant.line))?;
+                capabilities.push((grant.name.clone(), handle));
+                continue;
+            }
             let source = match &grant.source {
                 Source::Quota => Some(quota.handle()),
                 Source::Endpoint => place.map(|place| self.endpoints[place].handle()),

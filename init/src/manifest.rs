@@ -120,8 +120,20 @@ pub struct Grant {
     pub rights: Rights,
     /// The badge it gets; 0 for none.
     pub badge: u64,
+    /// Of the storage service: not the namespace that the badge names, but the one below it
+    /// that bears the program's name, and what is allowed in it.
+    pub subspace: Option<Subspace>,
     /// Whether the program starts without it when init does not have it either.
     pub optional: bool,
+}
+
+/// What is allowed in a namespace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Subspace {
+    /// To read what is in it.
+    pub read: bool,
+    /// To change it.
+    pub write: bool,
 }
 
 /// What a granted capability is derived from.

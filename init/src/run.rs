@@ -2,9 +2,9 @@
 //! that says is done.
 
 use crate::badge::Role;
-use crate::holdings::Holdings;
+use crate::holdings::{Holdings, is_own_variable};
 use crate::launch::{Launcher, Running};
-use crate::manifest::{self, Manifest, Program};
+use crate::manifest::{self, Manifest, Program, Source};
 use crate::registry::Registry;
 use crate::service::{End, Time, View};
 use crate::system::{Effect, Input, STATUS_NOT_UP, Stage, System, Who};
@@ -16,7 +16,9 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use libprocess::abi::device::POWER_OFF;
+use libprocess::interfaces::storage::namespaces::{self, Access};
 use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
 use libprocess::{Cap, Device, Endpoint, Error, Exit, Exited, Hooks, Interrupt, Process, Quota, Rights, Signal};
 
@@ -31,6 +33,8 @@ const QUEUE: u32 = 1024;
 const POWER_REQUEST: u64 = 0;
 /// The status of a shutdown by the host that does not say which.
 const STATUS_INTERRUPTED: u8 = 130;
+/// How long the storage service may take to make a namespace for the session.
+const SUBSPACE_TIMEOUT: Duration = Duration::from_secs(5);
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 /// init's main function.
@@ -55,6 +59,18 @@ pub async fn main(process: Process) -> Exit {
 /// Says what is wrong.
 fn report(line: &str) {
     libprocess::system::debug(line);
+}
+
+/// Calls the session what the host calls its image, unless a service has that name.
+fn name_session(manifest: &mut Manifest, session: usize, holdings: &Holdings) {
+    let services = &manifest.services;
+    let program = &mut manifest.sessions[session].program;
+    if let Some(name) = holdings.called(&program.image)
+        && name != "init"
+        && !services.iter().any(|service| service.program.name == name)
+    {
+        program.name = name.to_string();
+    }
 }
 
 /// init, shared by its tasks.
@@ -84,13 +100,14 @@ impl Init {
     /// Reads the manifest and makes what lasts: the endpoints.
     fn new(process: &Process) -> Result<Init, String> {
         let text = process.variable(MANIFEST_VARIABLE).unwrap_or(SYSTEM);
-        let manifest = manifest::parse(text).map_err(|error| error.to_string())?;
+        let mut manifest = manifest::parse(text).map_err(|error| error.to_string())?;
         let holdings = Holdings::of(process);
         let session = holdings.session(&manifest).ok_or_else(|| {
             let images: Vec<&str> = manifest.sessions.iter().map(|s| s.program.image.as_str()).collect();
             format!("there is nothing to run: no image {}", images.join(" or "))
         })?;
         holdings.check(&manifest, session).map_err(|error| error.to_string())?;
+        name_session(&mut manifest, session, &holdings);
         let failed = |error: Error| format!("cannot begin: {error}");
         let quota = process.quota().derive(Rights::ALL).map_err(failed)?;
         let own = Cap::<Endpoint>::create(&quota, QUEUE).map_err(failed)?;
@@ -100,7 +117,7 @@ impl Init {
             .map(|service| Cap::<Endpoint>::create(&quota, service.queue))
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
-        let own_variable = |name: &str| name == MANIFEST_VARIABLE || name.starts_with("image-hash:");
+        let own_variable = |name: &str| name == MANIFEST_VARIABLE || is_own_variable(name);
         Ok(Init {
             system: RefCell::new(System::new(&manifest, session)),
             manifest,
@@ -213,7 +230,12 @@ impl Init {
 
     fn perform(self: &Rc<Self>, effect: Effect) -> Option<Input> {
         match effect {
-            Effect::Launch(who) => return self.launch(who).err().map(|reason| Input::NotLaunched(who, reason)),
+            Effect::Launch(who) if self.program(who).grants.iter().any(|grant| grant.subspace.is_some()) => {
+                libprocess::spawn(self.clone().launch_with_subspaces(who));
+            }
+            Effect::Launch(who) => {
+                return self.launch(who, &BTreeMap::new()).err().map(|reason| Input::NotLaunched(who, reason));
+            }
             Effect::Ask(who, time) => self.ask(who, time),
             Effect::Kill(who) => {
                 if let Some(running) = self.running.borrow().get(&who)
@@ -247,7 +269,45 @@ impl Init {
         }
     }
 
-    fn launch(&self, who: Who) -> Result<(), String> {
+    /// Asks for the namespaces that the program is to have, then starts it.
+    async fn launch_with_subspaces(self: Rc<Self>, who: Who) {
+        let launched = match self.subspaces(who).await {
+            // Meanwhile everything may have been told to end.
+            Ok(_) if self.system.borrow().stage() != Stage::Running => Err("the system is shutting down".to_string()),
+            Ok(subspaces) => self.launch(who, &subspaces),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = launched {
+            self.step(Input::NotLaunched(who, reason));
+        }
+    }
+
+    /// The namespaces that a program is to have, by the number of the grant.
+    async fn subspaces(&self, who: Who) -> Result<BTreeMap<usize, Cap<Endpoint>>, String> {
+        let program = self.program(who);
+        let mut subspaces = BTreeMap::new();
+        for (number, grant) in program.grants.iter().enumerate() {
+            let (Some(subspace), Source::Service(place)) = (grant.subspace, &grant.source) else { continue };
+            let words = |what: String| format!("capability `{}` (line {}): {what}", grant.name, grant.line);
+            let endpoint = self.endpoints[*place]
+                .derive_badged(Rights::SEND.or(Rights::GRANT), grant.badge)
+                .map_err(|error| words(error.to_string()))?;
+            let mut access = Access::NONE;
+            if subspace.read {
+                access = access.union(Access::READ);
+            }
+            if subspace.write {
+                access = access.union(Access::WRITE);
+            }
+            // init hears nothing while it waits for the answer, so it does not wait long.
+            let storage = namespaces::Client::new(endpoint).within(SUBSPACE_TIMEOUT);
+            let space = storage.subspace(&program.name, access).await.map_err(|error| words(error.to_string()))?;
+            subspaces.insert(number, space);
+        }
+        Ok(subspaces)
+    }
+
+    fn launch(&self, who: Who, subspaces: &BTreeMap<usize, Cap<Endpoint>>) -> Result<(), String> {
         let program = self.program(who);
         let launcher =
             Launcher { holdings: &self.holdings, quota: &self.quota, own: &self.own, endpoints: &self.endpoints };
@@ -259,7 +319,7 @@ impl Init {
                 (None, if self.arguments.is_empty() { &program.arguments } else { &self.arguments })
             }
         };
-        let running = launcher.launch(program, place, arguments, &environment)?;
+        let running = launcher.launch(program, place, arguments, &environment, subspaces)?;
         if let Some(before) = self.running.borrow_mut().insert(who, running) {
             before.release();
         }

@@ -211,7 +211,10 @@ impl System {
             Input::Ended(Who::Session, end) => self.session_ended(end, effects),
             Input::NotLaunched(Who::Session, reason) => {
                 self.session = Session::Ended;
-                effects.push(Effect::Report(format!("{} could not be started: {reason}", self.session_name)));
+                // Given up because of a shutdown, it is no news.
+                if !matches!(self.stage, Stage::Stopping { .. }) {
+                    effects.push(Effect::Report(format!("{} could not be started: {reason}", self.session_name)));
+                }
                 self.shut_down(STATUS_NOT_UP);
             }
             Input::Order(place, order) => self.with(place, effects, |service, actions| match order {

@@ -172,6 +172,22 @@ fn rights_must_exist_and_mean_something() {
 }
 
 #[test]
+fn a_subspace_is_a_sessions_of_a_service_that_it_needs() {
+    let session = "capabilities = [{ name = \"console\", of = \"device:console\", rights = [\"write\"] }]";
+    let with = |of: &str, access: &str| {
+        format!("capabilities = [{{ name = \"s\", of = \"{of}\", rights = [], subspace = {access} }}]")
+    };
+    let good = GOOD.replacen(session, &with("service:web", "[\"read\"]"), 1);
+    let subspace = parse(&good).unwrap().sessions[0].program.grants[0].subspace.unwrap();
+    assert_eq!((subspace.read, subspace.write), (true, false));
+    refused(session, &with("service:store", "[\"read\"]"), &["needs"]);
+    refused(session, &with("service:web", "[\"eat\"]"), &["eat"]);
+    refused(session, &with("service:web", "[]"), &["nothing"]);
+    refused(session, &with("device:disk", "[\"read\"]"), &["service"]);
+    refused("of = \"service:store\"", "subspace = [\"read\"], of = \"service:store\"", &["session"]);
+}
+
+#[test]
 fn services_that_could_never_start_are_refused() {
     refused("phase = 2\nbadge = 11\nneeds = [\"store\"]", "phase = 0\nbadge = 11\nneeds = [\"store\"]", &["later phase", "store"]);
     let circle = GOOD.replacen("phase = 1", "phase = 2\nneeds = [\"web\"]", 1);

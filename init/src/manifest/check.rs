@@ -1,7 +1,10 @@
 //! From the manifest as written to one that holds no contradiction.
 
 use super::{raw, units};
-use super::{Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service, Session, Source};
+use super::{
+    Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service, Session,
+    Source, Subspace,
+};
 use crate::badge;
 use libprocess::abi::info::Limits;
 use libprocess::abi::{PAGE_SIZE, Rights};
@@ -225,10 +228,19 @@ impl Check<'_> {
 
     fn session(&self, raw: raw::Session, places: &BTreeMap<String, usize>) -> Result<Session, ManifestError> {
         let badge = *raw.badge.get_ref() as u32;
+        let needs = self.needs(&raw.needs, places, None)?;
+        let grants = self.grants(&raw.capabilities, places, badge, Holder::Session)?;
+        for (grant, capability) in grants.iter().zip(&raw.capabilities) {
+            if let (Some(_), Source::Service(place)) = (grant.subspace, &grant.source)
+                && !needs.contains(place)
+            {
+                return self.refuse(&capability.of, "a service that is asked for a subspace must be among `needs`".to_string());
+            }
+        }
         Ok(Session {
-            needs: self.needs(&raw.needs, places, None)?,
+            needs,
             program: Program {
-                grants: self.grants(&raw.capabilities, places, badge, Holder::Session)?,
+                grants,
                 line: self.line(&raw.name.span()),
                 name: raw.name.into_inner(),
                 image: raw.image.into_inner(),
@@ -358,12 +370,14 @@ impl Check<'_> {
         };
         let rights = self.rights(raw, &source)?;
         let badge = self.badge(raw, &source, badge)?;
+        let subspace = self.subspace(raw, &source, holder)?;
         Ok(Grant {
             name: raw.name.get_ref().clone(),
             line: self.line(&raw.of.span()),
             source,
             rights,
             badge,
+            subspace,
             optional: raw.optional,
         })
     }
@@ -391,6 +405,31 @@ impl Check<'_> {
             rights = rights.or(right);
         }
         Ok(rights)
+    }
+
+    fn subspace(
+        &self,
+        raw: &raw::Capability,
+        source: &Source,
+        holder: Holder,
+    ) -> Result<Option<Subspace>, ManifestError> {
+        let Some(access) = &raw.subspace else { return Ok(None) };
+        // A service starts when that one may not be there to ask.
+        if holder != Holder::Session || !matches!(source, Source::Service(_)) {
+            return self.refuse(access, "`subspace` is for a session's capability to a service".to_string());
+        }
+        let mut subspace = Subspace::default();
+        for word in access.get_ref() {
+            match word.as_str() {
+                "read" => subspace.read = true,
+                "write" => subspace.write = true,
+                _ => return self.refuse(access, format!("`{word}` is no access to a namespace: read or write")),
+            }
+        }
+        if subspace == Subspace::default() {
+            return self.refuse(access, "a subspace in which nothing is allowed".to_string());
+        }
+        Ok(Some(subspace))
     }
 
     fn badge(&self, raw: &raw::Capability, source: &Source, own: u32) -> Result<u64, ManifestError> {

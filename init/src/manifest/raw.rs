@@ -103,6 +103,7 @@ pub struct Capability {
     pub of: Spanned<String>,
     pub rights: Vec<Spanned<String>>,
     pub badge: Option<Spanned<u64>>,
+    pub subspace: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     pub optional: bool,
 }
