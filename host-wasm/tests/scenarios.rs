@@ -24,6 +24,11 @@ fn run(file: &PathBuf) -> Result<(), Failed> {
     let text = std::fs::read_to_string(file)?;
     let scenario = Scenario::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let state = tempfile::tempdir()?;
+    // What was compiled for one is there for all.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenario-cache");
+    std::fs::create_dir_all(&cache)?;
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&cache, state.path().join("cache"))?;
     let path = state.path().as_os_str();
     let mut host = Program::new(
         env!("CARGO_BIN_EXE_orbital"),
