@@ -33,6 +33,8 @@ pub struct Log {
     /// Of these, durable.
     durable: usize,
     sealer: Option<Sealer>,
+    /// Nothing more can be written.
+    pub(crate) broken: bool,
 }
 
 impl Log {
@@ -106,10 +108,14 @@ impl Log {
         self.collect(axiom);
     }
 
-    /// Everything on record so far is durable.
-    pub(crate) fn sync(&mut self, axiom: &mut Axiom, now: u64) {
+    /// Everything on record so far is durable; `false` if the log cannot be written.
+    pub(crate) fn sync(&mut self, axiom: &mut Axiom, now: u64) -> bool {
+        if self.broken {
+            return false;
+        }
         self.cut(axiom, now);
         self.durable = self.bytes.len();
+        true
     }
 
     /// The boot ends in order.
@@ -128,7 +134,7 @@ impl Log {
             let at = kept - 1 - random.below((kept - self.durable).min(512) as u64) as usize;
             bytes[at] ^= 0x55;
         }
-        Log { bytes, durable: self.durable, sealer: None }
+        Log { bytes, durable: self.durable, ..Log::default() }
     }
 
     fn blocks(&self) -> impl Iterator<Item = Block<'_>> {

@@ -20,6 +20,8 @@ const SECTORS: u64 = 131_072;
 pub enum End {
     /// Somebody wrote this status to the power device.
     PowerOff(u64),
+    /// The log could not be written.
+    LogLost,
     /// No process is left.
     Empty,
     /// Everyone waits, and nothing is going to happen.
@@ -228,6 +230,9 @@ impl Simulation {
                 if let Some(status) = world.devices.power_off {
                     return End::PowerOff(status);
                 }
+                if world.log_lost {
+                    return End::LogLost;
+                }
                 if world.now >= self.most_time {
                     return End::Limit;
                 }
@@ -306,6 +311,12 @@ impl Simulation {
     /// Asks the system to end with this status, as Ctrl-C does with 130: the power line comes.
     pub fn request_end(&mut self, status: u64) {
         self.boot().world.borrow_mut().devices.request_end(status);
+    }
+
+    /// From now on the log cannot be written. No flush completes any more: at the first the
+    /// machine stops.
+    pub fn break_log(&mut self) {
+        self.boot().world.borrow_mut().log.broken = true;
     }
 
     /// The disk as it is; its faults can be set here.

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub system_calls: u64,
     /// Traps injected so far.
     pub trapped: u64,
+    /// The log could not be written when it had to be: the machine stops.
+    pub log_lost: bool,
     /// Live processes; what is left when all are gone.
     pub live: usize,
 }
@@ -81,6 +83,7 @@ impl World {
             panics: Vec::new(),
             system_calls: 0,
             trapped: 0,
+            log_lost: false,
             live: 0,
         }
     }
@@ -285,9 +288,11 @@ impl World {
     pub fn advance(&mut self, to: u64) {
         self.now = self.now.max(to);
         self.log.collect(&mut self.axiom);
-        if self.devices.flush_due(self.now) {
-            // What a flush promises includes the record of everything before it.
-            self.log.sync(&mut self.axiom, self.now);
+        // What a flush promises includes the record of everything before it.
+        if self.devices.flush_due(self.now) && !self.log.sync(&mut self.axiom, self.now) {
+            self.axiom.log_lost();
+            self.log_lost = true;
+            return;
         }
         self.devices.advance(self.now);
         while let Some(line) = self.devices.raise() {

@@ -252,3 +252,14 @@ fn a_machine_boots_again_over_what_a_power_cut_left() {
         }
     });
 }
+
+#[test]
+fn without_a_log_nothing_is_promised_any_more() {
+    let (mut simulation, exits) =
+        Stage::new(1).client("client", sectors).with(Grant::device("disk")).disk(Disk::new(64)).open();
+    simulation.break_log();
+    assert_eq!(simulation.run(), End::LogLost);
+    assert_eq!(exits.of("client"), [], "the flush did not complete");
+    let wreck = simulation.crash(Cut::Lost);
+    assert_eq!(wreck.disk.peek(3, 2).unwrap(), [0; 1024]);
+}

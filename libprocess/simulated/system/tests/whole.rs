@@ -1,7 +1,8 @@
 //! The whole system under many seeds: it comes up, does what it is told, survives the
 //! death of its services, and ends in order; its log tells all of it.
 
-use simulated_system::{Cut, End, Simulation, Wreck, for_seeds, orbital, script};
+use simulated_system::{Cut, End, Random, Simulation, Wreck, for_seeds, orbital, script};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs to the end, and requires that the machine was turned off, that nobody panicked, and that
 /// log and invariants are right.
@@ -113,6 +114,95 @@ fn services_that_trap_at_random_are_restarted_and_nobody_waits_for_ever() {
         let (_, simulation) = ends(simulation);
         assert_eq!(simulation.panics(), []);
     });
+}
+
+/// A random script, with services killed and trapped in between, against a model of what the
+/// keys may hold: what was acknowledged is there, what was not may be.
+#[test]
+fn whatever_dies_the_keys_hold_what_was_acknowledged() {
+    for_seeds(0..100, |seed| {
+        let mut random = Random::new(seed);
+        let mut commands = Vec::new();
+        for number in 0..30 {
+            let key = format!("key{}", random.below(4));
+            commands.push(match random.below(8) {
+                0..3 => Command::Put(key, format!("value{number}")),
+                3 => Command::Remove(key),
+                4..7 => Command::Read(key),
+                _ => Command::Kill(["storage", "process"][random.below(2) as usize]),
+            });
+        }
+        let script: String =
+            commands.iter().enumerate().map(|(number, command)| format!("{}; echo end{number};", command.text())).collect();
+        let simulation = self::script(seed, &script)
+            .random_traps("storage", 60, 3)
+            .check_once_in(if seed < 5 { 1 } else { 0 })
+            .limits(3_600_000_000_000, 2_000_000);
+        let (_, simulation) = ends(simulation);
+        assert_eq!(simulation.panics(), []);
+
+        let output = simulation.output();
+        let mut rest = output.as_str();
+        let mut model: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
+        for (number, command) in commands.iter().enumerate() {
+            let (shown, after) = rest.split_once(&format!("end{number}\n")).unwrap_or_else(|| panic!("no end{number}\n{output}"));
+            rest = after;
+            command.judge(shown, &mut model);
+        }
+    });
+}
+
+enum Command {
+    Put(String, String),
+    Remove(String),
+    Read(String),
+    Kill(&'static str),
+}
+
+impl Command {
+    fn text(&self) -> String {
+        match self {
+            Command::Put(key, value) => format!("put {key} {value} && echo ok"),
+            Command::Remove(key) => format!("rm {key} && echo ok"),
+            Command::Read(key) => format!("cat {key}"),
+            Command::Kill(service) => format!("kill {service}"),
+        }
+    }
+
+    /// What was shown must be possible, and says what is possible from now on.
+    fn judge<'a>(&'a self, shown: &'a str, model: &mut BTreeMap<&'a str, BTreeSet<Option<&'a str>>>) {
+        let acknowledged = shown.ends_with("ok\n");
+        let mut changes = |key: &'a str, to: Option<&'a str>| {
+            let possible = model.entry(key).or_insert_with(|| BTreeSet::from([None]));
+            if acknowledged {
+                possible.clear();
+            }
+            possible.insert(to);
+        };
+        match self {
+            Command::Put(key, value) => changes(key, Some(value)),
+            // Removing what is not there is refused, and changes nothing.
+            Command::Remove(key) => changes(key, None),
+            Command::Read(key) => {
+                let possible = model.entry(key).or_insert_with(|| BTreeSet::from([None]));
+                if let Some(value) = shown.strip_suffix('\n').filter(|value| value.starts_with("value")) {
+                    assert!(possible.contains(&Some(value)), "{key} has {value}, and may have {possible:?}");
+                    *possible = BTreeSet::from([Some(value)]);
+                }
+            }
+            Command::Kill(_) => {}
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_story() {
+    let story = |seed| {
+        let script = "put a 1; kill storage; cat a; spawn hello";
+        ends(self::script(seed, script).random_traps("storage", 50, 1)).1.story()
+    };
+    assert_eq!(story(3), story(3));
+    assert_ne!(story(3), story(4));
 }
 
 #[test]
