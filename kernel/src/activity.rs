@@ -1,7 +1,7 @@
 //! Activity: which threads wait where, which messages are queued, who runs. It hears
 //! from authority what is gone, and makes the effects for the host.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, set};
 use crate::authority::{Authority, Consequence, Witness};
 use crate::commit::{Activity as Change, Authority as Granted};
 use crate::effect::{Effect, PayloadSource};
@@ -191,21 +191,10 @@ impl Activity {
     /// What authority has made: records here, and effects.
     pub(crate) fn made(&mut self, change: &Granted, authority: &Authority) {
         match *change {
-            Granted::QuotaCreated { quota, .. } => {
-                if self.queued.len() <= quota.index() {
-                    self.queued.resize(quota.index() + 1, 0);
-                }
-                self.queued[quota.index()] = 0;
-            }
-            Granted::EndpointCreated { endpoint, .. } => {
-                if self.endpoints.len() <= endpoint.index() {
-                    self.endpoints.resize(endpoint.index() + 1, EndpointActivity::NONE);
-                }
-            }
+            Granted::QuotaCreated { quota, .. } => set(&mut self.queued, quota.index(), 0),
+            Granted::EndpointCreated { endpoint, .. } => set(&mut self.endpoints, endpoint.index(), EndpointActivity::NONE),
             Granted::NotificationCreated { notification, .. } => {
-                if self.notifications.len() <= notification.index() {
-                    self.notifications.resize(notification.index() + 1, NotificationActivity::NONE);
-                }
+                set(&mut self.notifications, notification.index(), NotificationActivity::NONE);
             }
             Granted::ProcessCreated { process, image, .. } => {
                 let serial = authority.processes.get(process.0).map_or(0, |record| record.serial);
@@ -228,11 +217,7 @@ impl Activity {
                     self.image_checked(creator, handle);
                 }
             }
-            Granted::InterruptAdded { interrupt, .. } => {
-                if self.interrupts.len() <= interrupt.index() {
-                    self.interrupts.resize(interrupt.index() + 1, InterruptActivity::NONE);
-                }
-            }
+            Granted::InterruptAdded { .. } => self.interrupts.resize(authority.interrupts.len(), InterruptActivity::NONE),
             Granted::Mapped { mapping, .. } => {
                 if let Some(mapping) = authority.mappings.get(mapping.0) {
                     let crate::region::Mapping { process, region, address, rights, .. } = *mapping;

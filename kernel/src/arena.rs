@@ -101,6 +101,16 @@ impl<T> Arena<T> {
     }
 }
 
+/// Sets a record of a vector that runs beside an arena: one of those there are, or the
+/// next. Other numbers come from no arena, and nothing happens.
+pub(crate) fn set<T>(records: &mut Vec<T>, number: usize, value: T) {
+    if number == records.len() {
+        records.push(value);
+    } else if let Some(record) = records.get_mut(number) {
+        *record = value;
+    }
+}
+
 impl<T: Encode> Encode for Arena<T> {
     fn put<S: Sink>(&self, out: &mut S) {
         self.first_free.put(out);

@@ -6,6 +6,7 @@ use crate::commit::{Decision, Place};
 use crate::effect::Effect;
 use crate::encoding::fields;
 use crate::ids::*;
+use crate::setup::reach;
 use crate::{Caller, Kernel};
 use abi::device::Operation;
 use abi::message::MAX_BYTES;
@@ -22,10 +23,9 @@ fields!(Device: header name);
 
 impl Authority {
     pub(crate) fn device_added(&mut self, device: DeviceId, name: Name, place: Place) {
-        if self.devices.len() <= device.index() {
-            self.devices.resize_with(device.index() + 1, || None);
-        }
-        self.devices[device.index()] = Some(Device { header: Header::new(QuotaId::NONE, 0, 0), name });
+        reach(&mut self.devices, device.0);
+        let Some(record) = self.devices.get_mut(device.index()) else { return };
+        *record = Some(Device { header: Header::new(QuotaId::NONE, 0, 0), name });
         self.first_capability(device.into(), place, Kind::Device.rights());
     }
 }

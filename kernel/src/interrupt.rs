@@ -7,6 +7,7 @@ use crate::commit::{Activity as Doing, Decision, Place};
 use crate::effect::Effect;
 use crate::encoding::fields;
 use crate::ids::*;
+use crate::setup::reach;
 use crate::{Caller, Kernel};
 use abi::{Error, Handle, Kind, Name, Returned, Rights};
 
@@ -37,10 +38,9 @@ impl InterruptActivity {
 
 impl Authority {
     pub(crate) fn interrupt_added(&mut self, interrupt: InterruptId, name: Name, place: Place) {
-        if self.interrupts.len() <= interrupt.index() {
-            self.interrupts.resize_with(interrupt.index() + 1, || None);
-        }
-        self.interrupts[interrupt.index()] = Some(Interrupt { header: Header::new(QuotaId::NONE, 0, 0), name });
+        reach(&mut self.interrupts, interrupt.0);
+        let Some(record) = self.interrupts.get_mut(interrupt.index()) else { return };
+        *record = Some(Interrupt { header: Header::new(QuotaId::NONE, 0, 0), name });
         self.first_capability(interrupt.into(), place, Kind::Interrupt.rights());
     }
 }

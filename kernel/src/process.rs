@@ -3,6 +3,7 @@
 //! ended keeps its record while someone holds it or its exit message is unread.
 
 use crate::activity::Activity;
+use crate::arena::set;
 use crate::authority::{Authority, Doom, Header, Witness};
 use crate::capability::Table;
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
@@ -164,9 +165,7 @@ impl Authority {
             process.0,
             Process { header, serial: self.serial, name, limits, life, supervisor, first_thread: ThreadId::NONE, threads: 0 },
         );
-        if self.tables.len() <= process.index() {
-            self.tables.resize_with(process.index() + 1, Table::new);
-        }
+        set(&mut self.tables, process.index(), Table::new());
         self.enrol(process.into());
         if !supervisor.is_none() {
             self.supervisor_capability(source, supervisor, process);
@@ -226,10 +225,7 @@ impl Authority {
 
 impl Activity {
     pub(crate) fn process_created(&mut self, process: ProcessId, image: ImageId, serial: u64) {
-        if self.processes.len() <= process.index() {
-            self.processes.resize(process.index() + 1, ProcessActivity::NONE);
-        }
-        self.processes[process.index()] = ProcessActivity { serial, ..ProcessActivity::NONE };
+        set(&mut self.processes, process.index(), ProcessActivity { serial, ..ProcessActivity::NONE });
         self.effects.push_back(Effect::ProcessCreated { process, image });
     }
 

@@ -11,6 +11,7 @@ use crate::quota::THREAD_PRICE;
 use crate::schedule::FIRST_PRIORITY;
 use abi::info::Limits;
 use abi::{Error, Handle, Kind, Rights};
+use alloc::vec::Vec;
 
 impl QuotaId {
     /// The first quota, from which all others are split.
@@ -115,6 +116,13 @@ impl Kernel {
             Some(init) if init.life == ProcessLife::Created => Ok(()),
             _ => Err(Error::InvalidArgument),
         }
+    }
+}
+
+/// Makes records of what has the host's numbers reach up to a number that it may have.
+pub(crate) fn reach<T>(records: &mut Vec<Option<T>>, number: u32) {
+    if number < MAX_HOST_NUMBERS && records.len() <= number as usize {
+        records.resize_with(number as usize + 1, || None);
     }
 }
 

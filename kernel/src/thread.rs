@@ -2,6 +2,7 @@
 //! natively. Here are their records, their making and end, and their faults.
 
 use crate::activity::Activity;
+use crate::arena::set;
 use crate::authority::{Authority, Header, Witness};
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
 use crate::effect::{Effect, PayloadSource};
@@ -288,18 +289,16 @@ impl Authority {
 impl Activity {
     /// A new thread, ready. It has the priority and the budget of the thread that made it.
     pub(crate) fn thread_started(&mut self, thread: ThreadId, process: ProcessId, maker: ThreadId, priority: u8, entry: Option<[u64; 3]>) {
-        if self.threads.len() <= thread.index() {
-            self.threads.resize(thread.index() + 1, ThreadActivity::ABSENT);
-            self.details.resize(thread.index() + 1, ThreadDetail::ABSENT);
-        }
         let budget = self.details.get(maker.index()).map_or((FOREVER, FOREVER), |maker| (maker.budget, maker.period));
         let next = core::mem::replace(&mut self.process(process).first_thread, thread);
         self.detail(next).previous = thread;
         // Calls are numbered on from the last thread of this number, so that no reply
         // that someone kept answers a call that it was not given for.
-        let call = self.thread(thread).call;
-        *self.thread(thread) = ThreadActivity { call, priority, base: priority, process, payer: thread, ..ThreadActivity::ABSENT };
-        *self.detail(thread) = ThreadDetail { next, budget: budget.0, period: budget.1, left: budget.0, ..ThreadDetail::ABSENT };
+        let call = self.view(thread).call;
+        let record = ThreadActivity { call, priority, base: priority, process, payer: thread, ..ThreadActivity::ABSENT };
+        let detail = ThreadDetail { next, budget: budget.0, period: budget.1, left: budget.0, ..ThreadDetail::ABSENT };
+        set(&mut self.threads, thread.index(), record);
+        set(&mut self.details, thread.index(), detail);
         let startup = (entry.is_none() && !maker.is_none()).then_some(maker);
         self.effects.push_back(Effect::ThreadStarted { thread, process, startup, entry });
         self.make_ready(thread, End::Back);

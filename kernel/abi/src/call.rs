@@ -138,222 +138,74 @@ numbers! {
 /// bytes) lies with the host; here is only its length.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
+#[rustfmt::skip] // A table: one line a call.
 pub enum Request<'a> {
-    Send {
-        endpoint: Handle,
-        message: Message<'a>,
-        timeout: u64,
-    },
-    Call {
-        endpoint: Handle,
-        message: Message<'a>,
-        timeout: u64,
-    },
-    Receive {
-        endpoint: Handle,
-        timeout: u64,
-    },
-    Reply {
-        reply: ReplyToken,
-        message: Message<'a>,
-    },
-    ReplyReceive {
-        endpoint: Handle,
-        reply: ReplyToken,
-        message: Message<'a>,
-        timeout: u64,
-    },
-    Signal {
-        notification: Handle,
-        bits: u64,
-    },
-    Wait {
-        notification: Handle,
-        timeout: u64,
-    },
-    Poll {
-        notification: Handle,
-    },
+    Send { endpoint: Handle, message: Message<'a>, timeout: u64 },
+    Call { endpoint: Handle, message: Message<'a>, timeout: u64 },
+    Receive { endpoint: Handle, timeout: u64 },
+    Reply { reply: ReplyToken, message: Message<'a> },
+    ReplyReceive { endpoint: Handle, reply: ReplyToken, message: Message<'a>, timeout: u64 },
+    Signal { notification: Handle, bits: u64 },
+    Wait { notification: Handle, timeout: u64 },
+    Poll { notification: Handle },
     Yield,
 
     /// `badge` 0 keeps the source's; `expiry` [`crate::FOREVER`] keeps the source's,
     /// else ns since boot, not later than the source's.
-    Derive {
-        source: Handle,
-        rights: Rights,
-        badge: u64,
-        expiry: u64,
-    },
-    Delete {
-        handle: Handle,
-    },
-    Revoke {
-        handle: Handle,
-    },
-    Destroy {
-        handle: Handle,
-    },
+    Derive { source: Handle, rights: Rights, badge: u64, expiry: u64 },
+    Delete { handle: Handle },
+    Revoke { handle: Handle },
+    Destroy { handle: Handle },
     /// The capability in the first used slot at or after `slot` of `process`
     /// (`NONE`: the caller; else needs inspect), `ancestor` steps up its derivation.
-    Inspect {
-        process: Handle,
-        slot: u32,
-        ancestor: u32,
-    },
+    Inspect { process: Handle, slot: u32, ancestor: u32 },
 
-    EndpointCreate {
-        quota: Handle,
-        depth: u32,
-    },
-    NotificationCreate {
-        quota: Handle,
-    },
-    NotificationBind {
-        notification: Handle,
-        endpoint: Handle,
-    },
-    NotificationUnbind {
-        notification: Handle,
-    },
+    EndpointCreate { quota: Handle, depth: u32 },
+    NotificationCreate { quota: Handle },
+    NotificationBind { notification: Handle, endpoint: Handle },
+    NotificationUnbind { notification: Handle },
 
     /// Needs spawn on `image`, split on `quota`, send on `supervisor` (an endpoint,
     /// which gets fault and exit messages under that capability's badge).
-    ProcessCreate {
-        image: Handle,
-        quota: Handle,
-        supervisor: Handle,
-        name: Name,
-        limits: Limits,
-    },
+    ProcessCreate { image: Handle, quota: Handle, supervisor: Handle, name: Name, limits: Limits },
     /// Derives `source` into the table of `process`; returns the handle that is
     /// valid there. The process must not have started.
-    ProcessGrant {
-        process: Handle,
-        source: Handle,
-        rights: Rights,
-        badge: u64,
-        expiry: u64,
-    },
+    ProcessGrant { process: Handle, source: Handle, rights: Rights, badge: u64, expiry: u64 },
     /// `length` bytes are what `startup` will return in it.
-    ProcessStart {
-        process: Handle,
-        length: u32,
-    },
-    ProcessSuspend {
-        process: Handle,
-    },
-    ProcessResume {
-        process: Handle,
-    },
-    ProcessKill {
-        process: Handle,
-        code: u64,
-    },
-    ProcessInspect {
-        process: Handle,
-    },
-    ProcessLimit {
-        process: Handle,
-        limits: Limits,
-    },
-    Exit {
-        code: u64,
-    },
+    ProcessStart { process: Handle, length: u32 },
+    ProcessSuspend { process: Handle },
+    ProcessResume { process: Handle },
+    ProcessKill { process: Handle, code: u64 },
+    ProcessInspect { process: Handle },
+    ProcessLimit { process: Handle, limits: Limits },
+    Exit { code: u64 },
     Startup,
 
-    ThreadCreate {
-        quota: Handle,
-        entry: u64,
-        stack: u64,
-        argument: u64,
-    },
+    ThreadCreate { quota: Handle, entry: u64, stack: u64, argument: u64 },
     /// `thread` `NONE`: the calling one. `priority` 0 (lowest) to 31, at most the
     /// caller's own base priority; `budget` of `period`, both ns, `FOREVER` for no limit.
-    ThreadConfigure {
-        thread: Handle,
-        priority: u8,
-        budget: u64,
-        period: u64,
-    },
+    ThreadConfigure { thread: Handle, priority: u8, budget: u64, period: u64 },
     ThreadExit,
 
-    RegionCreate {
-        quota: Handle,
-        pages: u64,
-    },
-    RegionRead {
-        region: Handle,
-        offset: u64,
-        length: u32,
-    },
-    RegionWrite {
-        region: Handle,
-        offset: u64,
-        length: u32,
-    },
-    RegionMap {
-        region: Handle,
-        address: u64,
-        rights: Rights,
-    },
-    RegionUnmap {
-        region: Handle,
-        address: u64,
-    },
-    ImageCreate {
-        quota: Handle,
-        region: Handle,
-        length: u64,
-        name: Name,
-    },
+    RegionCreate { quota: Handle, pages: u64 },
+    RegionRead { region: Handle, offset: u64, length: u32 },
+    RegionWrite { region: Handle, offset: u64, length: u32 },
+    RegionMap { region: Handle, address: u64, rights: Rights },
+    RegionUnmap { region: Handle, address: u64 },
+    ImageCreate { quota: Handle, region: Handle, length: u64, name: Name },
 
-    InterruptBind {
-        interrupt: Handle,
-        notification: Handle,
-        bits: u64,
-    },
-    InterruptUnbind {
-        interrupt: Handle,
-    },
-    InterruptAcknowledge {
-        interrupt: Handle,
-    },
-    DeviceRead {
-        device: Handle,
-        register: u64,
-    },
-    DeviceWrite {
-        device: Handle,
-        register: u64,
-        value: u64,
-    },
-    DeviceSubmit {
-        device: Handle,
-        operation: Operation,
-        a: u64,
-        b: u64,
-        length: u32,
-    },
-    DeviceComplete {
-        device: Handle,
-    },
+    InterruptBind { interrupt: Handle, notification: Handle, bits: u64 },
+    InterruptUnbind { interrupt: Handle },
+    InterruptAcknowledge { interrupt: Handle },
+    DeviceRead { device: Handle, register: u64 },
+    DeviceWrite { device: Handle, register: u64, value: u64 },
+    DeviceSubmit { device: Handle, operation: Operation, a: u64, b: u64, length: u32 },
+    DeviceComplete { device: Handle },
 
-    QuotaSplit {
-        quota: Handle,
-        memory: u64,
-        pages: u64,
-    },
-    QuotaInspect {
-        quota: Handle,
-    },
-    LogRead {
-        log: Handle,
-        from: u64,
-        length: u32,
-    },
-    Debug {
-        length: u32,
-    },
+    QuotaSplit { quota: Handle, memory: u64, pages: u64 },
+    QuotaInspect { quota: Handle },
+    LogRead { log: Handle, from: u64, length: u32 },
+    Debug { length: u32 },
 }
 
 impl Request<'_> {

@@ -5,7 +5,7 @@ use crate::commit::Outcome;
 use crate::*;
 use abi::info::Limits;
 use abi::message::FaultKind;
-use abi::{Delivery, Error, FOREVER, Handle, Message, ReplyToken, Returned, Rights, Transfer, TransferMode};
+use abi::{Delivery, Error, FOREVER, Handle, Message, Returned, Rights, Transfer, TransferMode};
 use alloc::vec::Vec;
 
 /// The kernel with all that happened to it.
@@ -308,6 +308,3 @@ impl Drop for Machine {
         }
     }
 }
-
-/// A token that names nobody's call.
-pub const NO_REPLY: ReplyToken = ReplyToken::NONE;

@@ -376,7 +376,7 @@ fn ten_thousand_processes_come_and_go_and_leave_nothing() {
     let (init, image, quota, supervisor) = (m.init, m.image, m.quota, m.endpoint(m.init, m.quota, 4));
     let info = |m: &mut Machine| m.ok(m.init, Request::QuotaInspect { quota });
     let limits = Limits { capabilities: 16, ..Limits::DEFAULT };
-    let mut round = |m: &mut Machine| {
+    let round = |m: &mut Machine| {
         let part = m.handle(init, Request::QuotaSplit { quota, memory: 1 << 20, pages: 10 });
         let process = m.handle(init, Request::ProcessCreate { image, quota: part, supervisor, name: Name::default(), limits });
         m.grant(process, supervisor, Rights::SEND);
