@@ -25,6 +25,18 @@ where
         .first("init", &[])
 }
 
+/// A request for a boot image with the default limits.
+fn boot(image: &str) -> lifecycle::Request {
+    lifecycle::Request {
+        name: String::new(),
+        source: lifecycle::Source::Boot(image.into()),
+        arguments: vec![],
+        environment: vec![],
+        grants: vec![],
+        limits: lifecycle::Limits { memory: 0, kernel_memory: 0, processor_time: 0, capabilities: 0, queued_messages: 0 },
+    }
+}
+
 #[track_caller]
 fn ends(mut simulation: Simulation, status: u64) -> Simulation {
     let end = simulation.run();
@@ -46,15 +58,7 @@ fn the_shell_has_what_it_needs_to_work() {
         assert_eq!(log.inspect().unwrap().rights, Rights::READ);
 
         let processes = lifecycle::Client::new(process.capability("process").unwrap());
-        let request = lifecycle::Request {
-            name: String::new(),
-            source: lifecycle::Source::Boot("hello".into()),
-            arguments: vec![],
-            environment: vec![],
-            grants: vec![],
-            limits: lifecycle::Limits { memory: 0, kernel_memory: 0, processor_time: 0, capabilities: 0, queued_messages: 0 },
-        };
-        let pid = processes.spawn(&request, None, vec![]).await.unwrap();
+        let pid = processes.spawn(&boot("hello"), None, vec![]).await.unwrap();
         assert_eq!(processes.wait(pid, None).await.unwrap().code, 9);
 
         let files = files::Client::new(process.capability("storage").unwrap());
@@ -108,4 +112,38 @@ fn without_its_storage_a_users_program_is_not_started_and_the_machine_says_why()
     
     assert!(told.contains("it is disabled"), "{told}");
     assert!(told.contains("session is not started: storage, which it needs, is not there"), "{told}");
+}
+
+#[test]
+fn at_an_orderly_end_programs_in_the_background_are_asked_to_end() {
+    let asked = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counted = asked.clone();
+    let simulation = machine("shell", |process: Process| async move {
+        let processes = lifecycle::Client::new(process.capability("process").unwrap());
+        for image in ["notes", "notes", "hello"] {
+            processes.spawn(&boot(image), None, vec![]).await.unwrap();
+        }
+        libprocess::sleep(std::time::Duration::from_millis(1)).await;
+    });
+    let simulation = simulation.image("notes", move |process: Process| {
+        let counted = counted.clone();
+        async move {
+            process.stop_requested().await;
+            counted.set(counted.get() + 1);
+        }
+    });
+    let simulation = ends(simulation, 0);
+    assert_eq!(asked.get(), 2);
+    assert!(simulation.now() < 500_000_000, "nobody was waited for in vain");
+}
+
+#[test]
+fn one_that_does_not_listen_holds_the_end_up_for_half_a_second() {
+    let simulation = machine("shell", |process: Process| async move {
+        let processes = lifecycle::Client::new(process.capability("process").unwrap());
+        processes.spawn(&boot("notes"), None, vec![]).await.unwrap();
+    });
+    let day = std::time::Duration::from_secs(86_400);
+    let simulation = ends(simulation.image("notes", move |_| libprocess::sleep(day)), 0);
+    assert!((500_000_000..1_000_000_000).contains(&simulation.now()));
 }

@@ -28,6 +28,11 @@ pub const LIST: usize = 256;
 /// How often the memory of processes is looked at while there are subscribers.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How long processes have to end when this service is asked to.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// How often it looks whether they have.
+const LOOK_FOR_ENDS: Duration = Duration::from_millis(5);
+
 /// The service.
 pub struct Service {
     spawner: Spawner,
@@ -279,6 +284,10 @@ impl Hooks for Supervision {
         service.publish(Event::Exited { pid, name, end: end(&found) });
     }
 
+    async fn stopping(&self, grace: Duration) {
+        self.0.ask_all(grace).await;
+    }
+
     async fn faulted(&self, faulted: Faulted) {
         let pid = faulted.process;
         let mut warn = None;
@@ -305,6 +314,27 @@ impl Hooks for Supervision {
             None => faulted.kill(),
         }
     }
+}
+
+impl Service {
+    /// Asks every process to end, and gives them a moment for it: they go with this service.
+    async fn ask_all(&self, grace: Duration) {
+        for (_, _, live) in self.table.borrow_mut().all_live() {
+            let _ = live.stop.signal(1);
+        }
+        // Ends are not received any more: they are looked for.
+        let ended = async {
+            while self.table.borrow_mut().all_live().any(|(_, _, live)| runs(live)) {
+                libprocess::sleep(LOOK_FOR_ENDS).await;
+            }
+        };
+        let _ = libprocess::timeout(LAST_MOMENT.min(grace), ended).await;
+    }
+}
+
+/// Whether a process has not ended.
+fn runs(live: &Live) -> bool {
+    live.process.info().is_ok_and(|info| info.state != abi::ProcessState::Exited)
 }
 
 fn info(pid: u64, entry: &Entry<Live>) -> lifecycle::Info {
