@@ -120,6 +120,7 @@ fn services_that_trap_at_random_are_restarted_and_nobody_waits_for_ever() {
 /// keys may hold: what was acknowledged is there, what was not may be.
 #[test]
 fn whatever_dies_the_keys_hold_what_was_acknowledged() {
+    let mut known = 0;
     for_seeds(0..100, |seed| {
         let mut random = Random::new(seed);
         let mut commands = Vec::new();
@@ -143,14 +144,19 @@ fn whatever_dies_the_keys_hold_what_was_acknowledged() {
 
         let output = simulation.output();
         let mut rest = output.as_str();
-        let mut model: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
+        let mut model = Model::new();
         for (number, command) in commands.iter().enumerate() {
             let (shown, after) = rest.split_once(&format!("end{number}\n")).unwrap_or_else(|| panic!("no end{number}\n{output}"));
             rest = after;
             command.judge(shown, &mut model);
         }
+        known += model.values().filter(|possible| possible.len() == 1 && !possible.contains(&None)).count();
     });
+    assert!(known > 0, "puts are acknowledged");
 }
+
+/// What each key may hold; `None`: nothing.
+type Model<'a> = BTreeMap<&'a str, BTreeSet<Option<&'a str>>>;
 
 enum Command {
     Put(String, String),
@@ -170,9 +176,9 @@ impl Command {
     }
 
     /// What was shown must be possible, and says what is possible from now on.
-    fn judge<'a>(&'a self, shown: &'a str, model: &mut BTreeMap<&'a str, BTreeSet<Option<&'a str>>>) {
+    fn judge<'a>(&'a self, shown: &'a str, model: &mut Model<'a>) {
         let acknowledged = shown.ends_with("ok\n");
-        let mut changes = |key: &'a str, to: Option<&'a str>| {
+        let changes = |key: &'a str, to: Option<&'a str>, model: &mut Model<'a>| {
             let possible = model.entry(key).or_insert_with(|| BTreeSet::from([None]));
             if acknowledged {
                 possible.clear();
@@ -180,19 +186,28 @@ impl Command {
             possible.insert(to);
         };
         match self {
-            Command::Put(key, value) => changes(key, Some(value)),
-            // Removing what is not there is refused, and changes nothing.
-            Command::Remove(key) => changes(key, None),
+            Command::Put(key, value) => changes(key, Some(value), model),
+            Command::Remove(key) if shown.contains("there is no") => absent(key, model),
+            Command::Remove(key) => changes(key, None, model),
             Command::Read(key) => {
                 let possible = model.entry(key).or_insert_with(|| BTreeSet::from([None]));
                 if let Some(value) = shown.strip_suffix('\n').filter(|value| value.starts_with("value")) {
                     assert!(possible.contains(&Some(value)), "{key} has {value}, and may have {possible:?}");
                     *possible = BTreeSet::from([Some(value)]);
+                } else if shown.contains("there is no") {
+                    absent(key, model);
                 }
             }
             Command::Kill(_) => {}
         }
     }
+}
+
+/// Storage said that there is no such key.
+fn absent<'a>(key: &'a str, model: &mut Model<'a>) {
+    let possible = model.entry(key).or_insert_with(|| BTreeSet::from([None]));
+    assert!(possible.contains(&None), "{key} is gone, and may have {possible:?}");
+    *possible = BTreeSet::from([None]);
 }
 
 #[test]
