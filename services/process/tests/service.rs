@@ -580,3 +580,42 @@ fn a_trap_for_want_of_memory_is_told_as_such() {
         ended(Reason::MemoryLimit, SMALL.memory, service.wait(pid, None).await.unwrap());
     });
 }
+
+/// Whatever the service traps at, nobody waits for ever, its processes go with it, and
+/// its successor serves.
+#[test]
+fn a_service_that_traps_leaves_nobody_waiting() {
+    for_seeds(0..60, |seed| {
+        let stage = Stage::new(seed)
+            .simulation(|machine| {
+                machine
+                    .image("quick", |_| async { Exit(4) })
+                    .image("deaf", |_| libprocess::sleep(Duration::from_secs(86_400)))
+                    .random_traps("process", 30, 5)
+            })
+            .service("process", process::main)
+            .restarts(5)
+            .with(Given::image("quick"))
+            .with(Given::image("deaf"));
+        with(stage, |_, service| async move {
+            let service = service.within(Duration::from_secs(2));
+            for round in 0..20 {
+                let image = if round % 2 == 0 { "quick" } else { "deaf" };
+                let Ok(pid) = service.spawn(&boot(image), None, vec![]).await else { continue };
+                if image == "deaf" {
+                    let _ = service.kill(pid, 1).await;
+                }
+                let _ = service.wait(pid, Some(100)).await;
+            }
+            // The traps are used up: all is well again.
+            let pid = loop {
+                match service.spawn(&boot("quick"), None, vec![]).await {
+                    Ok(pid) => break pid,
+                    Err(ClientError::ServiceRestarted | ClientError::TimedOut) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            };
+            ended(Reason::Exited, 4, service.wait(pid, None).await.unwrap());
+        });
+    });
+}
