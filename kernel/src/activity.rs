@@ -112,7 +112,7 @@ impl Activity {
         room(&mut self.endpoints, 1)?;
         room(&mut self.notifications, 1)?;
         room(&mut self.queued, 1)?;
-        self.messages.reserve()?;
+        self.messages.reserve(1)?;
         let timers = 2 * (self.threads.len() + 1) - self.timers.len();
         room(&mut self.timers, timers)?;
         let effects = (objects + self.messages.len()) as usize + 3 * self.threads.len() + 16;

@@ -29,12 +29,28 @@ impl<T> Arena<T> {
 
     /// The number that the next record gets.
     pub fn vacant(&self) -> Result<u32, Error> {
-        let number = if self.first_free == END { self.cells.len() as u32 } else { self.first_free };
+        self.vacant_after(0)
+    }
+
+    /// The number that a record gets after `ahead` others.
+    pub fn vacant_after(&self, ahead: usize) -> Result<u32, Error> {
+        let mut number = self.first_free;
+        let mut left = ahead;
+        while let Some(Cell::Free { next }) = self.cells.get(number as usize)
+            && left > 0
+        {
+            number = *next;
+            left -= 1;
+        }
+        if number == END {
+            number = (self.cells.len() + left) as u32;
+        }
         if number < MAX_RECORDS { Ok(number) } else { Err(Error::QuotaExceeded) }
     }
 
     /// Puts a record at `number`, which [`Arena::vacant`] gave.
-    pub fn insert(&mut self, number: u32, value: T) {
+    pub fn insert(&mut self, number: impl Into<u32>, value: T) {
+        let number = number.into();
         if number == self.cells.len() as u32 && self.first_free == END {
             self.cells.push(Cell::Used(value));
         } else if number == self.first_free
@@ -50,7 +66,8 @@ impl<T> Arena<T> {
     }
 
     /// Takes the record out; its number is free.
-    pub fn remove(&mut self, number: u32) -> Option<T> {
+    pub fn remove(&mut self, number: impl Into<u32>) -> Option<T> {
+        let number = number.into();
         let cell = self.cells.get_mut(number as usize)?;
         if let Cell::Free { .. } = cell {
             return None;
@@ -62,9 +79,9 @@ impl<T> Arena<T> {
     }
 
     /// The record.
-    #[inline]
-    pub fn get(&self, number: u32) -> Option<&T> {
-        match self.cells.get(number as usize) {
+    #[inline(always)]
+    pub fn get(&self, number: impl Into<u32>) -> Option<&T> {
+        match self.cells.get(number.into() as usize) {
             Some(Cell::Used(value)) => Some(value),
             _ => None,
         }
@@ -72,8 +89,8 @@ impl<T> Arena<T> {
 
     /// The record, to change.
     #[inline]
-    pub fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        match self.cells.get_mut(number as usize) {
+    pub fn get_mut(&mut self, number: impl Into<u32>) -> Option<&mut T> {
+        match self.cells.get_mut(number.into() as usize) {
             Some(Cell::Used(value)) => Some(value),
             _ => None,
         }
@@ -92,12 +109,9 @@ impl<T> Arena<T> {
         self.used
     }
 
-    /// Makes room for one more.
-    pub fn reserve(&mut self) -> Result<(), Error> {
-        if self.first_free != END {
-            return Ok(());
-        }
-        self.cells.try_reserve(1).map_err(|_| Error::QuotaExceeded)
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, count: usize) -> Result<(), Error> {
+        self.cells.try_reserve(count).map_err(|_| Error::QuotaExceeded)
     }
 }
 

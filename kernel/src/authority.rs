@@ -4,7 +4,7 @@
 //! told to a [`Witness`], which is the other half of the state.
 
 use crate::arena::Arena;
-use crate::capability::{Capabilities, Table};
+use crate::capability::Capability;
 use crate::commit::{Authority as Change, Change as Commits, Decision};
 use crate::device::Device;
 use crate::encoding::{Encode, Sink, fields};
@@ -17,6 +17,7 @@ use crate::notification::Notification;
 use crate::process::{Process, ProcessLife};
 use crate::quota::Quota;
 use crate::region::{Mapping, Region};
+use crate::table::Table;
 use crate::thread::Thread;
 use abi::{Error, ExitReason, Handle, Kind};
 use alloc::vec::Vec;
@@ -109,7 +110,7 @@ pub struct Authority {
     pub(crate) devices: Vec<Option<Device>>,
     /// By the host's number.
     pub(crate) interrupts: Vec<Option<Interrupt>>,
-    pub(crate) capabilities: Capabilities,
+    pub(crate) capabilities: Arena<Capability>,
     /// Objects that go before the commit is done: first of the list.
     doomed: Option<Object>,
     /// The same for quotas, which go after all that they paid for.
@@ -134,7 +135,7 @@ impl Authority {
             logs: Arena::new(),
             devices: Vec::new(),
             interrupts: Vec::new(),
-            capabilities: Capabilities::new(),
+            capabilities: Arena::new(),
             doomed: None,
             doomed_quotas: None,
             serial: 0,
@@ -190,15 +191,15 @@ impl Authority {
     pub(crate) fn reserve(&mut self, decision: &Decision) -> Result<(), Error> {
         let count = decision.commits.len();
         self.capabilities.reserve(count + 1)?;
-        self.processes.reserve()?;
-        self.threads.reserve()?;
-        self.endpoints.reserve()?;
-        self.notifications.reserve()?;
-        self.regions.reserve()?;
-        self.mappings.reserve()?;
-        self.images.reserve()?;
-        self.quotas.reserve()?;
-        self.logs.reserve()?;
+        self.processes.reserve(1)?;
+        self.threads.reserve(1)?;
+        self.endpoints.reserve(1)?;
+        self.notifications.reserve(1)?;
+        self.regions.reserve(1)?;
+        self.mappings.reserve(1)?;
+        self.images.reserve(1)?;
+        self.quotas.reserve(1)?;
+        self.logs.reserve(1)?;
         self.tables.try_reserve(1).map_err(|_| Error::QuotaExceeded)?;
         for commit in &decision.commits {
             let Commits::Authority(change) = &commit.change else { continue };

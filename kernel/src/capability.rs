@@ -1,13 +1,12 @@
-//! Capabilities: one arena for all, with the derivation tree in it; a table per
-//! process that says which of them its handles name.
+//! Capabilities: one arena for all, with the derivation tree in it.
 
 use crate::authority::{Authority, Consequence, Doom, Witness};
 use crate::commit::{Arrival, Authority as Change, Decision, Place};
 use crate::encoding::{Encode, Sink, fields};
 use crate::ids::*;
+use crate::table::Table;
 use crate::{Caller, Kernel};
 use abi::{CapabilityInfo, Error, FOREVER, Handle, Kind, Name, Returned, Rights};
-use alloc::vec::Vec;
 
 /// Who has a capability.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,8 +29,8 @@ pub struct Capability {
     pub index: u32,
     /// What it allows.
     pub rights: Rights,
-    /// Kind of the object; `None`: this record is free.
-    pub kind: Option<Kind>,
+    /// Kind of the object.
+    pub kind: Kind,
     /// How `process` holds it.
     pub holding: Holding,
     /// Who holds it.
@@ -42,7 +41,7 @@ pub struct Capability {
     pub parent: CapabilityId,
     /// First of what was derived from it.
     pub first_child: CapabilityId,
-    /// Neighbours among the children of its parent. In a free record, `next` is the next free.
+    /// Neighbours among the children of its parent.
     pub previous: CapabilityId,
     /// See `previous`.
     pub next: CapabilityId,
@@ -51,118 +50,48 @@ pub struct Capability {
 }
 
 impl Capability {
-    const FREE: Capability = Capability {
-        badge: 0,
-        expiry: 0,
-        index: 0,
-        rights: Rights::NONE,
-        kind: None,
-        holding: Holding::Slot,
-        process: ProcessId::NONE,
-        slot: 0,
-        parent: CapabilityId::NONE,
-        first_child: CapabilityId::NONE,
-        previous: CapabilityId::NONE,
-        next: CapabilityId::NONE,
-        mapping: MappingId::NONE,
-    };
+    /// To an object, with no rights and in no place yet.
+    const fn to(object: Object) -> Capability {
+        Capability {
+            badge: 0,
+            expiry: FOREVER,
+            index: object.index,
+            rights: Rights::NONE,
+            kind: object.kind,
+            holding: Holding::Slot,
+            process: ProcessId::NONE,
+            slot: 0,
+            parent: CapabilityId::NONE,
+            first_child: CapabilityId::NONE,
+            previous: CapabilityId::NONE,
+            next: CapabilityId::NONE,
+            mapping: MappingId::NONE,
+        }
+    }
 
-    /// What it names; `None` of a free record.
-    pub fn object(&self) -> Option<Object> {
-        Some(Object { kind: self.kind?, index: self.index })
+    /// What it names.
+    pub const fn object(&self) -> Object {
+        Object { kind: self.kind, index: self.index }
     }
 }
 
-/// All capabilities.
-pub struct Capabilities {
-    records: Vec<Capability>,
-    first_free: CapabilityId,
-    used: u32,
+impl Encode for Holding {
+    fn put<S: Sink>(&self, out: &mut S) {
+        (*self as u8).put(out);
+    }
 }
+fields!(Capability: badge expiry index rights kind holding process slot parent first_child previous next mapping);
 
-impl Capabilities {
-    /// None at all.
-    pub const fn new() -> Capabilities {
-        Capabilities { records: Vec::new(), first_free: CapabilityId::NONE, used: 0 }
-    }
-
-    /// The record; a free one too.
-    #[inline(always)]
-    pub fn get(&self, id: CapabilityId) -> Option<&Capability> {
-        self.records.get(id.index())
-    }
-
-    fn get_mut(&mut self, id: CapabilityId) -> Option<&mut Capability> {
-        self.records.get_mut(id.index())
-    }
-
-    /// The number of the next new capability, after `ahead` others.
-    pub fn vacant(&self, ahead: usize) -> Result<CapabilityId, Error> {
-        let mut id = self.first_free;
-        for passed in 0..=ahead {
-            if id.is_none() {
-                let number = (self.records.len() + ahead - passed) as u32;
-                return if number < MAX_RECORDS { Ok(CapabilityId(number)) } else { Err(Error::QuotaExceeded) };
-            }
-            if passed < ahead {
-                id = self.records[id.index()].next;
-            }
-        }
-        Ok(id)
-    }
-
-    fn insert(&mut self, id: CapabilityId, record: Capability) {
-        if id == self.first_free {
-            let Some(cell) = self.records.get_mut(id.index()) else { return };
-            self.first_free = cell.next;
-            *cell = record;
-        } else if self.first_free.is_none() && id.index() == self.records.len() {
-            self.records.push(record);
-        } else {
-            return;
-        }
-        self.used += 1;
-    }
-
-    fn remove(&mut self, id: CapabilityId) {
-        let next = self.first_free;
-        if let Some(record) = self.records.get_mut(id.index()) {
-            *record = Capability { next, ..Capability::FREE };
-            self.first_free = id;
-            self.used -= 1;
-        }
-    }
-
-    pub(crate) fn set_mapping(&mut self, id: CapabilityId, mapping: MappingId) {
-        if let Some(record) = self.get_mut(id) {
-            record.mapping = mapping;
-        }
-    }
-
-    /// Every capability with its number.
-    pub fn iter(&self) -> impl Iterator<Item = (CapabilityId, &Capability)> {
-        self.records.iter().zip(0..).filter(|(record, _)| record.kind.is_some()).map(|(record, id)| (CapabilityId(id), record))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> u32 {
-        self.used
-    }
-
-    /// Makes room for `count` more.
-    pub fn reserve(&mut self, count: usize) -> Result<(), Error> {
-        self.records.try_reserve(count).map_err(|_| Error::QuotaExceeded)
-    }
-
+impl Authority {
     /// The next in the tree below `root`, depth first, after `id`; `None` at the end.
     fn walk(&self, root: CapabilityId, id: CapabilityId) -> Option<CapabilityId> {
-        let record = self.get(id)?;
+        let record = self.capabilities.get(id)?;
         if !record.first_child.is_none() {
             return Some(record.first_child);
         }
         let mut id = id;
         while id != root {
-            let record = self.get(id)?;
+            let record = self.capabilities.get(id)?;
             if !record.next.is_none() {
                 return Some(record.next);
             }
@@ -173,172 +102,31 @@ impl Capabilities {
 
     /// The first descendant that has none itself; `id` if it has none.
     fn leaf(&self, mut id: CapabilityId) -> CapabilityId {
-        while let Some(record) = self.get(id)
+        while let Some(record) = self.capabilities.get(id)
             && !record.first_child.is_none()
         {
             id = record.first_child;
         }
         id
     }
-}
 
-impl Encode for Capabilities {
-    fn put<S: Sink>(&self, out: &mut S) {
-        self.records.put(out);
-        self.first_free.put(out);
-    }
-}
-impl Encode for Holding {
-    fn put<S: Sink>(&self, out: &mut S) {
-        (*self as u8).put(out);
-    }
-}
-fields!(Capability: badge expiry index rights kind holding process slot parent first_child previous next mapping);
-
-/// One slot of a table.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    /// What a handle to it must carry. Of a free slot: what the next handle will carry.
-    pub generation: u32,
-    /// The capability in it. Of a free slot: [`Slot::FREE`] and the next free slot.
-    pub capability: CapabilityId,
-}
-
-impl Slot {
-    /// Marks a free slot: no capability has so high a number.
-    const FREE: u32 = 1 << 31;
-    /// Ends the list of free slots.
-    const END: u32 = Slot::FREE - 1;
-
-    const fn free(generation: u32, next: u32) -> Slot {
-        Slot { generation, capability: CapabilityId(Slot::FREE | next) }
-    }
-    /// Whether nothing is in it.
-    pub const fn is_free(self) -> bool {
-        self.capability.0 & Slot::FREE != 0
-    }
-    const fn next(self) -> u32 {
-        self.capability.0 & !Slot::FREE
-    }
-}
-fields!(Slot: generation capability);
-
-/// The capability table of a process. Free slots stand in a line: a slot that was
-/// given back is used again last.
-#[derive(Debug)]
-pub struct Table {
-    pub(crate) slots: Vec<Slot>,
-    first_free: u32,
-    last_free: u32,
-    /// Slots in use.
-    pub used: u32,
-}
-fields!(Table: slots first_free last_free used);
-
-impl Table {
-    /// The most slots that a table can have.
-    pub const MAX: u32 = 1 << 20;
-
-    /// With nothing in it.
-    pub const fn new() -> Table {
-        Table { slots: Vec::new(), first_free: Slot::END, last_free: Slot::END, used: 0 }
-    }
-
-    /// The slot that the next capability goes to, after `ahead` others.
-    pub fn vacant(&self, ahead: usize) -> u32 {
-        let mut slot = self.first_free;
-        for passed in 0..=ahead {
-            if slot == Slot::END {
-                return (self.slots.len() + ahead - passed) as u32;
-            }
-            if passed < ahead {
-                slot = self.slots[slot as usize].next();
-            }
-        }
-        slot
-    }
-
-    /// Fills a slot that [`Table::vacant`] gave. Returns the handle.
-    fn fill(&mut self, slot: u32, capability: CapabilityId) -> Handle {
-        if slot as usize == self.slots.len() {
-            self.slots.push(Slot { generation: 1, capability });
-        } else {
-            let Some(cell) = self.slots.get_mut(slot as usize) else { return Handle::NONE };
-            if slot != self.first_free {
-                return Handle::NONE;
-            }
-            self.first_free = cell.next();
-            if self.first_free == Slot::END {
-                self.last_free = Slot::END;
-            }
-            cell.capability = capability;
-        }
-        self.used += 1;
-        self.handle(slot)
-    }
-
-    /// Empties a slot. A slot whose generations are spent is never used again.
-    pub(crate) fn empty(&mut self, slot: u32) {
-        let Some(cell) = self.slots.get_mut(slot as usize) else { return };
-        self.used -= 1;
-        let Some(generation) = cell.generation.checked_add(1) else {
-            *cell = Slot::free(0, Slot::END);
-            return;
-        };
-        *cell = Slot::free(generation, Slot::END);
-        match self.slots.get_mut(self.last_free as usize) {
-            Some(last) => last.capability = CapabilityId(Slot::FREE | slot),
-            None => self.first_free = slot,
-        }
-        self.last_free = slot;
-    }
-
-    /// The handle of a slot in use.
-    pub fn handle(&self, slot: u32) -> Handle {
-        match self.slots.get(slot as usize) {
-            Some(cell) if !cell.is_free() => Handle::new(slot, cell.generation),
-            _ => Handle::NONE,
-        }
-    }
-
-    /// What a handle names.
-    #[inline]
-    pub fn resolve(&self, handle: Handle) -> Result<CapabilityId, Error> {
-        let slot = self.slots.get(handle.slot() as usize).ok_or(Error::BadHandle)?;
-        let generation = handle.generation();
-        if slot.generation == generation && !slot.is_free() {
-            Ok(slot.capability)
-        } else if generation != 0 && (generation < slot.generation || slot.generation == 0) {
-            Err(Error::StaleHandle)
-        } else {
-            Err(Error::BadHandle)
-        }
-    }
-}
-
-impl Authority {
     /// The first capability to an object.
     pub(crate) fn first_capability(&mut self, object: Object, place: Place, rights: Rights) {
-        let record = Capability { expiry: FOREVER, index: object.index, rights, kind: Some(object.kind), ..Capability::FREE };
-        self.insert_capability(place, record);
+        self.insert_capability(place, Capability { rights, ..Capability::to(object) });
     }
 
     /// A capability from another, into a table.
     pub(crate) fn derived(&mut self, source: CapabilityId, place: Place, rights: Rights, badge: u64, expiry: u64) -> Handle {
-        let Some(&Capability { index, kind, .. }) = self.capabilities.get(source) else { return Handle::NONE };
-        let record = Capability { badge, expiry, index, rights, kind, parent: source, ..Capability::FREE };
-        self.insert_capability(place, record)
+        let Some(object) = self.capabilities.get(source).map(Capability::object) else { return Handle::NONE };
+        self.insert_capability(place, Capability { badge, expiry, rights, parent: source, ..Capability::to(object) })
     }
 
     /// The capability with which a process tells its supervisor: in its record, not its table.
     pub(crate) fn supervisor_capability(&mut self, source: CapabilityId, capability: CapabilityId, process: ProcessId) {
-        let Some(&Capability { index, kind, badge, expiry, .. }) = self.capabilities.get(source) else { return };
-        let rights = Rights::SEND;
-        let holding = Holding::Supervisor;
-        self.link_capability(
-            capability,
-            Capability { badge, expiry, index, rights, kind, holding, process, parent: source, ..Capability::FREE },
-        );
+        let Some(&from) = self.capabilities.get(source) else { return };
+        let (badge, expiry, holding) = (from.badge, from.expiry, Holding::Supervisor);
+        let record = Capability { badge, expiry, holding, process, rights: Rights::SEND, parent: source, ..Capability::to(from.object()) };
+        self.link_capability(capability, record);
     }
 
     fn insert_capability(&mut self, place: Place, record: Capability) -> Handle {
@@ -350,7 +138,7 @@ impl Authority {
 
     /// Puts a record into the arena and first among its siblings.
     fn link_capability(&mut self, id: CapabilityId, mut record: Capability) {
-        let Some(object) = record.object() else { return };
+        let object = record.object();
         if let Some(header) = self.header_mut(object) {
             header.capabilities += 1;
         }
@@ -384,7 +172,7 @@ impl Authority {
     /// Drops one capability; its children go to its parent. The object goes with its last.
     pub(crate) fn remove_capability<W: Witness>(&mut self, id: CapabilityId, witness: &mut W) {
         let Some(&record) = self.capabilities.get(id) else { return };
-        let Some(object) = record.object() else { return };
+        let object = record.object();
         self.unmap(record.mapping, witness);
 
         // Its children take its place among its siblings.
@@ -446,7 +234,7 @@ impl Authority {
     /// Drops every descendant, the youngest first.
     pub(crate) fn revoked<W: Witness>(&mut self, capability: CapabilityId, witness: &mut W) {
         loop {
-            let leaf = self.capabilities.leaf(capability);
+            let leaf = self.leaf(capability);
             if leaf == capability {
                 return;
             }
@@ -459,7 +247,7 @@ impl Authority {
         while let Some(first) = self.header(object).map(|header| header.first_capability)
             && !first.is_none()
         {
-            let leaf = self.capabilities.leaf(first);
+            let leaf = self.leaf(first);
             self.remove_capability(leaf, witness);
         }
     }
@@ -490,7 +278,7 @@ impl Authority {
         now: u64,
     ) -> Result<(CapabilityId, &Capability), Error> {
         let (id, capability) = self.resolve(process, handle)?;
-        if capability.kind != Some(kind) {
+        if capability.kind != kind {
             return Err(Error::WrongKind);
         }
         capability.check(rights, now)?;
@@ -509,7 +297,7 @@ impl Authority {
     /// What is known of a capability.
     pub fn capability_info(&self, id: CapabilityId) -> Option<CapabilityInfo> {
         let record = self.capabilities.get(id)?;
-        let object = record.object()?;
+        let object = record.object();
         let holder = self.processes.get(record.process.0)?;
         let handle = match record.holding {
             Holding::Slot => self.tables.get(record.process.index())?.handle(record.slot),
@@ -583,7 +371,7 @@ impl Kernel {
         if table.used as usize + ahead >= record.limits.capabilities as usize || slot >= Table::MAX {
             return Err(Error::QuotaExceeded);
         }
-        Ok(Place { capability: self.authority.capabilities.vacant(ahead)?, process, slot })
+        Ok(Place { capability: CapabilityId(self.authority.capabilities.vacant_after(ahead)?), process, slot })
     }
 
     /// The handle that a place has once it is filled.
@@ -614,7 +402,7 @@ impl Kernel {
         let (capability, _) = self.authority.resolve(caller.process, handle)?;
         let mut descendants = 0;
         let mut at = capability;
-        while let Some(next) = self.authority.capabilities.walk(capability, at) {
+        while let Some(next) = self.authority.walk(capability, at) {
             descendants += 1;
             at = next;
         }
@@ -627,7 +415,7 @@ impl Kernel {
     pub(crate) fn decide_destroy(&self, caller: Caller, handle: Handle) -> Result<Decision, Error> {
         let (_, capability) = self.authority.resolve(caller.process, handle)?;
         capability.check(Rights::MANAGE, caller.now)?;
-        let object = capability.object().ok_or(Error::BadHandle)?;
+        let object = capability.object();
         if object == QuotaId::ROOT.into() {
             return Err(Error::InvalidArgument);
         }

@@ -111,7 +111,7 @@ impl Kernel {
         // Of a free slot the capability is none that exists.
         let capability = self.authority.capabilities.get(slot.capability)?;
         if slot.generation != handle.generation()
-            || capability.kind != Some(Kind::Endpoint)
+            || capability.kind != Kind::Endpoint
             || !capability.rights.contains(rights)
             || capability.expiry <= now
         {

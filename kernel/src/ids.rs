@@ -20,6 +20,11 @@ macro_rules! ids {
             #[inline]
             pub const fn index(self) -> usize { self.0 as usize }
         }
+
+        impl From<$name> for u32 {
+            #[inline]
+            fn from(id: $name) -> u32 { id.0 }
+        }
     )*};
 }
 

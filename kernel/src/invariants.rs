@@ -63,7 +63,7 @@ impl Kernel {
     pub fn k3_capabilities_name_live_objects(&self) -> Check {
         let mut counts = BTreeMap::new();
         for (_, capability) in self.authority.capabilities.iter() {
-            let object = capability.object().ok_or("K3: a capability names nothing")?;
+            let object = capability.object();
             hold(self.authority.header(object).is_some(), "K3: a capability names an object that is gone")?;
             *counts.entry(object).or_insert(0) += 1;
         }
@@ -87,7 +87,7 @@ impl Kernel {
                 let mut previous = CapabilityId::NONE;
                 while !id.is_none() {
                     let record = capabilities.get(id).ok_or("K4: a derivation tree leads nowhere")?;
-                    let sound = record.object() == Some(object) && record.parent == parent && record.previous == previous;
+                    let sound = record.object() == object && record.parent == parent && record.previous == previous;
                     hold(sound, "K4: a derivation tree is not linked both ways")?;
                     reached += 1;
                     hold(reached <= capabilities.len(), "K4: a derivation tree has a ring")?;
@@ -198,7 +198,7 @@ impl Kernel {
             let capability = self.authority.capabilities.get(mapping.capability).ok_or("K12: a mapping through no capability")?;
             let held = capability.holding == Holding::Slot && capability.process == mapping.process && capability.mapping.0 == id;
             hold(held, "K12: a mapping through a capability that its process does not hold")?;
-            hold(capability.object() == Some(mapping.region.into()), "K12: a mapping of another region than its capability's")?;
+            hold(capability.object() == mapping.region.into(), "K12: a mapping of another region than its capability's")?;
             hold(capability.rights.contains(mapping.rights), "K12: a mapping with more rights than its capability")?;
         }
         Ok(())
@@ -251,7 +251,7 @@ impl Kernel {
                 hold(needed, "K15: the record of a process that has ended is kept for nobody")?;
             }
         }
-        for (thread, id) in self.activity.threads.iter().zip(0..) {
+        for (thread, id) in self.activity.threads.iter().zip(0u32..) {
             let there = self.authority.threads.get(id).is_some();
             hold(there == (thread.state != State::Absent), "K15: the two halves know different threads")?;
             let payer = self.activity.view(thread.payer);

@@ -10,13 +10,13 @@
 //! | module | what is there |
 //! |---|---|
 //! | this | [`Kernel`]: inputs in, one `match` over the calls, commits applied |
-//! | [`ids`], [`input`], [`effect`], [`commit`], [`encoding`] | the language spoken with the door |
-//! | [`authority`], [`activity`] | the two halves: what is in them, and how they change |
-//! | [`capability`], [`quota`], [`process`], [`thread`], [`endpoint`], [`notification`], [`region`], [`image`], [`interrupt`], [`device`], [`log`] | the objects, one file each |
-//! | [`hand_over`] | the fast path of IPC |
-//! | [`transfer`] | capabilities that ride on messages |
-//! | [`schedule`], [`timer`], [`queue`], [`arena`] | who runs, what is due, where records lie |
-//! | [`setup`] | what the host gives to init |
+//! | [`ids`], [`input`], [`effect`], [`commit`], `encoding` | the language spoken with the door |
+//! | `authority`, `activity` | the two halves: what is in them, and how they change |
+//! | `capability`, `quota`, `process`, `thread`, `endpoint`, `notification`, `region`, `image`, `interrupt`, `device`, `log` | the objects, one file each |
+//! | `hand_over` | the fast path of IPC |
+//! | `transfer` | capabilities that ride on messages |
+//! | `schedule`, `timer`, [`queue`], `arena`, `table` | who runs, what is due, where records lie |
+//! | `setup` | what the host gives to init |
 //! | [`invariants`] | K1 to K16, checked over a whole state |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,32 +24,33 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod activity;
-pub mod arena;
-pub mod authority;
-pub mod capability;
+mod activity;
+mod arena;
+mod authority;
+mod capability;
 pub mod commit;
-pub mod device;
+mod device;
 pub mod effect;
-pub mod encoding;
-pub mod endpoint;
-pub mod hand_over;
+mod encoding;
+mod endpoint;
+mod hand_over;
 pub mod ids;
-pub mod image;
+mod image;
 pub mod input;
-pub mod interrupt;
+mod interrupt;
 pub mod invariants;
-pub mod log;
-pub mod notification;
-pub mod process;
+mod log;
+mod notification;
+mod process;
 pub mod queue;
-pub mod quota;
-pub mod region;
-pub mod schedule;
-pub mod setup;
-pub mod thread;
-pub mod timer;
-pub mod transfer;
+mod quota;
+mod region;
+mod schedule;
+mod setup;
+mod table;
+mod thread;
+mod timer;
+mod transfer;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,6 @@
 use crate::activity::Activity;
 use crate::arena::set;
 use crate::authority::{Authority, Doom, Header, Witness};
-use crate::capability::Table;
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
 use crate::effect::Effect;
 use crate::encoding::{Encode, Sink, fields};
@@ -13,6 +12,7 @@ use crate::ids::*;
 use crate::queue::{Entry, Link, Queue, QueueId};
 use crate::quota::{CAPABILITY_PRICE, PROCESS_PRICE, THREAD_PRICE};
 use crate::schedule::End;
+use crate::table::Table;
 use crate::thread::State;
 use crate::{Caller, Kernel};
 use abi::info::Limits;
@@ -336,7 +336,7 @@ impl Kernel {
             quota,
             image: ImageId(image.index),
             source,
-            supervisor: self.authority.capabilities.vacant(0)?,
+            supervisor: CapabilityId(self.authority.capabilities.vacant()?),
             name,
             limits,
             place: Some(place),

@@ -68,9 +68,9 @@ impl Authority {
     }
 
     pub(crate) fn mapped(&mut self, mapping: MappingId, capability: CapabilityId, address: u64, rights: Rights) {
-        let Some(record) = self.capabilities.get(capability) else { return };
+        let Some(record) = self.capabilities.get_mut(capability) else { return };
         let (process, region) = (record.process, RegionId(record.index));
-        self.capabilities.set_mapping(capability, mapping);
+        record.mapping = mapping;
         if let Some(record) = self.regions.get_mut(region.0) {
             record.count(rights, |count| count + 1);
         }
@@ -82,7 +82,9 @@ impl Authority {
             return;
         }
         let Some(Mapping { capability, process, region, address, rights }) = self.mappings.remove(mapping.0) else { return };
-        self.capabilities.set_mapping(capability, MappingId::NONE);
+        if let Some(record) = self.capabilities.get_mut(capability) {
+            record.mapping = MappingId::NONE;
+        }
         if let Some(record) = self.regions.get_mut(region.0) {
             record.count(rights, |count| count - 1);
         }

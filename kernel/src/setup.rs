@@ -55,7 +55,7 @@ impl Kernel {
                     limits: INIT_LIMITS,
                     place: None,
                 };
-                let place = Place { capability: self.authority.capabilities.vacant(0)?, process: INIT, slot: 0 };
+                let place = Place { capability: CapabilityId(self.authority.capabilities.vacant()?), process: INIT, slot: 0 };
                 let rights = Kind::Quota.rights();
                 let granted = Change::Granted { object: Kind::Quota, index: quota.0, place, rights };
                 let mut decision = Decision::new(set_up(Handle::new(0, 1), Handle::NONE, rights), made);

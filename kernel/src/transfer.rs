@@ -111,7 +111,7 @@ impl Kernel {
                     decision.push(Change::Moved { place, arrival });
                 }
                 Offer::Derive { source, rights, badge, expiry } => {
-                    let capability = self.authority.capabilities.vacant(records)?;
+                    let capability = CapabilityId(self.authority.capabilities.vacant_after(records)?);
                     let place = Place { capability, ..self.place(process, slots)? };
                     slots += 1;
                     records += 1;

@@ -175,7 +175,7 @@ fn a_handle_never_names_what_came_later_to_its_slot() {
 
 #[test]
 fn a_slot_whose_generations_are_spent_is_retired() {
-    use crate::capability::{Slot, Table};
+    use crate::table::{Slot, Table};
     use crate::{CapabilityId, Kernel, Platform};
     let mut table = Table::new();
     table.slots.push(Slot { generation: u32::MAX, capability: CapabilityId(0) });

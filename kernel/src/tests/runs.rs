@@ -64,7 +64,7 @@ impl Run {
                 let cell = table.slots[slot as usize];
                 !cell.is_free()
                     && (number % 16 == 15
-                        || self.machine.kernel.authority.capabilities.get(cell.capability).is_some_and(|c| c.kind == Some(kind)))
+                        || self.machine.kernel.authority.capabilities.get(cell.capability).is_some_and(|c| c.kind == kind))
             })
             .collect();
         if of_kind.is_empty() { Handle::NONE } else { table.handle(of_kind[usize::from(number) % of_kind.len()]) }
@@ -241,7 +241,7 @@ impl Run {
     fn call(&mut self, thread: ThreadId, process: ProcessId, request: Request<'_>) {
         let before = (self.machine.authority(), self.machine.activity(), self.machine.log.len());
         let held: BTreeMap<CapabilityId, ProcessId> =
-            self.machine.kernel.authority.capabilities.iter().map(|(id, capability)| (id, capability.process)).collect();
+            self.machine.kernel.authority.capabilities.iter().map(|(id, capability)| (CapabilityId(id), capability.process)).collect();
         let result: Result<Outcome, _> = self.machine.call(thread, request);
         if result.is_err() {
             let after = (self.machine.authority(), self.machine.activity(), self.machine.log.len());
@@ -326,11 +326,11 @@ fn random_runs_reach_every_kind_of_commit() {
 fn the_price_of_things_covers_what_they_take() {
     use core::mem::size_of;
     let halves = [
-        size_of::<crate::process::Process>() + size_of::<crate::process::ProcessActivity>() + size_of::<crate::capability::Table>(),
+        size_of::<crate::process::Process>() + size_of::<crate::process::ProcessActivity>() + size_of::<crate::table::Table>(),
         size_of::<crate::thread::Thread>() + size_of::<crate::thread::ThreadActivity>() + size_of::<crate::thread::ThreadDetail>(),
         size_of::<crate::endpoint::Endpoint>() + size_of::<crate::endpoint::EndpointActivity>(),
         size_of::<crate::endpoint::Message>(),
-        size_of::<crate::capability::Capability>() + size_of::<crate::capability::Slot>(),
+        size_of::<crate::capability::Capability>() + size_of::<crate::table::Slot>(),
         size_of::<crate::region::Region>() + size_of::<crate::quota::Quota>().max(size_of::<crate::image::Image>()),
     ];
     // Vectors grow by doubling: at most twice what is in use.
