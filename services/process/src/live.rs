@@ -59,6 +59,11 @@ impl Live {
         self.quota.info().map_or(0, |info| info.pages_used)
     }
 
+    /// Whether it has no memory at all: what its image begins with was more than its limit.
+    pub fn has_no_memory(&self) -> bool {
+        self.process.info().is_ok_and(|info| info.pages == 0)
+    }
+
     /// Whether a trap of it is to be told as want of memory.
     pub fn is_out_of_memory(&self) -> bool {
         self.pages_used() >= self.limits.pages.saturating_mul(OUT_OF_MEMORY_AT) / 100

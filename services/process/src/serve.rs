@@ -299,6 +299,7 @@ impl Hooks for Supervision {
                         warn = live.limits.processor_time;
                     }
                 }
+                FaultKind::BadAccess if live.has_no_memory() => live.cause = Some(Reason::MemoryLimit),
                 FaultKind::Trap | FaultKind::BadAccess if live.is_out_of_memory() => {
                     live.cause = Some(Reason::MemoryLimit);
                 }
