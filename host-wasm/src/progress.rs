@@ -7,17 +7,18 @@ use std::io::Write;
 /// Where progress is shown, if anywhere.
 pub struct Progress {
     shown: bool,
+    said: bool,
 }
 
 impl Progress {
     /// On standard error, if that is a terminal.
     pub fn to_terminal() -> Progress {
-        Progress { shown: isatty(stderr()) }
+        Progress { shown: isatty(stderr()), said: true }
     }
 
     /// Nowhere.
     pub fn silent() -> Progress {
-        Progress { shown: false }
+        Progress { shown: false, said: false }
     }
 
     /// Shows a line in place of the last one.
@@ -29,10 +30,21 @@ impl Progress {
         }
     }
 
+    /// Says that something begins that takes long; where it is no terminal, as a line that stays.
+    pub fn begin(&self, text: &str) {
+        if self.shown {
+            self.show(text);
+        } else if self.said {
+            eprintln!("orbital: {text}");
+        }
+    }
+
     /// Says something that stays, on standard error whether that is a terminal or not.
     pub fn note(&self, text: &str) {
-        self.clear();
-        eprintln!("orbital: {text}");
+        if self.said {
+            self.clear();
+            eprintln!("orbital: {text}");
+        }
     }
 
     /// Takes the line away.

@@ -58,9 +58,14 @@ const PASSED_ON: &[&str] = &["TERM", "NO_COLOR", "COLORTERM", "LANG", "LC_ALL", 
 /// Boots and runs to the end; the status is the session's.
 pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let session = arguments.app.as_deref().map(session_image).transpose()?;
+    let session_name = arguments.app.as_deref().map(|app| Path::new(app).file_stem().map_or(app.into(), |stem| stem.to_string_lossy()));
     let mut environment: Vec<(String, String)> =
         PASSED_ON.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
     environment.extend(arguments.environment);
+    if let Some(name) = session_name {
+        // init calls the session's process so.
+        environment.push(("image-name:session".into(), name.into_owned()));
+    }
     if let Some(path) = &arguments.manifest {
         let text = std::fs::read_to_string(path).map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
         environment.push(("ORBITAL_MANIFEST".into(), text));

@@ -24,6 +24,7 @@ use log_store::folder::DiskFolder;
 use log_store::{Log, LogReader, Settings, Writer};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc;
+use std::time::Duration;
 use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Kernel memory of the root quota, in bytes.
@@ -137,6 +138,8 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         nested: 0,
         doomed: Vec::new(),
         end: None,
+        ending: false,
+        init: None,
         record: Record::new(writer, durability, reader),
         init_startup: Vec::new(),
     };
@@ -206,6 +209,9 @@ pub fn engine(state: Option<&State>) -> Result<Engine, Problem> {
     engine(true).or_else(|_| engine(false)).map_err(|error| internal("wasmtime cannot be started", &error))
 }
 
+/// How long starting may take without a word about it.
+const WORTH_A_WORD: Duration = Duration::from_millis(300);
+
 /// Compiles all images, side by side.
 fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec<(String, Checked)>, Problem> {
     let (done, finished) = mpsc::channel();
@@ -218,10 +224,13 @@ fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec
         }
         drop(done);
         let mut count = 0;
-        for (index, result) in &finished {
+        // What is in the cache is there at once; only what takes long is worth a word.
+        let mut first = finished.recv_timeout(WORTH_A_WORD).ok();
+        if first.is_none() {
+            progress.begin(&format!("compiling {} components; the next start finds them in the cache", images.len()));
+        }
+        while let Some((index, result)) = first.take().or_else(|| finished.recv().ok()) {
             count += 1;
-            let next = images.iter().zip(&checked).find(|(_, checked)| checked.is_none()).map_or("", |(image, _)| &image.name);
-            progress.show(&format!("compiling {next}... {count} of {}", images.len()));
             checked[index] = Some(result.map_err(|refusal| {
                 progress.clear();
                 Problem::new(
@@ -230,6 +239,9 @@ fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec
                     "docs/writing-an-app.md says how an app is built",
                 )
             })?);
+            if let Some((image, _)) = images.iter().zip(&checked).find(|(_, checked)| checked.is_none()) {
+                progress.show(&format!("compiling {}... {} of {}", image.name, count + 1, images.len()));
+            }
         }
         Ok(())
     })?;

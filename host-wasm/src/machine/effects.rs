@@ -154,9 +154,15 @@ impl Machine {
                 if let (Some(record), Some(bytes)) = (self.processes.get_mut(&process.0), bytes) {
                     record.startup = bytes;
                 }
-                self.threads.started(thread, process);
+                let me = self.threads.started(thread, process);
+                if startup.is_none() {
+                    self.init = Some(me);
+                }
             }
             Effect::ThreadGone(thread) => {
+                if self.init.is_some_and(|init| init.thread == thread) {
+                    self.init = None;
+                }
                 let fiber = self.threads.gone(thread);
                 self.doomed.extend(fiber);
             }

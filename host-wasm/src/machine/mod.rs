@@ -89,6 +89,10 @@ pub struct Machine {
     /// Fibers of threads that are gone, to be dropped by the executor.
     doomed: Vec<Fiber>,
     end: Option<End>,
+    /// It is to end: no guest goes on, the executor gets the processor back.
+    ending: bool,
+    /// The first thread of all, while it lives: without init nobody could turn the machine off.
+    init: Option<Me>,
     record: Record,
     init_startup: Vec<u8>,
 }
@@ -134,6 +138,9 @@ impl Machine {
     /// After any poll or input: what the kernel's state means for an import of this thread.
     #[inline]
     fn next(&mut self, me: Me) -> Next {
+        if self.ending {
+            return Next::Wait;
+        }
         match self.axiom.current() {
             Some(current) if current == me.thread => match self.threads.answer(me) {
                 Some(answer) => Next::Answer(answer),
@@ -150,7 +157,7 @@ impl Machine {
     /// The answer for a thread, if it is its turn.
     #[inline]
     fn answer(&mut self, me: Me) -> Option<Answer> {
-        if self.axiom.current() != Some(me.thread) {
+        if self.ending || self.axiom.current() != Some(me.thread) {
             return None;
         }
         self.threads.answer(me)
@@ -196,6 +203,10 @@ impl Machine {
                 let _ = self.axiom.call(me.thread, &Request::Exit { code: 0 }, now);
             }
             Err(error) => {
+                if self.init == Some(me) {
+                    // Nobody supervises init: this is the end of all.
+                    self.init = None;
+                }
                 let (kind, detail) = fault(&error);
                 self.axiom.fault(me.thread, kind, detail, false, now);
             }
@@ -209,7 +220,7 @@ impl Machine {
         if self.events.attention() {
             self.attend();
         }
-        self.threads.me(me).is_some() && self.axiom.current() == Some(me.thread)
+        !self.ending && self.threads.me(me).is_some() && self.axiom.current() == Some(me.thread)
     }
 
     fn grow(&mut self, me: Me, pages: u64) -> bool {
@@ -251,6 +262,7 @@ impl Machine {
             self.happened(event);
         }
         self.keep_record(now);
+        self.ending = self.ended().is_some();
     }
 
     fn happened(&mut self, event: Event) {
@@ -296,7 +308,8 @@ impl Machine {
 
     /// Whether the machine is to end, and how.
     fn ended(&self) -> Option<End> {
-        self.power.off().map(End::Off).or_else(|| self.end.clone())
+        let stopped = || self.init.is_none().then_some(End::Stopped);
+        self.power.off().map(End::Off).or_else(|| self.end.clone()).or_else(stopped)
     }
 }
 

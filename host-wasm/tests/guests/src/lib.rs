@@ -133,5 +133,8 @@ pub fn power_off(start: &Start, status: u64) {
 
 /// Writes to the console; does not wait for it to be shown.
 pub fn print(start: &Start, text: &str) {
-    calls::device_submit(start.capability("device:console"), abi::device::Operation::Write as u8, 0, 0, text.as_bytes()).unwrap();
+    let console = start.capability("device:console");
+    calls::device_submit(console, abi::device::Operation::Write as u8, 0, 0, text.as_bytes()).unwrap();
+    // What is done is taken: only so many may be under way.
+    while calls::device_complete(console).is_ok() {}
 }

@@ -1,0 +1,274 @@
+//! The `orbital` command as a person or a script uses it: every command, its success and
+//! its errors, each with a cause, a next step and its status.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A system of its own; what is compiled is shared by all tests.
+struct System {
+    folder: tempfile::TempDir,
+}
+
+impl System {
+    fn new() -> System {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        std::os::unix::fs::symlink(cache, folder.path().join("cache")).unwrap();
+        System { folder }
+    }
+
+    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = orbital();
+        command.arg("--state").arg(self.folder.path()).args(arguments);
+        command
+    }
+
+    fn run<const N: usize>(&self, arguments: [&str; N]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
+fn orbital() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orbital"));
+    command.env_remove("ORBITAL_STATE").stdin(Stdio::null());
+    command
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn good(output: &Output) -> String {
+    assert!(output.status.success(), "{:?}: {}{}", output.status, out(output), err(output));
+    out(output)
+}
+
+/// It failed with this status, and said a cause with these words and a next step.
+#[track_caller]
+fn bad(output: &Output, status: i32, cause: &str) {
+    let text = err(output);
+    assert_eq!(output.status.code(), Some(status), "{}{text}", out(output));
+    assert!(text.contains(cause), "{text}");
+    assert!(text.contains("next: "), "{text}");
+}
+
+#[test]
+fn help_teaches_with_examples_and_statuses() {
+    let text = good(&orbital().arg("--help").output().unwrap());
+    for part in ["Examples:", "Exit status:", "run", "log", "doctor", "completions", "--state", "--output"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    for verb in ["run", "log", "completions"] {
+        let text = good(&orbital().args([verb, "--help"]).output().unwrap());
+        assert!(text.contains("Examples:"), "{verb}: {text}");
+    }
+    assert!(good(&orbital().arg("--version").output().unwrap()).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2() {
+    for arguments in [&["fly"][..], &["--output", "xml"], &["run", "-c"], &["log"], &["log", "prove", "x"], &["run", "-e", "novalue"]] {
+        let output = orbital().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
+        assert!(err(&output).contains("--help"), "{arguments:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn a_script_runs_and_its_status_is_the_status() {
+    let system = System::new();
+    assert_eq!(good(&system.run(["run", "-c", "echo hello there"])), "hello there\n");
+    assert_eq!(system.run(["run", "-c", "exit 7"]).status.code(), Some(7));
+}
+
+#[test]
+fn without_a_command_a_pipe_is_the_session() {
+    let system = System::new();
+    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"put note 'from a pipe'\ncat note\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(good(&output).contains("from a pipe"));
+    // What was stored is there at the next boot.
+    assert!(good(&system.run(["run", "-c", "cat note"])).contains("from a pipe"));
+}
+
+#[test]
+fn an_app_of_the_boot_set_and_one_of_the_users_run_with_their_arguments() {
+    let system = System::new();
+    assert!(good(&system.run(["run", "hello", "Ada"])).contains("Ada"));
+    let module = r#"(module
+        (import "orbital:kernel/calls@0.1.0" "exit" (func $exit (param i64)))
+        (memory (export "memory") 1)
+        (func (export "run") (call $exit (i64.const 5)))
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable))"#;
+    let file = system.folder.path().join("five.wasm");
+    std::fs::write(&file, wat::parse_str(module).unwrap()).unwrap();
+    let output = system.command([OsStr::new("run"), file.as_os_str()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", err(&output));
+}
+
+#[test]
+fn what_cannot_be_run_is_status_66_with_a_reason() {
+    let system = System::new();
+    bad(&system.run(["run", "no-such-app"]), 66, "no-such-app");
+    bad(&system.run(["run", "--manifest", "/no/such/file"]), 66, "/no/such/file");
+    let file = system.folder.path().join("text.wasm");
+    std::fs::write(&file, "not a component").unwrap();
+    let output = system.command([OsStr::new("run"), file.as_os_str()]).output().unwrap();
+    bad(&output, 66, "neither");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_is_status_74() {
+    let output = orbital().args(["--state", "/dev/null/x", "run", "-c", "echo"]).output().unwrap();
+    bad(&output, 74, "/dev/null/x");
+}
+
+#[test]
+fn errors_are_json_where_that_is_asked_for() {
+    let system = System::new();
+    let output = system.run(["--output", "json", "run", "no-such-app"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(value["error"]["status"], 66);
+    assert!(value["error"]["next"].is_string());
+}
+
+#[test]
+fn the_log_of_a_run_is_shown_verified_replayed_proved_and_exported() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put note hello; cat note"]));
+    assert!(good(&system.run(["log", "verify"])).contains("whole"));
+    assert!(good(&system.run(["log", "replay"])).contains("equal"));
+    assert!(good(&system.run(["log", "show", "--process", "shell", "--limit", "5"])).contains("shell"));
+    for line in good(&system.run(["--output", "json", "log", "show", "--limit", "5"])).lines() {
+        let _: serde_json::Value = serde_json::from_str(line).unwrap();
+    }
+    let key = good(&system.run(["log", "key"]));
+    assert!(good(&system.run(["log", "verify", "--key", key.trim()])).contains("whole"));
+    let proof = system.folder.path().join("proof");
+    good(&system.command([OsStr::new("log"), "prove".as_ref(), "10".as_ref(), "--to".as_ref(), proof.as_ref()]).output().unwrap());
+    assert!(std::fs::read_dir(proof).unwrap().count() > 0);
+    assert!(!system.run(["log", "export", "calls", "0"]).stdout.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_log_is_said_with_status_65() {
+    let system = System::new();
+    bad(&system.run(["log", "verify"]), 65, "");
+    good(&system.run(["run", "-c", "echo"]));
+    bad(&system.run(["log", "prove", "999999999"]), 65, "");
+    bad(&system.run(["log", "export", "calls", "999999"]), 65, "");
+    let segments = system.folder.path().join("log/segments");
+    let segment = std::fs::read_dir(segments).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[400] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    bad(&system.run(["log", "verify"]), 65, "");
+}
+
+#[test]
+fn the_doctor_says_what_each_finding_means() {
+    let system = System::new();
+    let text = good(&system.run(["doctor"]));
+    for part in ["processor", "engine", "memory maps", "state folder", "log", "terminal", "compiler"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    let value: serde_json::Value = serde_json::from_str(&good(&system.run(["--output", "json", "doctor"]))).unwrap();
+    assert!(value["findings"].as_array().unwrap().iter().all(|finding| finding["means"].is_string()));
+    let output = orbital().args(["--state", "/dev/null/x", "doctor"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", out(&output));
+}
+
+#[test]
+fn completions_come_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = good(&orbital().args(["completions", shell]).output().unwrap());
+        assert!(text.contains("orbital") && text.contains("doctor"), "{shell}");
+    }
+}
+
+/// A session that waits for input, once it answers.
+fn waiting_session(system: &System) -> (Child, impl Read) {
+    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"echo ready\n").unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the session ended before it was ready");
+    }
+    (child, lines)
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[track_caller]
+fn ends_within(child: &mut Child, patience: Duration) -> Option<i32> {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if begin.elapsed() > patience {
+            child.kill().unwrap();
+            panic!("it did not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_signal_shuts_down_in_order() {
+    for (name, status) in [("INT", 130), ("TERM", 143)] {
+        let system = System::new();
+        let (mut child, _lines) = waiting_session(&system);
+        signal(&child, name);
+        assert_eq!(ends_within(&mut child, Duration::from_secs(60)), Some(status), "SIG{name}");
+        // In order: the log says so.
+        let text = good(&system.run(["log", "show", "--limit", "1"]));
+        assert!(text.contains("ends in order"), "{text}");
+    }
+}
+
+#[test]
+fn a_second_instance_is_told_that_the_folder_is_in_use() {
+    let system = System::new();
+    let (mut child, _lines) = waiting_session(&system);
+    bad(&system.run(["run", "-c", "echo"]), 75, &child.id().to_string());
+    // Reading the log of a running system is fine.
+    good(&system.run(["log", "verify"]));
+    drop(child.stdin.take());
+    assert_eq!(ends_within(&mut child, Duration::from_secs(60)), Some(0));
+}
+
+#[test]
+fn what_storage_acknowledged_survives_a_kill_of_the_host() {
+    let system = System::new();
+    for round in 0..3 {
+        let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "put note-{round} 'kept {round}'\necho done-{round}").unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains(&format!("done-{round}"))), "round {round}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let text = good(&system.run(["run", "-c", "cat note-0 note-1 note-2"]));
+    for round in 0..3 {
+        assert!(text.contains(&format!("kept {round}")), "{text}");
+    }
+    assert!(good(&system.run(["log", "verify"])).contains("whole"));
+    good(&system.run(["log", "replay"]));
+}
