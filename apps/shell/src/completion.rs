@@ -75,7 +75,6 @@ pub fn complete(before: &str, names: &[String]) -> Completed {
 mod tests {
     use super::*;
     use alloc::string::ToString;
-    use alloc::vec;
     use proptest::prelude::*;
 
     fn names(names: &[&str]) -> Vec<String> {

@@ -33,8 +33,9 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         name: "ls",
         summary: "list a folder",
-        usage: "ls [-l] [PATH]",
-        details: "Folders end in /. -l adds size, version and when it was changed. Without PATH: the top folder.",
+        usage: "ls [-a] [-l] [PATH]",
+        details: "Folders end in /. Names that begin with . are left out; -a shows them too.\n\
+                  -l adds size, version and when it was changed. Without PATH: the top folder.",
         examples: &[("ls", "the top folder"), ("ls -l /notes", "with sizes")],
     },
     Topic {
@@ -299,6 +300,15 @@ mod tests {
         for topic in TOPICS {
             let lines = overview.lines().filter(|line| line.split_whitespace().next() == Some(topic.name)).count();
             assert_eq!(lines, 1, "{}", topic.name);
+        }
+    }
+
+    #[test]
+    fn the_book_has_every_command_as_help_has_it() {
+        let book = include_str!("../../../docs/shell.md");
+        for topic in TOPICS {
+            let usage = topic.usage.replace('|', "\\|");
+            assert!(book.contains(&format!("| `{usage}` |")), "docs/shell.md lacks `{usage}`");
         }
     }
 

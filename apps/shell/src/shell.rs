@@ -175,7 +175,7 @@ impl Shell {
         };
         match name {
             "help" => self.help(&plain(&[])?).await?,
-            "ls" => self.ls(&plain(&[Opt::Flag("-l")])?).await?,
+            "ls" => self.ls(&plain(&[Opt::Flag("-l"), Opt::Flag("-a")])?).await?,
             "cat" => self.cat(&plain(&[])?).await?,
             "put" => self.put(&text(&[Opt::Flag("-n")])?).await?,
             "append" => self.append(&text(&[Opt::Flag("-n")])?).await?,
@@ -204,24 +204,28 @@ impl Shell {
 
     /// A name that is no command: a program of that name.
     async fn program(&mut self, name: &str, words: &[String], mode: Mode) -> Result<u64, Failure> {
-        let unknown = |name: &str| {
-            let near = help::nearest(name, help::TOPICS.iter().map(|topic| topic.name));
-            let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-            Failure {
-                message: format!("there is no such command or program; {hint}`help` lists the commands"),
-                status: UNKNOWN,
-            }
+        let near = help::nearest(name, self.command_names());
+        let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+        let unknown = Failure {
+            message: format!("there is no such command or program; {hint}`help` lists the commands"),
+            status: UNKNOWN,
         };
         let image_like = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
         if self.lifecycle.is_none() || !image_like || name.is_empty() {
-            return Err(unknown(name));
+            return Err(unknown);
         }
         let mut line = alloc::vec![String::from("--"), name.to_string()];
         line.extend_from_slice(words);
         match self.spawn_or_absent(&line, mode).await? {
             Some(status) => Ok(status),
-            None => Err(unknown(name)),
+            None => Err(unknown),
         }
+    }
+
+    /// What can be typed as the first word: commands, and boot images that it was given.
+    pub(crate) fn command_names(&self) -> impl Iterator<Item = &str> {
+        let images = self.given.iter().filter_map(|(name, _)| name.strip_prefix("image:"));
+        help::TOPICS.iter().map(|topic| topic.name).chain(images)
     }
 
     /// `time`: the time, or how long a command takes.

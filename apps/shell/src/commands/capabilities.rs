@@ -10,7 +10,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use libprocess::abi::CapabilityInfo;
-use libprocess::{Cap, Error, FOREVER, capability, system};
+use libprocess::interfaces::init::control;
+use libprocess::{Cap, ClientError, Error, FOREVER, capability, system};
 
 /// The most links of a derivation that are followed.
 const LONGEST_CHAIN: u32 = 64;
@@ -119,30 +120,29 @@ impl Shell {
             self.show(&chain_in_words(&holder.chain(info), &names)).await;
             return Ok(());
         }
-        let given: BTreeMap<u64, &str> = match holder {
-            Holder::Shell => self.given.iter().map(|(name, handle)| (handle.0, name.as_str())).collect(),
-            Holder::Other(_) => BTreeMap::new(),
+        // Only the holder knows the names under which it was given what it holds.
+        let given: Option<BTreeMap<u64, &str>> = match holder {
+            Holder::Shell => Some(self.given.iter().map(|(name, handle)| (handle.0, name.as_str())).collect()),
+            Holder::Other(_) => None,
         };
-        let mut table = Table::new(&[
+        let mut columns = alloc::vec![
             ("SLOT", Side::Right),
             ("OBJECT", Side::Left),
             ("RIGHTS", Side::Left),
             ("BADGE", Side::Right),
-            ("NAME", Side::Left),
             ("FROM", Side::Left),
-        ]);
+        ];
+        if given.is_some() {
+            columns.push(("NAME", Side::Left));
+        }
+        let mut table = Table::new(&columns);
         for info in all {
-            let name = given.get(&info.handle.0).copied().unwrap_or("-");
+            let name = given.as_ref().map(|names| names.get(&info.handle.0).copied().unwrap_or("-"));
             let mut from: Vec<String> = holder.chain(info).iter().skip(1).map(|link| names.of(link.holder)).collect();
             from.dedup();
-            table.row([
-                info.handle.slot().to_string(),
-                object(&info),
-                info.rights.to_string(),
-                badge(info.badge),
-                name.to_string(),
-                if from.is_empty() { String::from("-") } else { from.join(" < ") },
-            ]);
+            let from = if from.is_empty() { String::from("-") } else { from.join(" < ") };
+            let texts = [info.handle.slot().to_string(), object(&info), info.rights.to_string(), badge(info.badge), from];
+            table.row(texts.into_iter().chain(name.map(ToString::to_string)));
         }
         self.show(&table.to_text()).await;
         Ok(())
@@ -155,7 +155,13 @@ impl Shell {
             return Ok(Holder::Shell);
         }
         let process = if row.of_init {
-            self.control()?.inspect(&row.name).await.map_err(|error| failed("init", target, error))?
+            match self.control()?.inspect(&row.name).await {
+                Ok(process) => process,
+                Err(ClientError::Service(control::Error::Failed(reason))) => {
+                    return Err(Failure::new(format!("{} cannot be looked into: {reason}", shown(target))));
+                }
+                Err(error) => return Err(failed("init", target, error)),
+            }
         } else {
             self.lifecycle()?.inspect(row.pid).await.map_err(|error| failed("process", target, error))?
         };

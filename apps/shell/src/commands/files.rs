@@ -4,7 +4,6 @@
 use crate::arguments::Arguments;
 use crate::completion::{Wanted, wanted};
 use crate::failure::{Explain, Failure, failed};
-use crate::help;
 use crate::shell::Shell;
 use crate::text::{Side, Table, count, date, shown, size};
 use alloc::format;
@@ -82,6 +81,13 @@ fn absolute(path: &str) -> String {
     if path.starts_with('/') { path.to_string() } else { format!("/{path}") }
 }
 
+/// The namespace of a program: the name of its file, without folders and `.wasm`, or of its
+/// boot image. One brought by `orbital run` gets the same.
+fn namespace_of(image: &str) -> &str {
+    let file = image.trim_end_matches('/').rsplit('/').next().unwrap_or(image);
+    file.strip_suffix(".wasm").filter(|name| !name.is_empty()).unwrap_or(file)
+}
+
 /// All names in a folder, and whether none was lost.
 async fn entries(files: &Client, folder: &str) -> Result<(Vec<Entry>, bool), ClientError<Error>> {
     let mut all: Vec<Entry> = Vec::new();
@@ -110,7 +116,7 @@ impl Shell {
             [path] => absolute(path),
             _ => return Err(Failure::misuse("ls", "it takes one path, or none")),
         };
-        let (entries, complete) = match entries(self.files()?, &path).await {
+        let (mut entries, complete) = match entries(self.files()?, &path).await {
             // A file is listed by itself.
             Err(ClientError::Service(Error::NotAFolder)) => {
                 let info = self.files()?.stat(&path).await.map_err(about(&path))?;
@@ -118,6 +124,9 @@ impl Shell {
             }
             entries => entries.map_err(about(&path))?,
         };
+        if !arguments.flag("-a") {
+            entries.retain(|entry| !entry.name.starts_with('.'));
+        }
         let mut text = String::new();
         if arguments.flag("-l") {
             let mut table = Table::new(&[
@@ -290,7 +299,7 @@ impl Shell {
 
     /// Storage of its own for a program of this image: the namespace of that name.
     pub(crate) async fn storage_of(&self, image: &str) -> Result<Cap<Any>, Failure> {
-        let name = image.trim_end_matches('/').rsplit('/').next().unwrap_or(image);
+        let name = namespace_of(image);
         let namespaces = namespaces::Client::over(self.files()?.connection());
         let access = Access::READ.union(Access::WRITE);
         let space = namespaces.subspace(name, access).await.map_err(about(name))?;
@@ -307,7 +316,7 @@ impl Shell {
     /// What the word at the end of `before` may become.
     pub(crate) async fn candidates(&self, before: &str) -> Vec<String> {
         match wanted(before).0 {
-            Wanted::Command => help::TOPICS.iter().map(|topic| topic.name.to_string()).collect(),
+            Wanted::Command => self.command_names().map(ToString::to_string).collect(),
             Wanted::Service => match self.control() {
                 Ok(control) => {
                     let services = control.within(BRIEFLY).list().await.unwrap_or_default();
@@ -393,6 +402,11 @@ mod tests {
         assert_eq!(text(&["a", "b", "-n"], &[]), Ok(("/a".into(), "b -n\n".into())));
         assert_eq!(text(&["/a", "b"], &["-n"]), Ok(("/a".into(), "b".into())));
         assert!(text(&["/a"], &[]).is_err() && text(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_program_has_one_namespace_wherever_its_file_lies() {
+        assert_eq!(["notes", "/bin/notes.wasm", "/bin/notes", "/x/.wasm"].map(namespace_of), ["notes", "notes", "notes", ".wasm"]);
     }
 
     #[test]
