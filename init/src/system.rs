@@ -3,7 +3,7 @@
 //! no kernel. See [`System::step`].
 
 use crate::manifest::Manifest;
-use crate::service::{Action, Down, End, Service, State, Time, View};
+use crate::service::{Action, End, Service, State, Time, View};
 use libprocess::abi::ExitReason;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -410,20 +410,5 @@ impl System {
                 }
             }
         }
-    }
-}
-
-/// Where a service is, in the words of `control.status`.
-pub fn state_word(state: &State) -> &'static str {
-    match state {
-        State::Waiting => "waiting",
-        State::Starting { .. } => "starting",
-        State::Up => "up",
-        State::Ending { .. } => "stopping",
-        State::BackingOff { .. } => "backing off",
-        State::Down(Down::Stopped) => "stopped",
-        State::Down(Down::Finished) => "finished",
-        State::Down(Down::Failed) => "failed",
-        State::Down(Down::Disabled) => "disabled",
     }
 }
