@@ -2,12 +2,13 @@
 //! judges it, its commits before they change anything, and how it ended after.
 
 use crate::block::Head;
+use crate::counts::Counts;
 use crate::event::{Event, OtherLog, Platform, PreviousEnd};
 use crate::header::{BOOT, END, Hash, STATE};
 use crate::journal::{Journal, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
 use abi::message::FaultKind;
-use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, Request, Returned};
+use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, ReplyToken, Request, Returned};
 use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId};
 
 /// The state hash is taken every so many blocks.
@@ -68,21 +69,39 @@ pub struct Axiom {
     kernel: Kernel,
     journal: Journal,
     /// What a hand-over delivered, until the host takes it.
-    handed: Option<Handed>,
+    handed: Handed,
     /// What the host is to do for the thread whose call it is.
     host: Option<Effect>,
     /// The call that the host carries out.
     open: Option<Open>,
+    counts: Counts,
     boot: u32,
     mode: Mode,
 }
 
-/// A message or a reply that went straight from one thread to another.
+/// A message or a reply that went straight from one thread to another. Not an `Option`: on the fast path what
+/// is moved is counted.
 #[derive(Clone, Copy, Debug)]
 struct Handed {
     from: ThreadId,
+    /// `NONE`: there is none.
     to: ThreadId,
     delivery: Delivery,
+}
+
+impl Handed {
+    const NOTHING: Handed = Handed {
+        from: ThreadId::NONE,
+        to: ThreadId::NONE,
+        delivery: Delivery {
+            kind: DeliveryKind::Sent,
+            capabilities: 0,
+            length: 0,
+            badge: 0,
+            tag: 0,
+            reply: ReplyToken::NONE,
+        },
+    };
 }
 
 /// A call that the host carries out.
@@ -112,9 +131,10 @@ impl Axiom {
         let mut axiom = Axiom {
             kernel: Kernel::new(config.kernel),
             journal: Journal::new(config.slots, config.waiting, head.blocks, head.records, boot),
-            handed: None,
+            handed: Handed::NOTHING,
             host: None,
             open: None,
+            counts: Counts::default(),
             boot,
             mode: Mode::Recording,
         };
@@ -178,7 +198,7 @@ impl Axiom {
         };
         self.journal.record(number, thread.0, endpoint.slot(), message.tag as u32, now, hand_over.commit);
         self.kernel.apply_hand_over(&hand_over);
-        self.handed = Some(Handed {
+        self.handed = Handed {
             from: thread,
             to: hand_over.to,
             delivery: Delivery {
@@ -189,7 +209,7 @@ impl Axiom {
                 tag: message.tag,
                 reply: hand_over.reply,
             },
-        });
+        };
         Outcome::Blocked
     }
 
@@ -243,10 +263,21 @@ impl Axiom {
     /// What the host must do next; `None` when it is done. To be asked after every input, until then.
     #[inline]
     pub fn effect(&mut self) -> Option<Effect> {
-        if let Some(Handed { from, to, delivery }) = self.handed.take() {
-            return Some(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery });
+        if let Some((to, from, delivery)) = self.handed_over() {
+            return Some(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery: *delivery });
         }
-        self.host.take().or_else(|| self.kernel.effect())
+        if let Some(effect) = self.host.take() {
+            return Some(effect);
+        }
+        self.next_effect()
+    }
+
+    /// What was given from hand to hand, if the call just made was: to whom, from whom, and what it is told. The
+    /// same as the [`Effect::Deliver`] that [`Axiom::effect`] makes of it, for hosts that count instructions.
+    #[inline]
+    pub fn handed_over(&mut self) -> Option<(ThreadId, ThreadId, &Delivery)> {
+        let to = core::mem::replace(&mut self.handed.to, ThreadId::NONE);
+        (!to.is_none()).then_some((to, self.handed.from, &self.handed.delivery))
     }
 
     /// Who must run now; `None`: nobody.
@@ -310,6 +341,9 @@ impl Axiom {
     /// The oldest block that is full or was cut, to be sealed. The host takes it soon: when too many wait,
     /// calls answer `WouldBlock`.
     pub fn take_block(&mut self) -> Option<RawBlock> {
+        if self.journal.has_full() {
+            self.journal.uncounted(|thread| self.counts.count(thread));
+        }
         let block = self.journal.take();
         // There may have been no room for the last one when the boot ended.
         if self.mode == Mode::Ended && self.journal.pending() > 0 && self.journal.cut(0) {
@@ -344,6 +378,16 @@ impl Axiom {
             self.mode = Mode::Lost;
             self.journal.close();
         }
+    }
+
+    #[inline(never)]
+    fn next_effect(&mut self) -> Option<Effect> {
+        let effect = self.kernel.effect()?;
+        if let Effect::ThreadStarted { thread, process, .. } = effect {
+            self.journal.uncounted(|thread| self.counts.count(thread));
+            self.counts.begin(thread, process, &self.kernel);
+        }
+        Some(effect)
     }
 
     /// Why nothing goes on.
@@ -383,7 +427,13 @@ impl Axiom {
     fn judge(&mut self, place: Place, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
         let outcome = match self.step(&place, &Input::Call { thread, request }, now) {
             Err(error) => Outcome::Done(Err(error)),
-            Ok(kernel::Outcome::Done(returned)) => Outcome::Done(Ok(returned)),
+            Ok(kernel::Outcome::Done(mut returned)) => {
+                if let Returned::Process(info) = &mut returned {
+                    self.journal.uncounted(|thread| self.counts.count(thread));
+                    self.counts.fill(info);
+                }
+                Outcome::Done(Ok(returned))
+            }
             Ok(kernel::Outcome::Host(effect)) => {
                 self.host = Some(effect);
                 self.open = Some(Open { thread, place, first_record: self.journal.first_record() });

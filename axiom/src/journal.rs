@@ -37,6 +37,8 @@ pub struct RawBlock {
     pub(crate) used: usize,
     /// Of these, slots that belong to the record before them.
     pub(crate) extra: usize,
+    /// Slots whose calls are counted ([`Journal::uncounted`]).
+    counted: usize,
     pub(crate) number: u64,
     pub(crate) first_record: u64,
     pub(crate) base_time: u64,
@@ -267,7 +269,21 @@ impl Journal {
     /// goes nowhere.
     pub(crate) fn close(&mut self) {
         self.block.slots = Vec::new();
-        (self.block.used, self.block.extra) = (0, 0);
+        (self.block.used, self.block.extra, self.block.counted) = (0, 0, 0);
+    }
+
+    /// Tells the threads of the calls recorded since this was last asked.
+    pub(crate) fn uncounted(&mut self, mut each: impl FnMut(u32)) {
+        for block in self.full.iter_mut().chain(core::iter::once(&mut self.block)) {
+            let used = block.used.min(block.slots.len());
+            for entry in (RawEntries { slots: &block.slots[block.counted.min(used)..used] }) {
+                // Numbers of system calls have the highest bit clear.
+                if entry.record[0] & 0x80 == 0 {
+                    each(entry.escape.map_or((entry.record[0] >> 16) as u32 & NONE, |escape| escape[0] as u32));
+                }
+            }
+            block.counted = used;
+        }
     }
 
     /// The oldest block that was cut.

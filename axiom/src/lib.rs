@@ -20,6 +20,7 @@ extern crate alloc;
 
 pub mod block;
 pub mod commit;
+mod counts;
 pub mod door;
 pub mod event;
 pub mod header;

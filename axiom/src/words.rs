@@ -21,6 +21,8 @@ pub struct Narrator {
     replay: Replay,
     /// Who receives at which endpoint, by the name of the process.
     receivers: BTreeMap<u32, Name>,
+    /// The record in which a thread began to wait.
+    waits: BTreeMap<u32, u64>,
 }
 
 /// One record, ready to be told. [`fmt::Display`] gives its text.
@@ -38,12 +40,14 @@ pub struct Line {
     pub object: String,
     /// What changed by it, in words: its commits, in order.
     pub changes: Vec<String>,
+    /// Names of the processes whose threads its commits concern, beside its own.
+    pub concerned: Vec<Name>,
 }
 
 impl Narrator {
     /// Before the first block of a boot.
     pub fn new(platform: kernel::Platform) -> Narrator {
-        Narrator { replay: Replay::new(platform), receivers: BTreeMap::new() }
+        Narrator { replay: Replay::new(platform), receivers: BTreeMap::new(), waits: BTreeMap::new() }
     }
 
     /// The state as far as it was told.
@@ -62,19 +66,35 @@ impl Narrator {
         self.replay.begin(block);
         if block.header.has(crate::header::BOOT) {
             self.receivers.clear();
+            self.waits.clear();
         }
         let mut line: Option<Line> = None;
+        // Who waits from this record on; until its commits are told, the thread may be woken from an earlier one.
+        let mut waiting: Option<(u32, u64)> = None;
         let mut number = block.header.first_record;
         for step in block.steps() {
             match step? {
                 Step::Input(entry) => {
                     line.take().into_iter().for_each(&mut each);
+                    self.waits.extend(waiting.take());
                     number = entry.number;
                     self.note_receiver(&entry.record);
+                    let waits = entry.record.ending == Ending::Waits && matches!(entry.record.op, Op::Call(_));
                     let (process, name) = self.whose(&entry.record);
                     if wanted(&entry, process, &name) {
                         let object = self.object(&entry.record);
-                        line = Some(Line { entry, boot: block.header.boot, process, name, object, changes: Vec::new() });
+                        line = Some(Line {
+                            entry,
+                            boot: block.header.boot,
+                            process,
+                            name,
+                            object,
+                            changes: Vec::new(),
+                            concerned: Vec::new(),
+                        });
+                    }
+                    if waits {
+                        waiting = Some((entry.record.thread, entry.number));
                     }
                 }
                 Step::Commit(class, commit) => {
@@ -84,11 +104,15 @@ impl Narrator {
                     if let (Some(line), Some(before)) = (&mut line, before) {
                         let text = if creates(class, &commit) { self.change(&commit) } else { before };
                         line.changes.push(text);
+                        if let Some(name) = self.concerned(&commit).filter(|name| *name != line.name) {
+                            line.concerned.push(name);
+                        }
                     }
                 }
             }
         }
         line.into_iter().for_each(each);
+        self.waits.extend(waiting);
         Ok(())
     }
 
@@ -144,6 +168,47 @@ impl Narrator {
     fn thread(&self, thread: ThreadId) -> String {
         let process = self.kernel().process_of(thread).and_then(|process| self.kernel().process_info(process));
         process.map_or_else(|| format!("thread {}", thread.0), |info| info.name.to_string())
+    }
+
+    /// The thread, and the record in which it began to wait for what it has now.
+    fn woken(&self, thread: ThreadId) -> String {
+        match self.waits.get(&thread.0) {
+            Some(record) => format!("{} (waiting since record {record})", self.thread(thread)),
+            None => self.thread(thread),
+        }
+    }
+
+    /// The process whose thread a commit wakes, or that it is about.
+    fn concerned(&self, commit: &CommitRef<'_>) -> Option<Name> {
+        use Activity::*;
+        let process = match commit.to_kernel()?.change {
+            Change::Activity(
+                HandedOver { server: thread, .. }
+                | Called { server: thread, .. }
+                | Answered { caller: thread, .. }
+                | Replied { caller: thread, .. }
+                | Sent { receiver: thread, .. }
+                | Received { thread, .. }
+                | Taken { thread, .. }
+                | Failed { thread, .. }
+                | TimedOut { thread }
+                | Faulted { thread, .. }
+                | FaultResumed { thread }
+                | Preempted { thread }
+                | Depleted { thread },
+            ) => self.kernel().process_of(thread)?,
+            Change::Activity(Suspended { process } | Resumed { process } | ExitQueued { process }) => process,
+            Change::Authority(
+                Authority::ProcessStarted { process, .. }
+                | Authority::Exited { process, .. }
+                | Authority::ExitRead { process }
+                | Authority::Limited { process, .. }
+                | Authority::Grown { process, .. },
+            ) => process,
+            Change::Authority(Authority::Derived { place, .. } | Authority::Moved { place, .. }) => place.process,
+            _ => return None,
+        };
+        self.kernel().process_name(process)
     }
 
     fn process(&self, process: ProcessId) -> String {
@@ -239,22 +304,22 @@ impl Narrator {
             Dispatched { thread } => format!("{} runs", self.thread(*thread)),
             Yielded { thread } => format!("{} lets others run", self.thread(*thread)),
             Preempted { thread } => format!("{}'s slice is over", self.thread(*thread)),
-            HandedOver { server, .. } | Called { server, .. } => format!("{} has the call", self.thread(*server)),
-            Answered { caller, .. } | Replied { caller, .. } => format!("{} has its answer", self.thread(*caller)),
+            HandedOver { server, .. } | Called { server, .. } => format!("{} has the call", self.woken(*server)),
+            Answered { caller, .. } | Replied { caller, .. } => format!("{} has its answer", self.woken(*caller)),
             Blocked { thread, calling: true, .. } => format!("the call of {} is queued", self.thread(*thread)),
             Blocked { thread, .. } => format!("the message of {} waits for room", self.thread(*thread)),
             Offered { position, .. } => format!("with capability {}", position + 1),
-            Sent { receiver, .. } => format!("{} has the message", self.thread(*receiver)),
+            Sent { receiver, .. } => format!("{} has the message", self.woken(*receiver)),
             MessageQueued { endpoint, .. } => format!("the message is queued at {}", self.endpoint(endpoint.0)),
             Received { thread, endpoint, .. } => {
-                format!("{} has what was first at {}", self.thread(*thread), self.endpoint(endpoint.0))
+                format!("{} has what was first at {}", self.woken(*thread), self.endpoint(endpoint.0))
             }
             Receiving { thread, .. } | ReceiveNext { thread, .. } => format!("{} waits for the next", self.thread(*thread)),
             ReplyMoved { process, .. } => format!("the right to answer goes to {}", self.process(*process)),
             ExitQueued { process } => format!("the supervisor is told that {} ended", self.process(*process)),
             Signalled { notification, bits } => format!("notification {} has bits {bits:#x}", notification.0),
             Taken { thread, notification } => {
-                format!("{} has the bits of notification {}", self.thread(*thread), notification.0)
+                format!("{} has the bits of notification {}", self.woken(*thread), notification.0)
             }
             Waiting { thread, .. } => format!("{} waits for bits", self.thread(*thread)),
             Bound { notification, endpoint } => {
@@ -267,8 +332,8 @@ impl Narrator {
             InterruptUnbound { interrupt } => format!("interrupt {} is bound no more", interrupt.0),
             InterruptCame { interrupt } => format!("interrupt {} came", interrupt.0),
             InterruptAcknowledged { interrupt } => format!("interrupt {} may come again", interrupt.0),
-            Failed { thread, error } => format!("the wait of {} ends: {error}", self.thread(*thread)),
-            TimedOut { thread } => format!("the wait of {} timed out", self.thread(*thread)),
+            Failed { thread, error } => format!("the wait of {} ends: {error}", self.woken(*thread)),
+            TimedOut { thread } => format!("the wait of {} timed out", self.woken(*thread)),
             Depleted { thread } => format!("{} has used its time", self.thread(*thread)),
             Replenished { thread } => format!("{} has time again", self.thread(*thread)),
             Configured { thread, priority, .. } => format!("{} has priority {priority}", self.thread(*thread)),
@@ -308,22 +373,19 @@ fn event_in_words(event: &Event) -> String {
     }
 }
 
-/// The interface that a message's tag belongs to, and the method in it.
+/// The numbers of all functions of all interfaces: `0x7000 storage/objects put`, a line each.
+const NUMBERS: &str = include_str!("../../wit/numbers.lock");
+
+/// The function that a message's tag names: `storage.put`; of init's interfaces, which are many, `registry.lookup`.
 fn tag_in_words(tag: u32) -> String {
-    let interface = match tag >> 12 {
-        0x0 => "kernel",
-        0x1 | 0x2 => "init",
-        0x3 => "registry",
-        0x4 => "process",
-        0x5 => "permissions",
-        0x6 => "identity",
-        0x7 => "storage",
-        0x8 => "network",
-        0x9 => "auth",
-        0xA => "env",
-        _ => return format!("tag {tag:#x}"),
-    };
-    format!("{interface} method {:#x}", tag & 0xFFF)
+    let named = NUMBERS.lines().find_map(|line| {
+        let mut words = line.strip_prefix("0x")?.split(' ');
+        let number = u32::from_str_radix(words.next()?, 16).ok()?;
+        let (interface, function) = (words.next()?, words.next()?);
+        let (package, name) = interface.split_once('/')?;
+        (number == tag).then(|| format!("{}.{function}", if package == "init" { name } else { package }))
+    });
+    named.unwrap_or_else(|| format!("tag {tag:#x}"))
 }
 
 impl fmt::Display for Line {

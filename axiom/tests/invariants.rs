@@ -248,6 +248,28 @@ fn an_orderly_end_is_on_record_with_the_state() {
     assert_eq!(machine.axiom.call(thread, &abi::Request::Yield, 11), axiom::Outcome::Done(Err(abi::Error::Interrupted)));
 }
 
+/// Given a process that makes calls, good and refused, when it is inspected, then all of them are counted, over blocks
+/// that were taken and the one being written.
+#[test]
+fn calls_are_counted_by_process() {
+    let mut machine = Machine::boot(Machine::config(), Head::EMPTY);
+    let init = machine.axiom.current().expect("init runs");
+    let inspect = |machine: &mut Machine| {
+        match machine.axiom.call(init, &abi::Request::ProcessInspect { process: abi::Handle::NONE }, 1) {
+            axiom::Outcome::Done(Ok(abi::Returned::Process(info))) => info.calls,
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = inspect(&mut machine);
+    for round in 0..100 {
+        machine.axiom.call(init, &abi::Request::Delete { handle: abi::Handle::new(77, 1) }, 2);
+        if round % 30 == 0 {
+            machine.blocks();
+        }
+    }
+    assert_eq!(inspect(&mut machine), before + 101);
+}
+
 /// Given threads and slots with large numbers, when they are recorded, then they are read back whole.
 #[test]
 fn large_numbers_are_recorded_whole() {

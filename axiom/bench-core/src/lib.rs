@@ -27,10 +27,7 @@ const MESSAGE: Message<'static> = Message { tag: 0x7001, length: 0, transfers: &
 #[inline(never)]
 pub fn counted(axiom: &mut Axiom, thread: ThreadId, request: &Request<'_>, now: u64) -> Option<(ThreadId, ReplyToken)> {
     axiom.call(thread, request, now);
-    match axiom.effect() {
-        Some(Effect::Deliver { to, delivery, .. }) => Some((to, delivery.reply)),
-        _ => None,
-    }
+    axiom.handed_over().map(|(to, _, delivery)| (to, delivery.reply))
 }
 
 impl Pair {

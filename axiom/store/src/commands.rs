@@ -62,7 +62,7 @@ impl std::str::FromStr for Bound {
 /// What `show` shows.
 #[derive(Clone, Debug, Default)]
 pub struct Show {
-    /// Only records of processes of this name (`host` for the host).
+    /// Only records of processes of this name (`host` for the host), and those that concern them.
     pub process: Option<String>,
     /// From here on.
     pub from: Option<Bound>,
@@ -324,13 +324,19 @@ impl View<'_> {
                 self.wall_time = wall_time(block);
             }
             let (options, wall) = (self.options, self.wall_time);
-            let wanted = |entry: &axiom::block::Entry, _: u64, name: &abi::Name| {
+            let wanted = |entry: &axiom::block::Entry, _: u64, _: &abi::Name| {
                 let after = options.from.is_none_or(|from| position(entry, wall, &from) >= std::cmp::Ordering::Equal);
                 let before = options.to.is_none_or(|to| position(entry, wall, &to) <= std::cmp::Ordering::Equal);
-                after && before && options.process.as_ref().is_none_or(|process| process == name.as_str())
+                after && before
+            };
+            // A process's own records, and those of others that concern it: who woke it, granted to it, ended it.
+            let chosen = |line: &Line| {
+                options.process.as_ref().is_none_or(|process| {
+                    line.name.as_str() == process || line.concerned.iter().any(|name| name.as_str() == process)
+                })
             };
             let mut lines = Vec::new();
-            narrator.block(block, wanted, |line| lines.push(self.render(&line))).map_err(|wrong| {
+            narrator.block(block, wanted, |line| lines.extend(chosen(&line).then(|| self.render(&line)))).map_err(|wrong| {
                 Error::new(format!("block {}: {wrong}", block.header.number), "`orbital log verify` says whether the log is damaged.")
             })?;
             for line in lines {
