@@ -29,8 +29,8 @@ pub struct HandOver {
     pub badge: u64,
     /// The right to answer; [`ReplyToken::NONE`]: this is an answer.
     pub reply: ReplyToken,
-    /// Where a server that answered waits: endpoint and capability.
-    receives: (EndpointId, CapabilityId),
+    /// At which endpoint; and the capability through which a server that answered waits.
+    at: (EndpointId, CapabilityId),
 }
 
 impl Kernel {
@@ -71,7 +71,7 @@ impl Kernel {
             to,
             badge,
             reply: ReplyToken::new(thread.0, call),
-            receives: (EndpointId::NONE, CapabilityId::NONE),
+            at: (endpoint, CapabilityId::NONE),
         })
     }
 
@@ -100,7 +100,7 @@ impl Kernel {
             to,
             badge: 0,
             reply: ReplyToken::NONE,
-            receives: (endpoint, via),
+            at: (endpoint, via),
         })
     }
 
@@ -124,11 +124,11 @@ impl Kernel {
     /// no effect is queued.
     #[inline(always)]
     pub fn apply_hand_over(&mut self, hand_over: &HandOver) {
+        let (endpoint, via) = hand_over.at;
         if hand_over.reply.is_none() {
-            let (endpoint, via) = hand_over.receives;
             self.activity.answered(hand_over.from, hand_over.to, via, endpoint);
         } else {
-            self.activity.handed_over(hand_over.from, hand_over.to);
+            self.activity.handed_over(hand_over.from, hand_over.to, endpoint);
         }
     }
 }
@@ -136,7 +136,7 @@ impl Kernel {
 impl Activity {
     /// The server runs for the caller.
     #[inline(always)]
-    pub(crate) fn handed_over(&mut self, caller: ThreadId, server: ThreadId) {
+    pub(crate) fn handed_over(&mut self, caller: ThreadId, server: ThreadId, endpoint: EndpointId) {
         let Some(record) = self.threads.get_mut(caller.index()) else { return };
         record.state = State::AwaitingReply;
         record.call = record.call.wrapping_add(1);
@@ -149,7 +149,6 @@ impl Activity {
         record.payer = payer;
         record.priority = record.base.max(priority);
         let next = core::mem::replace(&mut record.link.next, Entry::NONE);
-        let endpoint = EndpointId(record.on);
 
         let Some(endpoint) = self.endpoints.get_mut(endpoint.index()) else { return };
         endpoint.receivers.head = next;

@@ -64,10 +64,10 @@ impl Entry {
             _ => return None,
         })
     }
-    /// The thread that it is, or [`ThreadId::NONE`].
+    /// The thread that it is; a number that no thread has, if it is something else or nothing.
     #[inline]
     pub const fn as_thread(self) -> ThreadId {
-        if self.0 <= NUMBER { ThreadId(self.0) } else { ThreadId::NONE }
+        ThreadId(self.0)
     }
 }
 
