@@ -107,7 +107,7 @@ mod tests {
         fn any_text_is_completed_by_its_own_rest(before in "(?s).{0,20}", name in "[a-zß日]{1,6}") {
             let (_, word) = wanted(&before);
             let whole = alloc::format!("{word}{name}");
-            if let Completed::Insert(text) = complete(&before, &[whole.clone()]) {
+            if let Completed::Insert(text) = complete(&before, core::slice::from_ref(&whole)) {
                 let inserted = alloc::format!("{word}{}", text.trim_end());
                 prop_assert!(text.is_empty() || inserted == whole.trim_end());
             }
