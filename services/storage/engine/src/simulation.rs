@@ -269,6 +269,9 @@ impl Random {
     }
 }
 
+/// Writes since the last flush of which each is lost, and kept, alone: the last ones.
+const ONE_BY_ONE: usize = 12;
+
 impl History {
     /// Calls `visit` with every image that a power cut after any event could leave,
     /// as far as `tosses` random ones a point go, and the marks that came before it.
@@ -282,7 +285,8 @@ impl History {
                 fates.push(Fate::Kept);
             }
             if cached.len() > 1 {
-                fates.extend((0..cached.len()).flat_map(|at| [Fate::AllBut(at), Fate::Only(at)]));
+                let last = cached.len().saturating_sub(ONE_BY_ONE)..cached.len();
+                fates.extend(last.flat_map(|at| [Fate::AllBut(at), Fate::Only(at)]));
             }
             if !cached.is_empty() {
                 fates.extend((0..tosses).map(|toss| Fate::Tossed(toss << 32 | point as u64)));
