@@ -124,10 +124,7 @@ impl Activity {
         match *change {
             Change::Dispatched { thread } => return self.dispatched(thread),
             Change::Yielded { thread } | Change::Preempted { thread } => self.gave_way(thread),
-            Change::HandedOver { caller, server } => {
-                let endpoint = EndpointId(self.view(server).on);
-                return self.handed_over(caller, server, endpoint);
-            }
+            Change::HandedOver { caller, server } => return self.handed_over(caller, server),
             Change::Answered { server, caller, via } => {
                 let endpoint = authority.capabilities.get(via).map_or(EndpointId::NONE, |via| EndpointId(via.index));
                 return self.answered(server, caller, via, endpoint);

@@ -29,7 +29,7 @@ pub struct HandOver {
     pub badge: u64,
     /// The right to answer; [`ReplyToken::NONE`]: this is an answer.
     pub reply: ReplyToken,
-    /// At which endpoint; and the capability through which a server that answered waits.
+    /// Where a server that answered waits: endpoint and capability.
     at: (EndpointId, CapabilityId),
 }
 
@@ -71,7 +71,7 @@ impl Kernel {
             to,
             badge,
             reply: ReplyToken::new(thread.0, call),
-            at: (endpoint, CapabilityId::NONE),
+            at: (EndpointId::NONE, CapabilityId::NONE),
         })
     }
 
@@ -124,11 +124,11 @@ impl Kernel {
     /// no effect is queued.
     #[inline(always)]
     pub fn apply_hand_over(&mut self, hand_over: &HandOver) {
-        let (endpoint, via) = hand_over.at;
         if hand_over.reply.is_none() {
+            let (endpoint, via) = hand_over.at;
             self.activity.answered(hand_over.from, hand_over.to, via, endpoint);
         } else {
-            self.activity.handed_over(hand_over.from, hand_over.to, endpoint);
+            self.activity.handed_over(hand_over.from, hand_over.to);
         }
     }
 }
@@ -136,7 +136,7 @@ impl Kernel {
 impl Activity {
     /// The server runs for the caller.
     #[inline(always)]
-    pub(crate) fn handed_over(&mut self, caller: ThreadId, server: ThreadId, endpoint: EndpointId) {
+    pub(crate) fn handed_over(&mut self, caller: ThreadId, server: ThreadId) {
         let Some(record) = self.threads.get_mut(caller.index()) else { return };
         record.state = State::AwaitingReply;
         record.call = record.call.wrapping_add(1);
@@ -149,6 +149,7 @@ impl Activity {
         record.payer = payer;
         record.priority = record.base.max(priority);
         let next = core::mem::replace(&mut record.link.next, Entry::NONE);
+        let endpoint = EndpointId(record.on);
 
         let Some(endpoint) = self.endpoints.get_mut(endpoint.index()) else { return };
         endpoint.receivers.head = next;
