@@ -13,7 +13,7 @@ use crate::notification::NotificationActivity;
 use crate::process::ProcessActivity;
 use crate::queue::{Entry, Link, Queue, QueueId, Queued};
 use crate::schedule::{End, PRIORITIES};
-use crate::thread::{ARRIVED, Fault, State, ThreadActivity, ThreadDetail};
+use crate::thread::{ARRIVED, Fault, SPENT, State, ThreadActivity, ThreadDetail};
 use crate::timer::TimerKind;
 use abi::{Delivery, Error, FOREVER, Handle, Kind, Returned};
 use alloc::collections::VecDeque;
@@ -399,7 +399,9 @@ impl Activity {
         if let Some(queue) = self.queue_of(self.view(thread)) {
             self.remove(queue, Entry::thread(thread));
         }
-        let server = core::mem::replace(&mut self.thread(thread).server, ThreadId::NONE);
+        let record = self.thread(thread);
+        record.flags &= !SPENT;
+        let server = core::mem::replace(&mut record.server, ThreadId::NONE);
         if !server.is_none() {
             self.thread(server).serving = ThreadId::NONE;
             self.relend(server);

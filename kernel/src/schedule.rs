@@ -6,7 +6,7 @@ use crate::activity::Activity;
 use crate::commit::{Activity as Doing, Authority as Change, Decision};
 use crate::ids::*;
 use crate::queue::{Entry, QueueId, Queued};
-use crate::thread::State;
+use crate::thread::{SPENT, State};
 use crate::timer::TimerKind;
 use crate::{Caller, Kernel};
 use abi::message::FaultKind;
@@ -185,7 +185,8 @@ impl Activity {
     pub(crate) fn loan_ended(&mut self, thread: ThreadId) {
         let record = self.thread(thread);
         record.payer = thread;
-        let base = record.base;
+        let (base, caller) = (record.base, record.serving);
+        self.thread(caller).flags |= SPENT;
         self.set_priority(thread, base);
     }
 

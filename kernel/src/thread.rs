@@ -76,6 +76,8 @@ impl State {
 pub(crate) const TIMED: u8 = 1;
 /// Capabilities came with its last delivery.
 pub(crate) const ARRIVED: u8 = 2;
+/// What it lent is used up: its server works at its own cost.
+pub(crate) const SPENT: u8 = 4;
 
 /// One thread: what it is doing. What IPC touches, kept together.
 #[derive(Clone, Debug)]
@@ -86,7 +88,7 @@ pub struct ThreadActivity {
     pub priority: u8,
     /// Its own priority.
     pub base: u8,
-    /// [`TIMED`], [`ARRIVED`].
+    /// [`TIMED`], [`ARRIVED`], [`SPENT`]: with any of them it is not on the fast path.
     pub flags: u8,
     /// Whose it is.
     pub process: ProcessId,

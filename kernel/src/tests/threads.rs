@@ -170,7 +170,9 @@ fn a_caller_lends_its_priority_and_its_time_until_the_reply() {
     let seen = m.kernel.activity.view(server_thread).clone();
     assert_eq!((seen.priority, seen.payer), (4, server_thread), "what is lent runs out, the server goes on with its own");
     assert_eq!(m.kernel.current(), Some(server_thread));
-    m.ok(server_thread, Request::Reply { reply, message: message(2) });
+    let answer = Request::ReplyReceive { endpoint, reply, message: message(2), timeout: FOREVER };
+    assert!(m.kernel.hand_over(server_thread, &answer, m.now).is_none(), "another pays now: the time is to be charged");
+    m.blocks(server_thread, answer);
     assert_eq!(m.kernel.thread_state(client_thread), State::Depleted);
 }
 
