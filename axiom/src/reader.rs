@@ -29,15 +29,28 @@ pub struct Reader {
 impl Reader {
     /// A reader that has read nothing.
     pub fn new(platform: kernel::Platform) -> Reader {
-        Reader { platform, narrator: Narrator::new(platform), at: None }
+        Reader {
+            platform,
+            narrator: Narrator::new(platform),
+            at: None,
+        }
     }
 
     /// The records from number `from` on, oldest first, as postcard [`Record`]s one after the other: as many
     /// whole ones as fit into `length` bytes, at least as far as they are in blocks. A `from` beyond the newest
     /// record counts from the end: `u64::MAX` is the last one, `u64::MAX - n` the last but n.
-    pub fn read(&mut self, blocks: &impl Blocks, from: u64, length: usize) -> Result<Vec<u8>, Wrong> {
+    pub fn read(
+        &mut self,
+        blocks: &impl Blocks,
+        from: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, Wrong> {
         let next = blocks.next_record();
-        let from = if from >= next && from > u64::MAX / 2 { next.saturating_sub((u64::MAX - from).saturating_add(1)) } else { from };
+        let from = if from >= next && from > u64::MAX / 2 {
+            next.saturating_sub((u64::MAX - from).saturating_add(1))
+        } else {
+            from
+        };
         let mut bytes = Vec::new();
         if from >= next {
             return Ok(bytes);
@@ -56,14 +69,18 @@ impl Reader {
         blocks.from(start, &mut |block| {
             let end = block.header.first_record + u64::from(block.header.records);
             let fits = core::cell::Cell::new(true);
-            let told = narrator.block(block, |entry, _, _| fits.get() && entry.number >= from, |line| {
-                let more = encode(&line);
-                if !fits.get() || bytes.len() + more.len() > length {
-                    fits.set(false);
-                } else {
-                    bytes.extend_from_slice(&more);
-                }
-            });
+            let told = narrator.block(
+                block,
+                |entry, _, _| fits.get() && entry.number >= from,
+                |line| {
+                    let more = encode(&line);
+                    if !fits.get() || bytes.len() + more.len() > length {
+                        fits.set(false);
+                    } else {
+                        bytes.extend_from_slice(&more);
+                    }
+                },
+            );
             *at = Some((block.header.number + 1, end));
             full = !fits.get();
             result = told;

@@ -9,6 +9,10 @@ use crate::block::{Block, FRAME, TRIMMED, WHOLE, Wrong};
 
 /// What lies at an offset of a segment.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made"
+)]
 pub enum Next<'a> {
     /// A block, and the bytes of its frame.
     Block(Block<'a>, usize),
@@ -28,7 +32,9 @@ pub fn next_head(bytes: &[u8], at: usize) -> Next<'_> {
     next_by(bytes, at, |bytes| Block::parse_head(bytes))
 }
 
-fn next_by(bytes: &[u8], at: usize, parse: fn(&[u8]) -> Result<(Block<'_>, usize), Wrong>) -> Next<'_> {
+type Parse = for<'a> fn(&'a [u8]) -> Result<(Block<'a>, usize), Wrong>;
+
+fn next_by(bytes: &[u8], at: usize, parse: Parse) -> Next<'_> {
     let rest = bytes.get(at..).unwrap_or_default();
     match parse(rest) {
         Ok((block, length)) => Next::Block(block, length),

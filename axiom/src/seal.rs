@@ -54,9 +54,8 @@ impl Sealer {
         let (mut authority, mut activity) = (Vec::new(), Vec::with_capacity(raw.used * HALF));
         let mut calls = Vec::with_capacity(raw.used * HALF);
         let mut commits = [0; 2];
-        let mut causes = 0u32;
-        for entry in raw.entries() {
-            let cause = u64::from(causes) << 32;
+        for (index, entry) in raw.entries().enumerate() {
+            let cause = (index as u64) << 32;
             put(&mut calls, entry.record);
             if let Some(escape) = entry.escape {
                 put(&mut calls, escape);
@@ -86,7 +85,9 @@ impl Sealer {
                     sections(entry.sections, |kind, content| {
                         let origin = cause | position << 56;
                         match content {
-                            Content::Words([first, second]) => add(kind, [first, second | origin], &[]),
+                            Content::Words([first, second]) => {
+                                add(kind, [first, second | origin], &[])
+                            }
                             Content::Wide(content) => {
                                 let length = content.len() as u64;
                                 let head = u64::from(WIDE) | u64::from(kind) << 8 | length << 16;
@@ -98,7 +99,6 @@ impl Sealer {
                 }
                 kind => add(kind, [entry.commit[0], entry.commit[1] | cause], &[]),
             }
-            causes += 1;
         }
         let bodies = [&authority, &activity, &calls];
         let header = Header {
@@ -119,7 +119,12 @@ impl Sealer {
         for body in bodies {
             out.extend_from_slice(body);
         }
-        out[start..start + FRAME].copy_from_slice(&Block::frame_head(&bytes, header.lengths, synced, false));
+        out[start..start + FRAME].copy_from_slice(&Block::frame_head(
+            &bytes,
+            header.lengths,
+            synced,
+            false,
+        ));
         self.append(&header, &bytes);
         header
     }
@@ -136,7 +141,11 @@ impl Sealer {
         let mut tiles = self.tree.take_full();
         tiles.extend(self.tree.partial());
         let size = self.tree.size();
-        Publication { tiles, checkpoint: self.key.sign(size, &self.tree.root()), size }
+        Publication {
+            tiles,
+            checkpoint: self.key.sign(size, &self.tree.root()),
+            size,
+        }
     }
 
     /// The public half of the key that it signs with.

@@ -1,8 +1,8 @@
 //! How many records a second are appended (sealed, hashed, one fdatasync a MiB), verified and replayed.
 //! The records are calls given from hand to hand and their answers, 32 bytes each.
 
-use axiom::replay::Replay;
 use axiom::RawBlock;
+use axiom::replay::Replay;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use log_store::folder::DiskFolder;
 use log_store::segments::{Go, walk};
@@ -35,7 +35,12 @@ impl Drop for Place {
 fn write(place: &Place, blocks: &[RawBlock]) -> Log<DiskFolder> {
     drop(std::fs::remove_dir_all(place.0.join("log")));
     let key = key::load_or_create(&place.0.join("machine.key")).expect("a key");
-    let (mut log, _) = Log::open(DiskFolder::new(place.0.join("log")), key, Settings::default()).expect("it opens");
+    let (mut log, _) = Log::open(
+        DiskFolder::new(place.0.join("log")),
+        key,
+        Settings::default(),
+    )
+    .expect("it opens");
     for block in blocks {
         log.append(block).expect("appended");
         if log.waiting() == 0 {
@@ -54,12 +59,16 @@ fn log(criterion: &mut Criterion) {
     let blocks = blocks(key.public());
     let records = blocks.last().map_or(0, RawBlock::end);
     let mut group = criterion.benchmark_group("log");
-    group.throughput(Throughput::Elements(records)).sample_size(10);
+    group
+        .throughput(Throughput::Elements(records))
+        .sample_size(10);
     let log = write(&place, &blocks);
     let verifier = log.key().verifier();
     drop(log);
     let folder = DiskFolder::new(place.0.join("log"));
-    group.bench_function("verify", |bencher| bencher.iter(|| black_box(verify(&folder, &verifier).expect("whole"))));
+    group.bench_function("verify", |bencher| {
+        bencher.iter(|| black_box(verify(&folder, &verifier).expect("whole")))
+    });
     group.bench_function("replay", |bencher| {
         bencher.iter(|| {
             let mut replay = Replay::new(kernel::Platform::WASM);
@@ -71,7 +80,9 @@ fn log(criterion: &mut Criterion) {
             black_box(replay.commits())
         });
     });
-    group.bench_function("append", |bencher| bencher.iter(|| black_box(write(&place, &blocks).head().records)));
+    group.bench_function("append", |bencher| {
+        bencher.iter(|| black_box(write(&place, &blocks).head().records))
+    });
     group.finish();
 }
 

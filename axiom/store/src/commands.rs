@@ -79,14 +79,21 @@ fn open(state: &Path) -> Result<DiskFolder, Error> {
     if path.join(CHECKPOINT).exists() {
         return Ok(DiskFolder::new(path));
     }
-    Err(Error::new(format!("{}: there is no log", path.display()), "Start the machine once, or name its state directory with --state."))
+    Err(Error::new(
+        format!("{}: there is no log", path.display()),
+        "Start the machine once, or name its state directory with --state.",
+    ))
 }
 
 /// The key that verifies the log: `text`, or the machine's own.
 fn verifier(state: &Path, text: Option<&str>) -> Result<VerifierKey, Error> {
     match text {
-        Some(text) => VerifierKey::from_text(text.trim())
-            .ok_or_else(|| Error::new("not a verifier key", "Give what `orbital log key` printed on the machine: name+id+key.")),
+        Some(text) => VerifierKey::from_text(text.trim()).ok_or_else(|| {
+            Error::new(
+                "not a verifier key",
+                "Give what `orbital log key` printed on the machine: name+id+key.",
+            )
+        }),
         None => match key::load(&state.join(KEY))? {
             Some(key) => Ok(key.verifier()),
             None => Err(Error::new(
@@ -98,7 +105,12 @@ fn verifier(state: &Path, text: Option<&str>) -> Result<VerifierKey, Error> {
 }
 
 fn put(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> Result<(), Error> {
-    writeln!(out, "{text}").map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))
+    writeln!(out, "{text}").map_err(|error| {
+        Error::new(
+            format!("output: {error}"),
+            "Nothing in the log was changed.",
+        )
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -113,64 +125,149 @@ pub fn show_key(state: &Path, format: Format, out: &mut dyn Write) -> Result<(),
     let key = verifier(state, None)?;
     match format {
         Format::Text => put(out, format_args!("{}", key.to_text())),
-        Format::Json => put(out, format_args!("{}", json!({ "key": key.to_text(), "origin": key.name() }))),
+        Format::Json => put(
+            out,
+            format_args!("{}", json!({ "key": key.to_text(), "origin": key.name() })),
+        ),
     }
 }
 
 /// `orbital log verify [--key KEY]`: checks all of the log.
-pub fn verify(state: &Path, key: Option<&str>, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+pub fn verify(
+    state: &Path,
+    key: Option<&str>,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let verified = verify::verify(&open(state)?, &verifier(state, key)?)?;
     let head = &verified.head;
     match format {
         Format::Text => {
-            put(out, format_args!("The log is whole: {} blocks, {} records, {} commits, {} boots.", head.blocks, head.records, head.commits, head.boot))?;
-            put(out, format_args!("The checkpoint covers {} blocks; its root is {}.", verified.checkpoint.size, hex(&verified.checkpoint.root)))?;
+            put(
+                out,
+                format_args!(
+                    "The log is whole: {} blocks, {} records, {} commits, {} boots.",
+                    head.blocks, head.records, head.commits, head.boot
+                ),
+            )?;
+            put(
+                out,
+                format_args!(
+                    "The checkpoint covers {} blocks; its root is {}.",
+                    verified.checkpoint.size,
+                    hex(&verified.checkpoint.root)
+                ),
+            )?;
             if verified.trimmed > 0 {
-                put(out, format_args!("Of {} blocks activity and calls were trimmed; authority is there.", verified.trimmed))?;
+                put(
+                    out,
+                    format_args!(
+                        "Of {} blocks activity and calls were trimmed; authority is there.",
+                        verified.trimmed
+                    ),
+                )?;
             }
             if verified.crashes > 0 {
-                put(out, format_args!("{} boots ended by a crash.", verified.crashes))?;
+                put(
+                    out,
+                    format_args!("{} boots ended by a crash.", verified.crashes),
+                )?;
             }
         }
-        Format::Json => put(out, format_args!("{}", json!({
-            "blocks": head.blocks, "records": head.records, "commits": head.commits, "boots": head.boot,
-            "checkpoint": { "size": verified.checkpoint.size, "root": hex(&verified.checkpoint.root) },
-            "trimmed": verified.trimmed, "crashes": verified.crashes, "ended": head.ended, "torn": verified.torn,
-        })))?,
+        Format::Json => put(
+            out,
+            format_args!(
+                "{}",
+                json!({
+                    "blocks": head.blocks, "records": head.records, "commits": head.commits, "boots": head.boot,
+                    "checkpoint": { "size": verified.checkpoint.size, "root": hex(&verified.checkpoint.root) },
+                    "trimmed": verified.trimmed, "crashes": verified.crashes, "ended": head.ended, "torn": verified.torn,
+                })
+            ),
+        )?,
     }
     // Everything before it is whole; that something is behind it must not pass unseen.
     match verified.torn {
-        Some(torn) => Err(Error::new(torn, "If the machine crashed, start it once; if not, the log was changed.")),
+        Some(torn) => Err(Error::new(
+            torn,
+            "If the machine crashed, start it once; if not, the log was changed.",
+        )),
         None => Ok(()),
     }
 }
 
 /// `orbital log prove RECORD [--to DIR]`: writes the proof of one record into a folder.
-pub fn prove_record(state: &Path, key: Option<&str>, record: u64, to: &Path, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+pub fn prove_record(
+    state: &Path,
+    key: Option<&str>,
+    record: u64,
+    to: &Path,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let key = verifier(state, key)?;
     let proof = prove(&open(state)?, &key, record)?;
     let files = write_proof(&proof, &key, to)?;
     let hash = |body: Body| hex(&proof.header.bodies[body as usize]);
     match format {
         Format::Text => {
-            put(out, format_args!("Record {record} is number {} in block {}.", record - proof.header.first_record, proof.header.number))?;
-            files.iter().try_for_each(|file| put(out, format_args!("  {}", file.display())))?;
-            put(out, format_args!("To check it: b3sum of each body must be what the header has,"))?;
+            put(
+                out,
+                format_args!(
+                    "Record {record} is number {} in block {}.",
+                    record - proof.header.first_record,
+                    proof.header.number
+                ),
+            )?;
+            files
+                .iter()
+                .try_for_each(|file| put(out, format_args!("  {}", file.display())))?;
+            put(
+                out,
+                format_args!("To check it: b3sum of each body must be what the header has,"),
+            )?;
             for (body, _) in &proof.bodies {
-                put(out, format_args!("  {} at byte {} of the header: {}", body.name(), 94 + 32 * *body as usize, hash(*body)))?;
+                put(
+                    out,
+                    format_args!(
+                        "  {} at byte {} of the header: {}",
+                        body.name(),
+                        94 + 32 * *body as usize,
+                        hash(*body)
+                    ),
+                )?;
             }
-            put(out, format_args!("and the header must be the leaf that the .tlog-proof proves, under the key {}", key.to_text()))
+            put(
+                out,
+                format_args!(
+                    "and the header must be the leaf that the .tlog-proof proves, under the key {}",
+                    key.to_text()
+                ),
+            )
         }
-        Format::Json => put(out, format_args!("{}", json!({
-            "record": record, "block": proof.header.number, "index": record - proof.header.first_record,
-            "files": files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(), "key": key.to_text(),
-            "bodies": proof.bodies.iter().map(|(body, _)| (body.name().to_owned(), Value::from(hash(*body)))).collect::<serde_json::Map<_, _>>(),
-        }))),
+        Format::Json => put(
+            out,
+            format_args!(
+                "{}",
+                json!({
+                    "record": record, "block": proof.header.number, "index": record - proof.header.first_record,
+                    "files": files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(), "key": key.to_text(),
+                    "bodies": proof.bodies.iter().map(|(body, _)| (body.name().to_owned(), Value::from(hash(*body)))).collect::<serde_json::Map<_, _>>(),
+                })
+            ),
+        ),
     }
 }
 
 fn write_proof(proof: &Proof, key: &VerifierKey, to: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
+    let failed = |path: &Path, error| {
+        Error::file(
+            path,
+            "cannot be written",
+            error,
+            "Name another folder with --to.",
+        )
+    };
     std::fs::create_dir_all(to).map_err(|error| failed(to, error))?;
     let name = |end: &str| to.join(format!("record-{}.{end}", proof.record));
     let mut files = vec![
@@ -178,7 +275,12 @@ fn write_proof(proof: &Proof, key: &VerifierKey, to: &Path) -> Result<Vec<PathBu
         (name("tlog-proof"), proof.to_text().into_bytes()),
         (name("vkey"), format!("{}\n", key.to_text()).into_bytes()),
     ];
-    files.extend(proof.bodies.iter().map(|(body, bytes)| (name(body.name()), bytes.clone())));
+    files.extend(
+        proof
+            .bodies
+            .iter()
+            .map(|(body, bytes)| (name(body.name()), bytes.clone())),
+    );
     for (path, bytes) in &files {
         std::fs::write(path, bytes).map_err(|error| failed(path, error))?;
     }
@@ -195,14 +297,20 @@ pub fn export(state: &Path, body: Body, block: u64, out: &mut dyn Write) -> Resu
         Ok(Go::Stop)
     })?;
     match found {
-        None => Err(Error::new(format!("block {block} is not in the log"), "`orbital log verify` says how many there are.")),
+        None => Err(Error::new(
+            format!("block {block} is not in the log"),
+            "`orbital log verify` says how many there are.",
+        )),
         Some(None) => Err(Error::new(
             format!("the {} body of block {block} was trimmed", body.name()),
             "Its hash is still in the header; authority bodies are never trimmed.",
         )),
-        Some(Some(bytes)) => {
-            out.write_all(&bytes).map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))
-        }
+        Some(Some(bytes)) => out.write_all(&bytes).map_err(|error| {
+            Error::new(
+                format!("output: {error}"),
+                "Nothing in the log was changed.",
+            )
+        }),
     }
 }
 
@@ -213,7 +321,10 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
     let mut blocks = 0u64;
     walk(&folder, 0, |block| {
         replay.block(block).map_err(|wrong| {
-            Error::new(format!("block {}: {wrong}", block.header.number), "`orbital log verify` says whether the log is damaged; if not, report it.")
+            Error::new(
+                format!("block {}: {wrong}", block.header.number),
+                "`orbital log verify` says whether the log is damaged; if not, report it.",
+            )
         })?;
         blocks += 1;
         Ok(Go::On)
@@ -222,23 +333,43 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
     let (commits, compared) = (replay.commits(), replay.compared());
     match format {
         Format::Text => {
-            put(out, format_args!("Replayed {commits} commits in {blocks} blocks, up to boot {}; {compared} state hashes compared, all equal.", replay.boot()))?;
+            put(
+                out,
+                format_args!(
+                    "Replayed {commits} commits in {blocks} blocks, up to boot {}; {compared} state hashes compared, all equal.",
+                    replay.boot()
+                ),
+            )?;
             put(out, format_args!("authority {}", hex(&authority)))?;
             if replay.is_whole() {
                 put(out, format_args!("activity  {}", hex(&activity)))
             } else {
-                put(out, format_args!("Activity of this boot was trimmed: authority alone was replayed."))
+                put(
+                    out,
+                    format_args!(
+                        "Activity of this boot was trimmed: authority alone was replayed."
+                    ),
+                )
             }
         }
-        Format::Json => put(out, format_args!("{}", json!({
-            "blocks": blocks, "commits": commits, "compared": compared, "boot": replay.boot(),
-            "authority": hex(&authority), "activity": replay.is_whole().then(|| hex(&activity)),
-        }))),
+        Format::Json => put(
+            out,
+            format_args!(
+                "{}",
+                json!({
+                    "blocks": blocks, "commits": commits, "compared": compared, "boot": replay.boot(),
+                    "authority": hex(&authority), "activity": replay.is_whole().then(|| hex(&activity)),
+                })
+            ),
+        ),
     }
 }
 
 /// Replay judges nothing, so nothing depends on the host that ran.
-const PLATFORM: kernel::Platform = kernel::Platform { threads_per_process: u32::MAX, mapping: true };
+const PLATFORM: kernel::Platform = kernel::Platform {
+    threads_per_process: u32::MAX,
+    mapping: true,
+};
 
 /// One boot in the log: where it begins, in blocks and ns since 1970.
 struct BootStart {
@@ -252,7 +383,11 @@ fn boots(folder: &impl Folder) -> Result<Vec<BootStart>, Error> {
     let mut boots = Vec::new();
     walk(folder, 0, |block| {
         if block.header.has(BOOT) {
-            boots.push(BootStart { block: block.header.number, record: block.header.first_record, wall_time: wall_time(block) });
+            boots.push(BootStart {
+                block: block.header.number,
+                record: block.header.first_record,
+                wall_time: wall_time(block),
+            });
         }
         Ok(Go::On)
     })?;
@@ -277,10 +412,21 @@ fn wall_time(block: &Block<'_>) -> u64 {
 }
 
 /// `orbital log show`: records in words.
-pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+pub fn show(
+    state: &Path,
+    options: &Show,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let folder = open(state)?;
     let boots = boots(&folder)?;
-    let limit = options.limit.unwrap_or(if options.from.is_some() || options.follow { usize::MAX } else { 100 });
+    let limit = options
+        .limit
+        .unwrap_or(if options.from.is_some() || options.follow {
+            usize::MAX
+        } else {
+            100
+        });
     let tail = options.from.is_none();
     let begun = |start: &BootStart| match options.from {
         Some(Bound::Record(record)) => start.record <= record,
@@ -288,10 +434,24 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
         // The last records may be of an earlier boot; names need the boot from its beginning.
         None => false,
     };
-    let first = boots.iter().rposition(begun).or(if tail { boots.len().checked_sub(2) } else { None });
-    let mut view = View { options, format, limit, lines: VecDeque::new(), shown: 0, wall_time: 0, over: false };
+    let first = boots.iter().rposition(begun).or(if tail {
+        boots.len().checked_sub(2)
+    } else {
+        None
+    });
+    let mut view = View {
+        options,
+        format,
+        limit,
+        lines: VecDeque::new(),
+        shown: 0,
+        wall_time: 0,
+        over: false,
+    };
     let mut narrator = Narrator::new(PLATFORM);
-    let mut next = first.and_then(|index| boots.get(index)).map_or(0, |start| start.block);
+    let mut next = first
+        .and_then(|index| boots.get(index))
+        .map_or(0, |start| start.block);
     loop {
         next = view.blocks(&folder, &mut narrator, next, out, tail)?;
         for line in std::mem::take(&mut view.lines) {
@@ -300,7 +460,12 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
         if !options.follow || view.over {
             return Ok(());
         }
-        out.flush().map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))?;
+        out.flush().map_err(|error| {
+            Error::new(
+                format!("output: {error}"),
+                "Nothing in the log was changed.",
+            )
+        })?;
         std::thread::sleep(Duration::from_millis(250));
     }
 }
@@ -317,7 +482,14 @@ struct View<'a> {
 
 impl View<'_> {
     /// Tells the blocks from number `next` on; gives the number of the one that comes after.
-    fn blocks(&mut self, folder: &impl Folder, narrator: &mut Narrator, mut next: u64, out: &mut dyn Write, tail: bool) -> Result<u64, Error> {
+    fn blocks(
+        &mut self,
+        folder: &impl Folder,
+        narrator: &mut Narrator,
+        mut next: u64,
+        out: &mut dyn Write,
+        tail: bool,
+    ) -> Result<u64, Error> {
         walk(folder, next, |block| {
             next = block.header.number + 1;
             if block.header.has(BOOT) {
@@ -325,20 +497,32 @@ impl View<'_> {
             }
             let (options, wall) = (self.options, self.wall_time);
             let wanted = |entry: &axiom::block::Entry, _: u64, _: &abi::Name| {
-                let after = options.from.is_none_or(|from| position(entry, wall, &from) >= std::cmp::Ordering::Equal);
-                let before = options.to.is_none_or(|to| position(entry, wall, &to) <= std::cmp::Ordering::Equal);
+                let after = options
+                    .from
+                    .is_none_or(|from| position(entry, wall, &from) >= std::cmp::Ordering::Equal);
+                let before = options
+                    .to
+                    .is_none_or(|to| position(entry, wall, &to) <= std::cmp::Ordering::Equal);
                 after && before
             };
             // A process's own records, and those of others that concern it: who woke it, granted to it, ended it.
             let chosen = |line: &Line| {
                 options.process.as_ref().is_none_or(|process| {
-                    line.name.as_str() == process || line.concerned.iter().any(|name| name.as_str() == process)
+                    line.name.as_str() == process
+                        || line.concerned.iter().any(|name| name.as_str() == process)
                 })
             };
             let mut lines = Vec::new();
-            narrator.block(block, wanted, |line| lines.extend(chosen(&line).then(|| self.render(&line)))).map_err(|wrong| {
-                Error::new(format!("block {}: {wrong}", block.header.number), "`orbital log verify` says whether the log is damaged.")
-            })?;
+            narrator
+                .block(block, wanted, |line| {
+                    lines.extend(chosen(&line).then(|| self.render(&line)))
+                })
+                .map_err(|wrong| {
+                    Error::new(
+                        format!("block {}: {wrong}", block.header.number),
+                        "`orbital log verify` says whether the log is damaged.",
+                    )
+                })?;
             for line in lines {
                 if tail {
                     self.lines.push_back(line);
@@ -364,7 +548,12 @@ impl View<'_> {
         let entry = &line.entry;
         let wall = self.wall_time.saturating_add(entry.time);
         if self.format == Format::Text {
-            return format!("{:>9}  {}  {:<12}  {line}", entry.number, crate::time::format(wall), line.name);
+            return format!(
+                "{:>9}  {}  {:<12}  {line}",
+                entry.number,
+                crate::time::format(wall),
+                line.name
+            );
         }
         let (result, error) = match entry.record.ending {
             Ending::Done => ("done", None),

@@ -4,7 +4,9 @@
 use crate::error::Error;
 use crate::folder::{Folder, Item, parent};
 use crate::log::trimmed;
-use crate::segments::{CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, read, segments};
+use crate::segments::{
+    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, read, segments,
+};
 use axiom::block::{Head, Step};
 use axiom::commit::Class;
 use axiom::event::Event;
@@ -67,11 +69,19 @@ fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
         if index > 0 && all[index - 1].first == segment.first {
             pass.check_pair(&all[index - 1], segment)?;
         } else {
-            pass.segment(segment, all[index + 1..].iter().all(|next| next.first == segment.first))?;
+            pass.segment(
+                segment,
+                all[index + 1..]
+                    .iter()
+                    .all(|next| next.first == segment.first),
+            )?;
         }
     }
     if pass.head.blocks < checkpoint.size {
-        let cause = format!("{SEGMENTS}: block {}, which the checkpoint covers, is missing", pass.head.blocks);
+        let cause = format!(
+            "{SEGMENTS}: block {}, which the checkpoint covers, is missing",
+            pass.head.blocks
+        );
         return Err(Error::new(cause, RESTORE));
     }
     for tile in pass.tree.partial() {
@@ -79,8 +89,20 @@ fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
     }
     pass.check_edge()?;
     pass.check_tile_names("tile")?;
-    let Pass { head, trimmed, crashes, torn, .. } = pass;
-    Ok(Verified { head, checkpoint, trimmed, crashes, torn })
+    let Pass {
+        head,
+        trimmed,
+        crashes,
+        torn,
+        ..
+    } = pass;
+    Ok(Verified {
+        head,
+        checkpoint,
+        trimmed,
+        crashes,
+        torn,
+    })
 }
 
 struct Pass<'a, F> {
@@ -98,7 +120,10 @@ impl<F: Folder> Pass<'_, F> {
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
         let path = segment.path();
         if segment.first != self.head.blocks {
-            let cause = format!("{path}: begins with block {}, but block {} comes next", segment.first, self.head.blocks);
+            let cause = format!(
+                "{path}: begins with block {}, but block {} comes next",
+                segment.first, self.head.blocks
+            );
             return Err(Error::new(cause, RESTORE));
         }
         let bytes = read(self.folder, &path)?;
@@ -107,7 +132,11 @@ impl<F: Folder> Pass<'_, F> {
             let number = self.head.blocks;
             match scan::next(&bytes, at) {
                 Next::Block(block, length) => {
-                    let checked = if block.is_trimmed() == segment.trimmed { self.block(&block) } else { Err(Wrong::NoFrame) };
+                    let checked = if block.is_trimmed() == segment.trimmed {
+                        self.block(&block)
+                    } else {
+                        Err(Wrong::NoFrame)
+                    };
                     checked.map_err(|wrong| bad_block(&path, at, number, wrong))?;
                     self.tiles()?;
                     at += length;
@@ -181,13 +210,26 @@ impl<F: Folder> Pass<'_, F> {
     /// Compares what partial tiles there are of this one.
     fn check_partials(&self, tile: &Tile) -> Result<(), Error> {
         let item = tile.bytes.len() / usize::from(tile.id.width);
-        let folder = parent(&TileId { width: 1, ..tile.id }.path()).to_owned();
-        let items =
-            self.folder.list(&folder).map_err(|error| Error::file(&folder, "cannot be listed", error, READABLE))?;
+        let folder = parent(
+            &TileId {
+                width: 1,
+                ..tile.id
+            }
+            .path(),
+        )
+        .to_owned();
+        let items = self
+            .folder
+            .list(&folder)
+            .map_err(|error| Error::file(&folder, "cannot be listed", error, READABLE))?;
         for Item { name, .. } in items {
             let path = format!("{folder}/{name}");
             let width: usize = name.parse().unwrap_or(0);
-            if width == 0 || width >= TILE || width.to_string() != name || width * item > tile.bytes.len() {
+            if width == 0
+                || width >= TILE
+                || width.to_string() != name
+                || width * item > tile.bytes.len()
+            {
                 return Err(unknown(&path));
             }
             if read(self.folder, &path)? != tile.bytes[..width * item] {
@@ -202,14 +244,19 @@ impl<F: Folder> Pass<'_, F> {
         for id in tiles(self.checkpoint.size).filter(|id| usize::from(id.width) < TILE) {
             let path = id.path();
             // Compared before, where it is.
-            self.folder.read(&path).map_err(|error| Error::file(&path, "cannot be read", error, RESTORE))?;
+            self.folder
+                .read(&path)
+                .map_err(|error| Error::file(&path, "cannot be read", error, RESTORE))?;
         }
         Ok(())
     }
 
     /// Every file below `folder` is one of the tree's.
     fn check_tile_names(&self, folder: &str) -> Result<(), Error> {
-        let items = self.folder.list(folder).map_err(|error| Error::file(folder, "cannot be listed", error, READABLE))?;
+        let items = self
+            .folder
+            .list(folder)
+            .map_err(|error| Error::file(folder, "cannot be listed", error, READABLE))?;
         for item in items {
             let path = format!("{folder}/{}", item.name);
             if item.length.is_none() {
@@ -223,14 +270,25 @@ impl<F: Folder> Pass<'_, F> {
 
     /// Whether the tree has got so far that this file can be.
     fn exists(&self, id: &TileId) -> bool {
-        let count = self.head.blocks.checked_shr(8 * u32::from(id.level.unwrap_or(0))).unwrap_or(0);
-        id.index.saturating_mul(TILE as u64).saturating_add(u64::from(id.width)) <= count
+        let count = self
+            .head
+            .blocks
+            .checked_shr(8 * u32::from(id.level.unwrap_or(0)))
+            .unwrap_or(0);
+        id.index
+            .saturating_mul(TILE as u64)
+            .saturating_add(u64::from(id.width))
+            <= count
     }
 
     /// Of a segment that is there whole and trimmed, trimming was interrupted.
     fn check_pair(&self, whole: &Segment, kept: &Segment) -> Result<(), Error> {
         let path = kept.path();
-        if read(self.folder, &path)? == trimmed(&read(self.folder, &whole.path())?) { Ok(()) } else { Err(differs(&path)) }
+        if read(self.folder, &path)? == trimmed(&read(self.folder, &whole.path())?) {
+            Ok(())
+        } else {
+            Err(differs(&path))
+        }
     }
 }
 
@@ -238,7 +296,11 @@ impl<F: Folder> Pass<'_, F> {
 fn tile_named(path: &str) -> Option<TileId> {
     let rest = path.strip_prefix("tile/")?;
     let (level, rest) = rest.split_once('/')?;
-    let level = if level == "entries" { None } else { Some(level.parse().ok()?) };
+    let level = if level == "entries" {
+        None
+    } else {
+        Some(level.parse().ok()?)
+    };
     let (number, width) = match rest.split_once(".p/") {
         Some((number, width)) => (number, width.parse().ok()?),
         None => (rest, TILE as u16),
@@ -247,22 +309,41 @@ fn tile_named(path: &str) -> Option<TileId> {
         let digits: u64 = part.strip_prefix('x').unwrap_or(part).parse().ok()?;
         index.checked_mul(1000)?.checked_add(digits)
     })?;
-    let id = TileId { level, index, width };
+    let id = TileId {
+        level,
+        index,
+        width,
+    };
     (id.path() == path && width > 0).then_some(id)
 }
 
-fn check_names(folder: &impl Folder, path: &str, known: impl Fn(&str, bool) -> bool) -> Result<(), Error> {
-    let items = folder.list(path).map_err(|error| Error::file(path, "cannot be listed", error, READABLE))?;
-    match items.iter().find(|item| !known(&item.name, item.length.is_none())) {
+fn check_names(
+    folder: &impl Folder,
+    path: &str,
+    known: impl Fn(&str, bool) -> bool,
+) -> Result<(), Error> {
+    let items = folder
+        .list(path)
+        .map_err(|error| Error::file(path, "cannot be listed", error, READABLE))?;
+    match items
+        .iter()
+        .find(|item| !known(&item.name, item.length.is_none()))
+    {
         Some(item) => Err(unknown(&item.name)),
         None => Ok(()),
     }
 }
 
 fn unknown(path: &str) -> Error {
-    Error::new(format!("{path}: not a file of the log"), "Move it out of the log's folder; if the machine crashed, start it once.")
+    Error::new(
+        format!("{path}: not a file of the log"),
+        "Move it out of the log's folder; if the machine crashed, start it once.",
+    )
 }
 
 fn differs(path: &str) -> Error {
-    Error::new(format!("{path}: not what the blocks in the segments give"), RESTORE)
+    Error::new(
+        format!("{path}: not what the blocks in the segments give"),
+        RESTORE,
+    )
 }
