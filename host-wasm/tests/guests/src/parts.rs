@@ -12,15 +12,19 @@ pub fn go(manner: &str) {
             black_box(0);
         },
         "exits" => calls::exit(7),
-        // To be killed, it waits where it is.
+        // To be killed, it says that it is there and waits.
         "waits" => forever(),
         _ => {}
     }
 }
 
+/// What an actor reports that waits to be killed.
+pub const HERE: u64 = 999;
+
 /// Waits for a message that nobody sends.
 pub fn forever() {
     let start = Start::get();
+    report(&start, HERE);
     let endpoint = calls::endpoint_create(start.capability("quota"), 1).unwrap();
     let _ = calls::receive(endpoint, FOREVER);
 }
@@ -30,6 +34,7 @@ pub fn play(start: &Start) {
     match start.arguments[0].as_str() {
         "client" => client(start),
         "echo" => echo(start),
+        "bulk" => bulk(start),
         "bad-server" => bad_server(start),
         "link" => link(start),
         "caller-of-back" => caller_of_back(start),
@@ -39,7 +44,6 @@ pub fn play(start: &Start) {
         "call-loop" => loop {
             let _ = calls::poll(0);
         },
-        "worker" => worker(start),
         "grow" => grow(start),
         "go" => go(&start.arguments[1]),
         part => panic!("there is no part {part}"),
@@ -73,8 +77,22 @@ fn echo(start: &Start) {
     loop {
         let mut answer = message.words;
         answer.0 += 1;
-        message = calls::reply_receive(endpoint, message.reply, FOREVER, 0, answer).unwrap();
+        message = match message.kind {
+            DeliveryKind::Called => calls::reply_receive(endpoint, message.reply, FOREVER, 0, answer).unwrap(),
+            // What was sent to the server before it wants no answer.
+            _ => calls::receive(endpoint, FOREVER).unwrap(),
+        };
     }
+}
+
+/// Takes bytes and a capability, uses the capability, and answers with the bytes.
+fn bulk(start: &Start) {
+    let endpoint = start.capability("endpoint");
+    let message = calls::receive(endpoint, FOREVER).unwrap();
+    let (bytes, handles) = (calls::take_bytes(), calls::take_handles());
+    let once = calls::take_bytes().is_empty() && calls::take_handles().is_empty();
+    calls::send(handles[0], 0, 9, NOTHING).unwrap();
+    calls::reply_with(message.reply, u64::from(once), words(handles.len() as u64), &bytes, &[]).unwrap();
 }
 
 /// A server that goes, in a manner, at a point of the call.
@@ -147,21 +165,6 @@ fn caller_of_back(start: &Start) {
         Err(error) => error as u64 + 1,
     };
     calls::reply(message.reply, 0, words(outcome)).unwrap();
-}
-
-/// Works for so many ns by the clock and tells how much it got done.
-fn worker(start: &Start) {
-    let clock = start.capability("device:clock");
-    let now = || calls::device_read(clock, abi::device::CLOCK_MONOTONIC).unwrap();
-    let end = now() + start.number(1);
-    let mut done = 0;
-    while now() < end {
-        for _ in 0..10_000 {
-            black_box(done);
-        }
-        done += 1;
-    }
-    report(start, done);
 }
 
 /// Grows its memory until that is refused and tells how many pages of 64 KiB it got.
