@@ -73,21 +73,13 @@ impl fmt::Display for Wrong {
             Wrong::NoFrame => f.write_str("there is no block where one should begin"),
             Wrong::Header => f.write_str("its header does not match its hash"),
             Wrong::Version => f.write_str("its header has an unknown version or flag"),
-            Wrong::Body(body) => write!(
-                f,
-                "its {} body does not match the hash in its header",
-                body.name()
-            ),
+            Wrong::Body(body) => write!(f, "its {} body does not match the hash in its header", body.name()),
             Wrong::Number => f.write_str("its number does not follow"),
             Wrong::Previous => f.write_str("it does not carry the hash of the block before"),
             Wrong::Count => f.write_str("its records or commits are not numbered on"),
             Wrong::Record(number) => write!(f, "record {number} is not a record"),
             Wrong::Commit(number) => write!(f, "the commit of record {number} is not one"),
-            Wrong::State(body) => write!(
-                f,
-                "replay comes to another {} state than the log says",
-                body.name()
-            ),
+            Wrong::State(body) => write!(f, "replay comes to another {} state than the log says", body.name()),
             Wrong::Tree => f.write_str("its header is not the one in the tree"),
         }
     }
@@ -139,15 +131,7 @@ impl<'a> Block<'a> {
             let (activity, calls) = rest.split_at(activity);
             [Some(authority), Some(activity), Some(calls)]
         };
-        Ok((
-            Block {
-                header,
-                header_bytes,
-                synced: u64::from_le_bytes(synced),
-                bodies,
-            },
-            length,
-        ))
+        Ok((Block { header, header_bytes, synced: u64::from_le_bytes(synced), bodies }, length))
     }
 
     /// Whether activity and calls are gone.
@@ -156,17 +140,8 @@ impl<'a> Block<'a> {
     }
 
     /// The frame's first 302 bytes.
-    pub fn frame_head(
-        header: &[u8; HEADER],
-        lengths: [u32; 3],
-        synced: u64,
-        trimmed: bool,
-    ) -> [u8; FRAME] {
-        let kept = if trimmed {
-            lengths[0]
-        } else {
-            lengths.iter().sum()
-        };
+    pub fn frame_head(header: &[u8; HEADER], lengths: [u32; 3], synced: u64, trimmed: bool) -> [u8; FRAME] {
+        let kept = if trimmed { lengths[0] } else { lengths.iter().sum() };
         let mut head = [0; FRAME];
         head[..4].copy_from_slice(if trimmed { &TRIMMED } else { &WHOLE });
         head[4..8].copy_from_slice(&(FRAME as u32 + kept).to_le_bytes());
@@ -237,22 +212,13 @@ impl<'a> Steps<'a> {
     }
 
     fn entry(&self, index: u32, record: Record) -> Entry {
-        let time = self
-            .header
-            .base_time
-            .saturating_add(u64::from(record.offset));
-        Entry {
-            number: self.header.first_record.saturating_add(u64::from(index)),
-            time,
-            record,
-        }
+        let time = self.header.base_time.saturating_add(u64::from(record.offset));
+        Entry { number: self.header.first_record.saturating_add(u64::from(index)), time, record }
     }
 
     /// The number of the record before.
     fn last_number(&self) -> u64 {
-        self.header
-            .first_record
-            .saturating_add(u64::from(self.records.saturating_sub(1)))
+        self.header.first_record.saturating_add(u64::from(self.records.saturating_sub(1)))
     }
 
     /// The first authority commit, the record that lies before it, and the bytes of both.
@@ -306,11 +272,7 @@ impl<'a> Steps<'a> {
     fn next_kept(&mut self) -> Option<Result<Step<'a>, Wrong>> {
         if self.authority.is_empty() {
             let counted = self.commits[0] == self.header.commits[0];
-            return if counted {
-                None
-            } else {
-                self.fail(Wrong::Count)
-            };
+            return if counted { None } else { self.fail(Wrong::Count) };
         }
         let Some((record, commit, length)) = self.peek_authority() else {
             return self.fail(Wrong::Commit(self.last_number()));
@@ -353,11 +315,7 @@ impl<'a> Iterator for Steps<'a> {
             return (!whole).then_some(Err(Wrong::Count));
         }
         let Some((record, length)) = Record::decode(calls) else {
-            return self.fail(Wrong::Record(
-                self.header
-                    .first_record
-                    .saturating_add(u64::from(self.records)),
-            ));
+            return self.fail(Wrong::Record(self.header.first_record.saturating_add(u64::from(self.records))));
         };
         let entry = self.entry(self.records, record);
         self.calls = Some(&calls[length..]);
@@ -386,14 +344,7 @@ pub struct Head {
 
 impl Head {
     /// Where a log ends that has nothing in it yet.
-    pub const EMPTY: Head = Head {
-        blocks: 0,
-        records: 0,
-        commits: 0,
-        previous: [0; 32],
-        boot: 0,
-        ended: false,
-    };
+    pub const EMPTY: Head = Head { blocks: 0, records: 0, commits: 0, previous: [0; 32], boot: 0, ended: false };
 
     /// Accepts the next block, whose hashes are checked: it must follow, and be consistent
     /// in itself. Nothing changes if it does not.
@@ -421,9 +372,7 @@ impl Head {
             return Err(Wrong::Previous);
         }
         let boot = self.boot.checked_add(u32::from(header.has(header::BOOT)));
-        let counts = header.first_record == self.records
-            && header.first_commit == self.commits
-            && header.records > 0;
+        let counts = header.first_record == self.records && header.first_commit == self.commits && header.records > 0;
         if !counts || boot != Some(header.boot) {
             return Err(Wrong::Count);
         }
@@ -432,10 +381,7 @@ impl Head {
 
     /// Where the log ends after the block with this header, whatever comes before it.
     pub fn after(header: &Header, bytes: &[u8; HEADER]) -> Head {
-        let mut head = Head {
-            blocks: header.number,
-            ..Head::EMPTY
-        };
+        let mut head = Head { blocks: header.number, ..Head::EMPTY };
         head.advance(header, bytes);
         head
     }
@@ -443,9 +389,7 @@ impl Head {
     /// Steps over a block that follows.
     fn advance(&mut self, header: &Header, bytes: &[u8; HEADER]) {
         self.blocks = self.blocks.saturating_add(1);
-        self.records = header
-            .first_record
-            .saturating_add(u64::from(header.records));
+        self.records = header.first_record.saturating_add(u64::from(header.records));
         self.commits = header.first_commit.saturating_add(header.commit_count());
         self.previous = *blake3::hash(bytes).as_bytes();
         self.boot = header.boot;

@@ -64,29 +64,14 @@ impl<'a> CommitRef<'a> {
         let (cause, position) = origin(second);
         if first as u8 != WIDE {
             let content = Content::Words([first, second & 0xFFFF_FFFF]);
-            return Some((
-                CommitRef {
-                    cause,
-                    position,
-                    kind: first as u8,
-                    content,
-                },
-                HALF,
-            ));
+            return Some((CommitRef { cause, position, kind: first as u8, content }, HALF));
         }
         let length = usize::from((first >> 16) as u16);
         let padded = length.next_multiple_of(HALF);
         let payload = rest.get(..padded)?;
         let kind = (first >> 8) as u8;
-        let clean = first >> 32 == 0
-            && second as u32 == 0
-            && payload[length..].iter().all(|&byte| byte == 0);
-        let commit = CommitRef {
-            cause,
-            position,
-            kind,
-            content: Content::Wide(&payload[..length]),
-        };
+        let clean = first >> 32 == 0 && second as u32 == 0 && payload[length..].iter().all(|&byte| byte == 0);
+        let commit = CommitRef { cause, position, kind, content: Content::Wide(&payload[..length]) };
         clean.then_some((commit, HALF + padded))
     }
 }

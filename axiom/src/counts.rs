@@ -42,10 +42,7 @@ impl Counts {
         let before = self.owners[thread.index()];
         self.keep(before, self.calls[thread.index()]);
         let serial = kernel.process_info(process).map_or(0, |info| info.serial);
-        self.owners[thread.index()] = Owner {
-            process: process.0,
-            serial,
-        };
+        self.owners[thread.index()] = Owner { process: process.0, serial };
         self.calls[thread.index()] = 0;
     }
 
@@ -56,25 +53,13 @@ impl Counts {
             self.gone.resize(index + 1, (Owner::default(), 0));
         }
         let kept = &mut self.gone[index];
-        *kept = if kept.0 == owner {
-            (owner, kept.1 + calls)
-        } else {
-            (owner, calls)
-        };
+        *kept = if kept.0 == owner { (owner, kept.1 + calls) } else { (owner, calls) };
     }
 
     /// Fills in what the kernel does not know.
     pub(crate) fn fill(&self, info: &mut ProcessInfo) {
-        let living = self
-            .owners
-            .iter()
-            .zip(&self.calls)
-            .filter(|(owner, _)| owner.serial == info.serial);
-        let gone = self
-            .gone
-            .iter()
-            .filter(|(owner, _)| owner.serial == info.serial);
-        info.calls =
-            living.map(|(_, calls)| calls).sum::<u64>() + gone.map(|(_, calls)| calls).sum::<u64>();
+        let living = self.owners.iter().zip(&self.calls).filter(|(owner, _)| owner.serial == info.serial);
+        let gone = self.gone.iter().filter(|(owner, _)| owner.serial == info.serial);
+        info.calls = living.map(|(_, calls)| calls).sum::<u64>() + gone.map(|(_, calls)| calls).sum::<u64>();
     }
 }

@@ -9,9 +9,7 @@ use crate::journal::{Journal, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
 use abi::message::FaultKind;
 use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, ReplyToken, Request, Returned};
-use kernel::{
-    Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId,
-};
+use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId};
 
 /// The state hash is taken every so many blocks.
 pub const STATE_EVERY: u64 = 4096;
@@ -132,13 +130,7 @@ impl Axiom {
         let boot = head.boot.saturating_add(1);
         let mut axiom = Axiom {
             kernel: Kernel::new(config.kernel),
-            journal: Journal::new(
-                config.slots,
-                config.waiting,
-                head.blocks,
-                head.records,
-                boot,
-            ),
+            journal: Journal::new(config.slots, config.waiting, head.blocks, head.records, boot),
             handed: Handed::NOTHING,
             host: None,
             open: None,
@@ -148,35 +140,11 @@ impl Axiom {
         };
         axiom.journal.cut(0);
         axiom.journal.flag(BOOT);
-        let Config {
-            platform,
-            key,
-            disk,
-            previous,
-            other,
-            ..
-        } = config;
+        let Config { platform, key, disk, previous, other, .. } = config;
         if head.blocks == 0 {
-            axiom.event(
-                Op::Genesis,
-                &Event::Genesis {
-                    platform: platform.clone(),
-                    key,
-                },
-                0,
-            );
+            axiom.event(Op::Genesis, &Event::Genesis { platform: platform.clone(), key }, 0);
         }
-        axiom.event(
-            Op::Booted,
-            &Event::Booted {
-                number: u64::from(boot),
-                platform,
-                disk,
-                previous,
-                other,
-            },
-            0,
-        );
+        axiom.event(Op::Booted, &Event::Booted { number: u64::from(boot), platform, disk, previous, other }, 0);
         axiom
     }
 
@@ -198,28 +166,12 @@ impl Axiom {
             return Outcome::Done(Err(self.refusal()));
         }
         match request {
-            Request::Call {
-                endpoint, message, ..
-            } => self.hand_over(
-                Number::Call,
-                DeliveryKind::Called,
-                thread,
-                request,
-                *endpoint,
-                message,
-                now,
-            ),
-            Request::ReplyReceive {
-                endpoint, message, ..
-            } => self.hand_over(
-                Number::ReplyReceive,
-                DeliveryKind::Answer,
-                thread,
-                request,
-                *endpoint,
-                message,
-                now,
-            ),
+            Request::Call { endpoint, message, .. } => {
+                self.hand_over(Number::Call, DeliveryKind::Called, thread, request, *endpoint, message, now)
+            }
+            Request::ReplyReceive { endpoint, message, .. } => {
+                self.hand_over(Number::ReplyReceive, DeliveryKind::Answer, thread, request, *endpoint, message, now)
+            }
             _ => self.general_call(thread, request, now),
         }
     }
@@ -227,10 +179,7 @@ impl Axiom {
     /// A call to a server that waits, or the answer to the caller that it serves: the fast path. What
     /// the kernel found changes nothing yet, so call and commit go on record at once, before it is applied.
     #[inline(always)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inlined twice, with the number and the kind known"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "inlined twice, with the number and the kind known")]
     fn hand_over(
         &mut self,
         number: Number,
@@ -247,14 +196,7 @@ impl Axiom {
         let Some(hand_over) = self.kernel.hand_over(thread, request, now) else {
             return self.general_call(thread, request, now);
         };
-        self.journal.record(
-            number,
-            thread.0,
-            endpoint.slot(),
-            message.tag as u32,
-            now,
-            hand_over.commit,
-        );
+        self.journal.record(number, thread.0, endpoint.slot(), message.tag as u32, now, hand_over.commit);
         self.kernel.apply_hand_over(&hand_over);
         self.handed = Handed {
             from: thread,
@@ -304,62 +246,27 @@ impl Axiom {
     }
 
     /// The running thread did what it could not.
-    pub fn fault(
-        &mut self,
-        thread: ThreadId,
-        kind: FaultKind,
-        detail: u64,
-        resumable: bool,
-        now: u64,
-    ) {
-        self.event_input(
-            Op::Fault,
-            thread.0,
-            kind as u32,
-            &Input::Fault {
-                thread,
-                kind,
-                detail,
-                resumable,
-            },
-            now,
-        );
+    pub fn fault(&mut self, thread: ThreadId, kind: FaultKind, detail: u64, resumable: bool, now: u64) {
+        self.event_input(Op::Fault, thread.0, kind as u32, &Input::Fault { thread, kind, detail, resumable }, now);
     }
 
     /// A process wants so many more pages: refused if its quota has them not.
     pub fn grow(&mut self, process: ProcessId, pages: u64, now: u64) -> Result<(), Error> {
-        self.input(
-            Op::Grow,
-            NONE,
-            process.0,
-            pages as u32,
-            &Input::Grow { process, pages },
-            now,
-        )?;
+        self.input(Op::Grow, NONE, process.0, pages as u32, &Input::Grow { process, pages }, now)?;
         self.due(now);
         Ok(())
     }
 
     /// What the thread waited for at the host is done.
     pub fn host_done(&mut self, thread: ThreadId, result: Result<Hash, Error>, now: u64) {
-        self.event_input(
-            Op::HostDone,
-            thread.0,
-            0,
-            &Input::HostDone { thread, result },
-            now,
-        );
+        self.event_input(Op::HostDone, thread.0, 0, &Input::HostDone { thread, result }, now);
     }
 
     /// What the host must do next; `None` when it is done. To be asked after every input, until then.
     #[inline]
     pub fn effect(&mut self) -> Option<Effect> {
         if let Some((to, from, delivery)) = self.handed_over() {
-            return Some(Effect::Deliver {
-                to,
-                from: PayloadSource::Thread(from),
-                delivery: *delivery,
-            });
+            return Some(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery: *delivery });
         }
         if let Some(effect) = self.host.take() {
             return Some(effect);
@@ -457,14 +364,7 @@ impl Axiom {
         if self.mode != Mode::Recording {
             return;
         }
-        self.event(
-            Op::End,
-            &Event::End {
-                number: u64::from(self.boot),
-                status,
-            },
-            now,
-        );
+        self.event(Op::End, &Event::End { number: u64::from(self.boot), status }, now);
         self.journal.flag(END | STATE);
         self.journal.state(state_hash(&self.kernel));
         self.mode = Mode::Ended;
@@ -485,10 +385,7 @@ impl Axiom {
     #[inline(never)]
     fn next_effect(&mut self) -> Option<Effect> {
         let effect = self.kernel.effect()?;
-        if let Effect::ThreadStarted {
-            thread, process, ..
-        } = effect
-        {
+        if let Effect::ThreadStarted { thread, process, .. } = effect {
             self.journal.uncounted(|thread| self.counts.count(thread));
             self.counts.begin(thread, process, &self.kernel);
         }
@@ -497,11 +394,7 @@ impl Axiom {
 
     /// Why nothing goes on.
     fn refusal(&self) -> Error {
-        if self.mode == Mode::Recording {
-            Error::WouldBlock
-        } else {
-            Error::Interrupted
-        }
+        if self.mode == Mode::Recording { Error::WouldBlock } else { Error::Interrupted }
     }
 
     /// Makes room for a record. False: this input must not go on.
@@ -517,9 +410,7 @@ impl Axiom {
 
     /// Ends the block being written and begins the next. Every so many of them have the state hash.
     fn close_block(&mut self, now: u64) -> bool {
-        if self.journal.pending() > 0
-            && self.journal.block_number() % STATE_EVERY == STATE_EVERY - 1
-        {
+        if self.journal.pending() > 0 && self.journal.block_number() % STATE_EVERY == STATE_EVERY - 1 {
             self.journal.flag(STATE);
             self.journal.state(state_hash(&self.kernel));
         }
@@ -530,24 +421,12 @@ impl Axiom {
     #[inline(never)]
     fn general_call(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
         let (handle, subject) = subject(request);
-        let place = self.journal.begin(
-            Op::Call(request.number()),
-            thread.0,
-            slot_of(handle),
-            subject,
-            now,
-        );
+        let place = self.journal.begin(Op::Call(request.number()), thread.0, slot_of(handle), subject, now);
         self.judge(place, thread, request, now)
     }
 
     /// Has the kernel judge a call that is on record.
-    fn judge(
-        &mut self,
-        place: Place,
-        thread: ThreadId,
-        request: &Request<'_>,
-        now: u64,
-    ) -> Outcome {
+    fn judge(&mut self, place: Place, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
         let outcome = match self.step(&place, &Input::Call { thread, request }, now) {
             Err(error) => Outcome::Done(Err(error)),
             Ok(kernel::Outcome::Done(mut returned)) => {
@@ -559,16 +438,10 @@ impl Axiom {
             }
             Ok(kernel::Outcome::Host(effect)) => {
                 self.host = Some(effect);
-                self.open = Some(Open {
-                    thread,
-                    place,
-                    first_record: self.journal.first_record(),
-                });
+                self.open = Some(Open { thread, place, first_record: self.journal.first_record() });
                 Outcome::Host
             }
-            Ok(
-                kernel::Outcome::Delivered | kernel::Outcome::Blocked | kernel::Outcome::SetUp(_),
-            ) => Outcome::Blocked,
+            Ok(kernel::Outcome::Delivered | kernel::Outcome::Blocked | kernel::Outcome::SetUp(_)) => Outcome::Blocked,
         };
         // What is due waits while the host carries out a call: its ending belongs into this block.
         if outcome != Outcome::Host {
@@ -598,17 +471,11 @@ impl Axiom {
             return Err(self.refusal());
         }
         let place = self.journal.begin(op, thread, slot, tag, now);
-        self.step(&place, input, now)
-            .map(|outcome| (outcome, place))
+        self.step(&place, input, now).map(|outcome| (outcome, place))
     }
 
     /// Judges an input that is on record: its commits are recorded, then carried out.
-    fn step(
-        &mut self,
-        place: &Place,
-        input: &Input<'_>,
-        now: u64,
-    ) -> Result<kernel::Outcome, Error> {
+    fn step(&mut self, place: &Place, input: &Input<'_>, now: u64) -> Result<kernel::Outcome, Error> {
         let decided = self.kernel.decide(input, now).and_then(|decision| {
             self.kernel.reserve(&decision)?;
             Ok(decision)
@@ -620,9 +487,7 @@ impl Axiom {
             }
             Ok(decision) => {
                 let ending = match decision.outcome {
-                    kernel::Outcome::Done(_)
-                    | kernel::Outcome::SetUp(_)
-                    | kernel::Outcome::Delivered => Ending::Done,
+                    kernel::Outcome::Done(_) | kernel::Outcome::SetUp(_) | kernel::Outcome::Delivered => Ending::Done,
                     kernel::Outcome::Blocked => Ending::Waits,
                     kernel::Outcome::Host(_) => Ending::Open,
                 };
@@ -665,8 +530,7 @@ impl Axiom {
             }
             let place = self.journal.begin(Op::Due, NONE, NONE, 0, now);
             if let Err(error) = self.kernel.reserve(&decision) {
-                self.journal
-                    .complete(&place, Ending::Refused(error), [0; 2]);
+                self.journal.complete(&place, Ending::Refused(error), [0; 2]);
                 return;
             }
             self.carry_out(&place, Ending::Done, &decision);
@@ -688,13 +552,7 @@ impl Axiom {
 
 impl core::fmt::Debug for Axiom {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "Axiom(boot {}, next record {}, {:?})",
-            self.boot,
-            self.next_record(),
-            self.mode
-        )
+        write!(f, "Axiom(boot {}, next record {}, {:?})", self.boot, self.next_record(), self.mode)
     }
 }
 
@@ -708,16 +566,10 @@ pub fn state_hash(kernel: &Kernel) -> [Hash; 2] {
     kernel.hash_activity(&mut |bytes| {
         activity.update(bytes);
     });
-    [
-        *authority.finalize().as_bytes(),
-        *activity.finalize().as_bytes(),
-    ]
+    [*authority.finalize().as_bytes(), *activity.finalize().as_bytes()]
 }
 
 /// Whether the thread is of the first process.
 fn is_init(kernel: &Kernel, thread: ThreadId) -> bool {
-    kernel
-        .process_of(thread)
-        .and_then(|process| kernel.process_info(process))
-        .is_some_and(|info| info.serial == 1)
+    kernel.process_of(thread).and_then(|process| kernel.process_info(process)).is_some_and(|info| info.serial == 1)
 }

@@ -103,13 +103,7 @@ impl Event {
                 encode_platform(platform, &mut out);
                 out.extend_from_slice(key);
             }
-            Event::Booted {
-                number,
-                platform,
-                disk,
-                previous,
-                other,
-            } => {
+            Event::Booted { number, platform, disk, previous, other } => {
                 out.extend_from_slice(&number.to_le_bytes());
                 encode_platform(platform, &mut out);
                 out.extend_from_slice(disk);
@@ -139,10 +133,7 @@ impl Event {
     pub fn decode(kind: u8, content: &[u8]) -> Option<Event> {
         let mut input = Input(content);
         let event = match kind {
-            GENESIS => Event::Genesis {
-                platform: input.platform()?,
-                key: input.array()?,
-            },
+            GENESIS => Event::Genesis { platform: input.platform()?, key: input.array()? },
             BOOTED => Event::Booted {
                 number: input.number()?,
                 platform: input.platform()?,
@@ -155,18 +146,11 @@ impl Event {
                 },
                 other: match input.byte()? {
                     0 => None,
-                    1 => Some(OtherLog {
-                        origin: input.text()?,
-                        size: input.number()?,
-                        root: input.array()?,
-                    }),
+                    1 => Some(OtherLog { origin: input.text()?, size: input.number()?, root: input.array()? }),
                     _ => return None,
                 },
             },
-            END => Event::End {
-                number: input.number()?,
-                status: input.number()?,
-            },
+            END => Event::End { number: input.number()?, status: input.number()? },
             _ => return None,
         };
         input.0.is_empty().then_some(event)
@@ -219,14 +203,7 @@ impl Input<'_> {
     fn platform(&mut self) -> Option<Platform> {
         let (name, manifest) = (self.text()?, self.array()?);
         let count = u16::from_le_bytes(self.array()?);
-        let images = (0..count)
-            .map(|_| Some((self.text()?, self.array()?)))
-            .collect::<Option<_>>()?;
-        Some(Platform {
-            name,
-            manifest,
-            images,
-            wall_time: self.number()?,
-        })
+        let images = (0..count).map(|_| Some((self.text()?, self.array()?))).collect::<Option<_>>()?;
+        Some(Platform { name, manifest, images, wall_time: self.number()? })
     }
 }

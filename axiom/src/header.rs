@@ -97,12 +97,7 @@ impl Header {
         put(&[VERSION, self.flags]);
         put(&self.boot.to_le_bytes());
         put(&self.records.to_le_bytes());
-        for number in [
-            self.number,
-            self.first_record,
-            self.first_commit,
-            self.base_time,
-        ] {
+        for number in [self.number, self.first_record, self.first_commit, self.base_time] {
             put(&number.to_le_bytes());
         }
         for number in self.commits.iter().chain(&self.lengths) {
@@ -118,9 +113,7 @@ impl Header {
     /// From bytes; `None` if version or flags are not known, or a state hash is
     /// there that the flags deny.
     pub fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
-        let word = |at: usize| {
-            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let hash = |at: usize| {
             let mut hash = [0; 32];

@@ -78,20 +78,9 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// An empty journal whose blocks have `slots` slots, at most `bound` of them waiting.
-    pub(crate) fn new(
-        slots: usize,
-        bound: usize,
-        number: u64,
-        first_record: u64,
-        boot: u32,
-    ) -> Journal {
+    pub(crate) fn new(slots: usize, bound: usize, number: u64, first_record: u64, boot: u32) -> Journal {
         Journal {
-            block: RawBlock {
-                number,
-                first_record,
-                boot,
-                ..RawBlock::default()
-            },
+            block: RawBlock { number, first_record, boot, ..RawBlock::default() },
             capacity: slots.max(1),
             full: VecDeque::new(),
             bound,
@@ -107,8 +96,7 @@ impl Journal {
 
     #[inline(always)]
     fn has_no_room(&self, now: u64) -> bool {
-        self.block.used >= self.block.slots.len()
-            || now.wrapping_sub(self.block.base_time) >> 32 != 0
+        self.block.used >= self.block.slots.len() || now.wrapping_sub(self.block.base_time) >> 32 != 0
     }
 
     /// The number that the next record gets.
@@ -140,15 +128,7 @@ impl Journal {
 
     /// Records a call that waits, with its commit, in one. `is_full` is false at `now`, and thread and slot are small.
     #[inline(always)]
-    pub(crate) fn record(
-        &mut self,
-        number: Number,
-        thread: u32,
-        slot: u32,
-        tag: u32,
-        now: u64,
-        commit: [u64; 2],
-    ) {
+    pub(crate) fn record(&mut self, number: Number, thread: u32, slot: u32, tag: u32, now: u64, commit: [u64; 2]) {
         if !RECORDING {
             return;
         }
@@ -169,19 +149,10 @@ impl Journal {
     /// Reserves a slot. `is_full` is false at `now`.
     pub(crate) fn begin(&mut self, op: Op, thread: u32, slot: u32, tag: u32, now: u64) -> Place {
         let block = &mut self.block;
-        let record = Record {
-            op,
-            ending: Ending::Open,
-            thread,
-            slot,
-            offset: now.wrapping_sub(block.base_time) as u32,
-            tag,
-        };
+        let record =
+            Record { op, ending: Ending::Open, thread, slot, offset: now.wrapping_sub(block.base_time) as u32, tag };
         let words = record.words();
-        let place = Place {
-            at: block.used,
-            words,
-        };
+        let place = Place { at: block.used, words };
         if !RECORDING {
             return place;
         }
@@ -281,8 +252,7 @@ impl Journal {
                 boot: self.block.boot,
                 ..RawBlock::default()
             };
-            self.full
-                .push_back(core::mem::replace(&mut self.block, next));
+            self.full.push_back(core::mem::replace(&mut self.block, next));
         }
         self.block.base_time = now;
         self.block.slots.resize(self.capacity, [0; 4]);
@@ -298,24 +268,12 @@ impl Journal {
 
     /// Tells the threads of the calls recorded since this was last asked.
     pub(crate) fn uncounted(&mut self, mut each: impl FnMut(u32)) {
-        for block in self
-            .full
-            .iter_mut()
-            .chain(core::iter::once(&mut self.block))
-        {
+        for block in self.full.iter_mut().chain(core::iter::once(&mut self.block)) {
             let used = block.used.min(block.slots.len());
-            for entry in (RawEntries {
-                slots: &block.slots[block.counted.min(used)..used],
-            }) {
+            for entry in (RawEntries { slots: &block.slots[block.counted.min(used)..used] }) {
                 // Numbers of system calls have the highest bit clear.
                 if entry.record[0] & 0x80 == 0 {
-                    each(
-                        entry
-                            .escape
-                            .map_or((entry.record[0] >> 16) as u32 & NONE, |escape| {
-                                escape[0] as u32
-                            }),
-                    );
+                    each(entry.escape.map_or((entry.record[0] >> 16) as u32 & NONE, |escape| escape[0] as u32));
                 }
             }
             block.counted = used;
@@ -385,9 +343,7 @@ impl RawBlock {
     /// Its inputs, in order.
     #[inline]
     pub(crate) fn entries(&self) -> RawEntries<'_> {
-        RawEntries {
-            slots: &self.slots[..self.used.min(self.slots.len())],
-        }
+        RawEntries { slots: &self.slots[..self.used.min(self.slots.len())] }
     }
 }
 
@@ -401,12 +357,7 @@ impl<'a> Iterator for RawEntries<'a> {
     #[inline]
     fn next(&mut self) -> Option<RawEntry<'a>> {
         let (&[first, second, head, tail], mut rest) = self.slots.split_first()?;
-        let mut entry = RawEntry {
-            record: [first, second],
-            escape: None,
-            commit: [head, tail],
-            sections: &[],
-        };
+        let mut entry = RawEntry { record: [first, second], escape: None, commit: [head, tail], sections: &[] };
         if (first >> 16) as u32 & NONE == ESCAPED
             && let Some((escape, after)) = rest.split_first()
         {
@@ -424,11 +375,7 @@ impl<'a> Iterator for RawEntries<'a> {
 
 /// The sections behind a record: kind of each commit, and its form.
 pub(crate) fn sections(slots: &[Slot], mut each: impl FnMut(u8, Content<'_>)) {
-    let bytes: Vec<u8> = slots
-        .iter()
-        .flatten()
-        .flat_map(|word| word.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = slots.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
     let mut rest = &bytes[..];
     while let Some((&[kind, form, low, high], after)) = rest.split_first_chunk::<4>() {
         let length = usize::from(u16::from_le_bytes([low, high]));
@@ -438,10 +385,7 @@ pub(crate) fn sections(slots: &[Slot], mut each: impl FnMut(u8, Content<'_>)) {
         match content.as_chunks::<8>().0 {
             _ if kind == 0 => return,
             [first, second] if form == 1 => {
-                each(
-                    kind,
-                    Content::Words([u64::from_le_bytes(*first), u64::from_le_bytes(*second)]),
-                );
+                each(kind, Content::Words([u64::from_le_bytes(*first), u64::from_le_bytes(*second)]));
             }
             _ => each(kind, Content::Wide(content)),
         }

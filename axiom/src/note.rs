@@ -15,10 +15,7 @@ const ED25519: u8 = 1;
 
 /// Whether `name` can name a key: not empty, no white space, no plus.
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || c == '+')
+    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 /// The first four bytes of SHA-256 over name, newline, type and public key.
@@ -62,10 +59,7 @@ impl MachineKey {
     /// A key from 32 random bytes. It and its log are named after its public half.
     pub fn from_seed(seed: &[u8; 32]) -> MachineKey {
         let key = SigningKey::from_bytes(seed);
-        let name = format!(
-            "orbital.machine/{}",
-            hex(&blake3::hash(key.verifying_key().as_bytes()).as_bytes()[..8])
-        );
+        let name = format!("orbital.machine/{}", hex(&blake3::hash(key.verifying_key().as_bytes()).as_bytes()[..8]));
         MachineKey { name, key }
     }
 
@@ -81,22 +75,14 @@ impl MachineKey {
 
     /// The public half, for those who verify.
     pub fn verifier(&self) -> VerifierKey {
-        VerifierKey {
-            name: self.name.clone(),
-            key: self.key.verifying_key(),
-        }
+        VerifierKey { name: self.name.clone(), key: self.key.verifying_key() }
     }
 
     /// The secret as Go's note package writes it: `PRIVATE+KEY+name+id+key`. For the key
     /// file, and nowhere else.
     pub fn to_secret_text(&self) -> String {
         let public = self.public();
-        format!(
-            "PRIVATE+KEY+{}+{}+{}",
-            self.name,
-            hex(&key_id(&self.name, &public)),
-            encode_key(self.key.as_bytes())
-        )
+        format!("PRIVATE+KEY+{}+{}+{}", self.name, hex(&key_id(&self.name, &public)), encode_key(self.key.as_bytes()))
     }
 
     /// From what [`MachineKey::to_secret_text`] wrote.
@@ -104,10 +90,7 @@ impl MachineKey {
         let mut parts = text.strip_prefix("PRIVATE+KEY+")?.splitn(3, '+');
         let (name, _id, key) = (parts.next()?, parts.next()?, parts.next()?);
         let key = SigningKey::from_bytes(&decode_key(key)?);
-        let key = MachineKey {
-            name: name.to_string(),
-            key,
-        };
+        let key = MachineKey { name: name.to_string(), key };
         (is_name(name) && key.to_secret_text() == text).then_some(key)
     }
 
@@ -116,11 +99,7 @@ impl MachineKey {
         let text = checkpoint_text(&self.name, size, root);
         let mut signature = key_id(&self.name, &self.public()).to_vec();
         signature.extend_from_slice(&self.key.sign(text.as_bytes()).to_bytes());
-        format!(
-            "{text}\n\u{2014} {} {}\n",
-            self.name,
-            Base64::encode_string(&signature)
-        )
+        format!("{text}\n\u{2014} {} {}\n", self.name, Base64::encode_string(&signature))
     }
 }
 
@@ -142,12 +121,7 @@ impl VerifierKey {
     /// As C2SP's vkey: `name+id+key`.
     pub fn to_text(&self) -> String {
         let public = self.key.as_bytes();
-        format!(
-            "{}+{}+{}",
-            self.name,
-            hex(&key_id(&self.name, public)),
-            encode_key(public)
-        )
+        format!("{}+{}+{}", self.name, hex(&key_id(&self.name, public)), encode_key(public))
     }
 
     /// From a vkey, exactly as [`VerifierKey::to_text`] writes it.
@@ -155,10 +129,7 @@ impl VerifierKey {
         let mut parts = text.splitn(3, '+');
         let (name, _id, key) = (parts.next()?, parts.next()?, parts.next()?);
         let key = VerifyingKey::from_bytes(&decode_key(key)?).ok()?;
-        let key = VerifierKey {
-            name: name.to_string(),
-            key,
-        };
+        let key = VerifierKey { name: name.to_string(), key };
         (is_name(name) && key.to_text() == text).then_some(key)
     }
 
@@ -190,32 +161,17 @@ impl VerifierKey {
         let signed = checkpoint_text(origin, size, &root);
         let signature = signature
             .strip_prefix("\u{2014} ")
-            .and_then(|line| {
-                line.strip_prefix(self.name.as_str())?
-                    .strip_prefix(' ')?
-                    .strip_suffix('\n')
-            })
+            .and_then(|line| line.strip_prefix(self.name.as_str())?.strip_prefix(' ')?.strip_suffix('\n'))
             .ok_or(CheckpointError::Malformed)?;
         let bytes = Base64::decode_vec(signature).map_err(|_| CheckpointError::Malformed)?;
-        let canonical = format!(
-            "{signed}\n\u{2014} {} {}\n",
-            self.name,
-            Base64::encode_string(&bytes)
-        );
+        let canonical = format!("{signed}\n\u{2014} {} {}\n", self.name, Base64::encode_string(&bytes));
         if canonical.as_bytes() != checkpoint {
             return Err(CheckpointError::Malformed);
         }
-        let (id, signature) = bytes
-            .split_first_chunk::<4>()
-            .ok_or(CheckpointError::Malformed)?;
-        let signature: &[u8; 64] = signature
-            .try_into()
-            .map_err(|_| CheckpointError::Malformed)?;
+        let (id, signature) = bytes.split_first_chunk::<4>().ok_or(CheckpointError::Malformed)?;
+        let signature: &[u8; 64] = signature.try_into().map_err(|_| CheckpointError::Malformed)?;
         if *id != key_id(&self.name, self.key.as_bytes())
-            || self
-                .key
-                .verify(signed.as_bytes(), &Signature::from_bytes(signature))
-                .is_err()
+            || self.key.verify(signed.as_bytes(), &Signature::from_bytes(signature)).is_err()
         {
             return Err(CheckpointError::Signature);
         }

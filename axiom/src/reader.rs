@@ -29,22 +29,13 @@ pub struct Reader {
 impl Reader {
     /// A reader that has read nothing.
     pub fn new(platform: kernel::Platform) -> Reader {
-        Reader {
-            platform,
-            narrator: Narrator::new(platform),
-            at: None,
-        }
+        Reader { platform, narrator: Narrator::new(platform), at: None }
     }
 
     /// The records from number `from` on, oldest first, as postcard [`Record`]s one after the other: as many
     /// whole ones as fit into `length` bytes, at least as far as they are in blocks. A `from` beyond the newest
     /// record counts from the end: `u64::MAX` is the last one, `u64::MAX - n` the last but n.
-    pub fn read(
-        &mut self,
-        blocks: &impl Blocks,
-        from: u64,
-        length: usize,
-    ) -> Result<Vec<u8>, Wrong> {
+    pub fn read(&mut self, blocks: &impl Blocks, from: u64, length: usize) -> Result<Vec<u8>, Wrong> {
         let next = blocks.next_record();
         let from = if from >= next && from > u64::MAX / 2 {
             next.saturating_sub((u64::MAX - from).saturating_add(1))

@@ -199,16 +199,9 @@ impl Record {
     /// The first 16 bytes as words.
     #[inline]
     pub const fn words(&self) -> [u64; 2] {
-        let (thread, slot) = if self.needs_escape() {
-            (ESCAPED, ESCAPED)
-        } else {
-            (self.thread, self.slot)
-        };
+        let (thread, slot) = if self.needs_escape() { (ESCAPED, ESCAPED) } else { (self.thread, self.slot) };
         [
-            self.op.number() as u64
-                | (self.ending.number() as u64) << 8
-                | (thread as u64) << 16
-                | (slot as u64) << 40,
+            self.op.number() as u64 | (self.ending.number() as u64) << 8 | (thread as u64) << 16 | (slot as u64) << 40,
             self.offset as u64 | (self.tag as u64) << 32,
         ]
     }
@@ -221,40 +214,27 @@ impl Record {
 pub fn subject(request: &Request<'_>) -> (Handle, u32) {
     match *request {
         // Interface and method; the tag's high half is the sender's own.
-        Request::Send {
-            endpoint, message, ..
-        }
-        | Request::Call {
-            endpoint, message, ..
-        }
-        | Request::ReplyReceive {
-            endpoint, message, ..
-        } => (endpoint, message.tag as u32),
+        Request::Send { endpoint, message, .. }
+        | Request::Call { endpoint, message, .. }
+        | Request::ReplyReceive { endpoint, message, .. } => (endpoint, message.tag as u32),
         // Whom it answers: the caller's thread.
         Request::Reply { reply, .. } => (Handle::NONE, reply.thread()),
         Request::Receive { endpoint, .. } => (endpoint, 0),
-        Request::Signal { notification, .. }
-        | Request::Wait { notification, .. }
-        | Request::Poll { notification } => (notification, 0),
+        Request::Signal { notification, .. } | Request::Wait { notification, .. } | Request::Poll { notification } => {
+            (notification, 0)
+        }
         Request::Yield | Request::Startup | Request::ThreadExit => (Handle::NONE, 0),
         // The rights asked for.
         Request::Derive { source, rights, .. } => (source, rights.0 as u32),
-        Request::Delete { handle } | Request::Revoke { handle } | Request::Destroy { handle } => {
-            (handle, 0)
-        }
+        Request::Delete { handle } | Request::Revoke { handle } | Request::Destroy { handle } => (handle, 0),
         Request::Inspect { process, slot, .. } => (process, slot),
         Request::EndpointCreate { quota, depth } => (quota, depth),
         Request::NotificationCreate { quota } | Request::ThreadCreate { quota, .. } => (quota, 0),
-        Request::NotificationBind {
-            notification,
-            endpoint,
-        } => (notification, endpoint.slot()),
+        Request::NotificationBind { notification, endpoint } => (notification, endpoint.slot()),
         Request::NotificationUnbind { notification } => (notification, 0),
         // The second handle's slot.
         Request::ProcessCreate { image, quota, .. } => (image, quota.slot()),
-        Request::ProcessGrant {
-            process, source, ..
-        } => (process, source.slot()),
+        Request::ProcessGrant { process, source, .. } => (process, source.slot()),
         Request::ProcessStart { process, length } => (process, length),
         Request::ProcessSuspend { process }
         | Request::ProcessResume { process }
@@ -263,36 +243,21 @@ pub fn subject(request: &Request<'_>) -> (Handle, u32) {
         // The low half of the exit code.
         Request::ProcessKill { process, code } => (process, code as u32),
         Request::Exit { code } => (Handle::NONE, code as u32),
-        Request::ThreadConfigure {
-            thread, priority, ..
-        } => (thread, priority as u32),
+        Request::ThreadConfigure { thread, priority, .. } => (thread, priority as u32),
         Request::RegionCreate { quota, pages } => (quota, pages as u32),
         // Bytes.
-        Request::RegionRead { region, length, .. }
-        | Request::RegionWrite { region, length, .. } => (region, length),
+        Request::RegionRead { region, length, .. } | Request::RegionWrite { region, length, .. } => (region, length),
         Request::RegionMap { region, rights, .. } => (region, rights.0 as u32),
         Request::RegionUnmap { region, .. } => (region, 0),
         Request::ImageCreate { quota, region, .. } => (quota, region.slot()),
-        Request::InterruptBind {
-            interrupt,
-            notification,
-            ..
-        } => (interrupt, notification.slot()),
-        Request::InterruptUnbind { interrupt } | Request::InterruptAcknowledge { interrupt } => {
-            (interrupt, 0)
-        }
+        Request::InterruptBind { interrupt, notification, .. } => (interrupt, notification.slot()),
+        Request::InterruptUnbind { interrupt } | Request::InterruptAcknowledge { interrupt } => (interrupt, 0),
         // The register, never its value.
-        Request::DeviceRead { device, register }
-        | Request::DeviceWrite {
-            device, register, ..
-        } => (device, register as u32),
+        Request::DeviceRead { device, register } | Request::DeviceWrite { device, register, .. } => {
+            (device, register as u32)
+        }
         // The operation in the low byte, the bytes above it.
-        Request::DeviceSubmit {
-            device,
-            operation,
-            length,
-            ..
-        } => (device, operation as u32 | length << 8),
+        Request::DeviceSubmit { device, operation, length, .. } => (device, operation as u32 | length << 8),
         Request::DeviceComplete { device } => (device, 0),
         Request::QuotaSplit { quota, pages, .. } => (quota, pages as u32),
         Request::QuotaInspect { quota } => (quota, 0),
@@ -304,9 +269,5 @@ pub fn subject(request: &Request<'_>) -> (Handle, u32) {
 /// The slot as a record has it.
 #[inline]
 pub(crate) const fn slot_of(handle: Handle) -> u32 {
-    if handle.is_none() {
-        NONE
-    } else {
-        handle.slot()
-    }
+    if handle.is_none() { NONE } else { handle.slot() }
 }

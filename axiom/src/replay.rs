@@ -26,14 +26,7 @@ impl core::fmt::Debug for Replay {
 impl Replay {
     /// Before the first block.
     pub fn new(platform: kernel::Platform) -> Replay {
-        Replay {
-            platform,
-            kernel: Kernel::new(platform),
-            boot: 0,
-            whole: true,
-            compared: 0,
-            commits: 0,
-        }
+        Replay { platform, kernel: Kernel::new(platform), boot: 0, whole: true, compared: 0, commits: 0 }
     }
 
     /// Applies the commits of the next block; where it has state hashes, the state must be what they say.
@@ -44,9 +37,7 @@ impl Replay {
         for step in block.steps() {
             match step? {
                 Step::Input(entry) => number = entry.number,
-                Step::Commit(class, commit) => {
-                    self.commit(class, &commit).ok_or(Wrong::Commit(number))?
-                }
+                Step::Commit(class, commit) => self.commit(class, &commit).ok_or(Wrong::Commit(number))?,
             }
         }
         if block.header.flags & STATE != 0 {

@@ -9,10 +9,7 @@ use crate::block::{Block, FRAME, TRIMMED, WHOLE, Wrong};
 
 /// What lies at an offset of a segment.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is made"
-)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub enum Next<'a> {
     /// A block, and the bytes of its frame.
     Block(Block<'a>, usize),

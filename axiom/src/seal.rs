@@ -85,9 +85,7 @@ impl Sealer {
                     sections(entry.sections, |kind, content| {
                         let origin = cause | position << 56;
                         match content {
-                            Content::Words([first, second]) => {
-                                add(kind, [first, second | origin], &[])
-                            }
+                            Content::Words([first, second]) => add(kind, [first, second | origin], &[]),
                             Content::Wide(content) => {
                                 let length = content.len() as u64;
                                 let head = u64::from(WIDE) | u64::from(kind) << 8 | length << 16;
@@ -119,12 +117,7 @@ impl Sealer {
         for body in bodies {
             out.extend_from_slice(body);
         }
-        out[start..start + FRAME].copy_from_slice(&Block::frame_head(
-            &bytes,
-            header.lengths,
-            synced,
-            false,
-        ));
+        out[start..start + FRAME].copy_from_slice(&Block::frame_head(&bytes, header.lengths, synced, false));
         self.append(&header, &bytes);
         header
     }
@@ -141,11 +134,7 @@ impl Sealer {
         let mut tiles = self.tree.take_full();
         tiles.extend(self.tree.partial());
         let size = self.tree.size();
-        Publication {
-            tiles,
-            checkpoint: self.key.sign(size, &self.tree.root()),
-            size,
-        }
+        Publication { tiles, checkpoint: self.key.sign(size, &self.tree.root()), size }
     }
 
     /// The public half of the key that it signs with.

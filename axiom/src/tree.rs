@@ -17,21 +17,12 @@ const LEVELS: u8 = 8;
 
 /// The hash of a leaf: SHA-256 of a zero byte and the entry.
 pub fn leaf_hash(entry: &[u8]) -> Hash {
-    Sha256::new()
-        .chain_update([0])
-        .chain_update(entry)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([0]).chain_update(entry).finalize().into()
 }
 
 /// The hash of a node: SHA-256 of a one byte and the children's hashes.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([1])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 /// The root over `hashes`, each of which may itself stand for a subtree, all of one
@@ -67,11 +58,7 @@ impl TileId {
             index = format!("x{:03}/{index}", rest % 1000);
             rest /= 1000;
         }
-        let partial = if usize::from(self.width) < TILE {
-            format!(".p/{}", self.width)
-        } else {
-            String::new()
-        };
+        let partial = if usize::from(self.width) < TILE { format!(".p/{}", self.width) } else { String::new() };
         match self.level {
             Some(level) => format!("tile/{level}/{index}{partial}"),
             None => format!("tile/entries/{index}{partial}"),
@@ -85,22 +72,11 @@ pub fn tiles(size: u64) -> impl Iterator<Item = TileId> {
         // Row 0 is the bundles; then the levels.
         let (level, count) = match row.checked_sub(1) {
             None => (None, size),
-            Some(level) => (
-                Some(level),
-                size.checked_shr(8 * u32::from(level)).unwrap_or(0),
-            ),
+            Some(level) => (Some(level), size.checked_shr(8 * u32::from(level)).unwrap_or(0)),
         };
-        let full = (0..count / TILE as u64).map(move |index| TileId {
-            level,
-            index,
-            width: TILE as u16,
-        });
+        let full = (0..count / TILE as u64).map(move |index| TileId { level, index, width: TILE as u16 });
         let width = (count % TILE as u64) as u16;
-        let partial = (width > 0).then_some(TileId {
-            level,
-            index: count / TILE as u64,
-            width,
-        });
+        let partial = (width > 0).then_some(TileId { level, index: count / TILE as u64, width });
         full.chain(partial)
     })
 }
@@ -132,24 +108,12 @@ impl Tree {
     /// The tree of which `size` entries are published; `read` gives the bytes of a
     /// file of it. An error names the file that is missing or has a wrong length.
     /// Whether the content is right shows when [`Tree::root`] is held against the checkpoint.
-    pub fn load(
-        size: u64,
-        mut read: impl FnMut(&TileId) -> Option<Vec<u8>>,
-    ) -> Result<Tree, String> {
-        let mut tree = Tree {
-            size,
-            ..Tree::new()
-        };
+    pub fn load(size: u64, mut read: impl FnMut(&TileId) -> Option<Vec<u8>>) -> Result<Tree, String> {
+        let mut tree = Tree { size, ..Tree::new() };
         let edge = |level: Option<u8>| {
-            let count = size
-                .checked_shr(8 * u32::from(level.unwrap_or(0)))
-                .unwrap_or(0);
+            let count = size.checked_shr(8 * u32::from(level.unwrap_or(0))).unwrap_or(0);
             let width = (count % TILE as u64) as u16;
-            (width > 0).then_some(TileId {
-                level,
-                index: count / TILE as u64,
-                width,
-            })
+            (width > 0).then_some(TileId { level, index: count / TILE as u64, width })
         };
         if let Some(id) = edge(None) {
             tree.entries = read(&id).ok_or_else(|| id.path())?;
@@ -171,15 +135,8 @@ impl Tree {
             }
             tree.levels.push(hashes);
         }
-        let bundled: Vec<Hash> = tree
-            .entries
-            .chunks(HEADER + 2)
-            .map(|entry| leaf_hash(&entry[2..]))
-            .collect();
-        let prefixed = tree
-            .entries
-            .chunks(HEADER + 2)
-            .all(|entry| entry[..2] == (HEADER as u16).to_be_bytes());
+        let bundled: Vec<Hash> = tree.entries.chunks(HEADER + 2).map(|entry| leaf_hash(&entry[2..])).collect();
+        let prefixed = tree.entries.chunks(HEADER + 2).all(|entry| entry[..2] == (HEADER as u16).to_be_bytes());
         if !prefixed || tree.levels.first().is_some_and(|leaves| *leaves != bundled) {
             return Err(edge(None).map(|id| id.path()).unwrap_or_default());
         }
@@ -193,20 +150,12 @@ impl Tree {
 
     /// Appends a header.
     pub fn push(&mut self, header: &[u8; HEADER]) {
-        self.entries
-            .extend_from_slice(&(HEADER as u16).to_be_bytes());
+        self.entries.extend_from_slice(&(HEADER as u16).to_be_bytes());
         self.entries.extend_from_slice(header);
         self.size += 1;
         if self.size.is_multiple_of(TILE as u64) {
-            let id = TileId {
-                level: None,
-                index: self.size / TILE as u64 - 1,
-                width: TILE as u16,
-            };
-            self.full.push(Tile {
-                id,
-                bytes: core::mem::take(&mut self.entries),
-            });
+            let id = TileId { level: None, index: self.size / TILE as u64 - 1, width: TILE as u16 };
+            self.full.push(Tile { id, bytes: core::mem::take(&mut self.entries) });
         }
         let mut hash = leaf_hash(header);
         for level in 0.. {
@@ -220,15 +169,8 @@ impl Tree {
             let hashes = core::mem::take(&mut self.levels[level]);
             hash = root_of(&hashes);
             let index = (self.size >> (8 * (level + 1))) - 1;
-            let id = TileId {
-                level: Some(level as u8),
-                index,
-                width: TILE as u16,
-            };
-            self.full.push(Tile {
-                id,
-                bytes: hashes.concat(),
-            });
+            let id = TileId { level: Some(level as u8), index, width: TILE as u16 };
+            self.full.push(Tile { id, bytes: hashes.concat() });
         }
     }
 
@@ -258,28 +200,14 @@ impl Tree {
         let mut tiles = Vec::new();
         let width = (self.size % TILE as u64) as u16;
         if width > 0 {
-            let id = TileId {
-                level: None,
-                index: self.size / TILE as u64,
-                width,
-            };
-            tiles.push(Tile {
-                id,
-                bytes: self.entries.clone(),
-            });
+            let id = TileId { level: None, index: self.size / TILE as u64, width };
+            tiles.push(Tile { id, bytes: self.entries.clone() });
         }
         for (level, hashes) in self.levels.iter().enumerate() {
             if !hashes.is_empty() {
                 let index = self.size >> (8 * (level + 1));
-                let id = TileId {
-                    level: Some(level as u8),
-                    index,
-                    width: hashes.len() as u16,
-                };
-                tiles.push(Tile {
-                    id,
-                    bytes: hashes.concat(),
-                });
+                let id = TileId { level: Some(level as u8), index, width: hashes.len() as u16 };
+                tiles.push(Tile { id, bytes: hashes.concat() });
             }
         }
         tiles
@@ -289,11 +217,7 @@ impl Tree {
 /// The inclusion proof of leaf `index` in a tree of `size` leaves, from its files
 /// (RFC 6962, 2.1.1). `read` gives the bytes of a file; an error names the file that is
 /// missing or too short.
-pub fn prove(
-    index: u64,
-    size: u64,
-    read: &mut dyn FnMut(&TileId) -> Option<Vec<u8>>,
-) -> Result<Vec<Hash>, String> {
+pub fn prove(index: u64, size: u64, read: &mut dyn FnMut(&TileId) -> Option<Vec<u8>>) -> Result<Vec<Hash>, String> {
     let mut path = Vec::new();
     let (mut low, mut high) = (0, size);
     while high - low > 1 {
@@ -312,19 +236,11 @@ pub fn prove(
 
 /// The root over the leaves `low..high` of a tree of `size`, `low` being a multiple of
 /// the greatest power of two below or at the length.
-fn range(
-    low: u64,
-    high: u64,
-    size: u64,
-    read: &mut dyn FnMut(&TileId) -> Option<Vec<u8>>,
-) -> Result<Hash, String> {
+fn range(low: u64, high: u64, size: u64, read: &mut dyn FnMut(&TileId) -> Option<Vec<u8>>) -> Result<Hash, String> {
     let length = high - low;
     if !length.is_power_of_two() {
         let middle = low + length.next_power_of_two() / 2;
-        return Ok(node_hash(
-            &range(low, middle, size, read)?,
-            &range(middle, high, size, read)?,
-        ));
+        return Ok(node_hash(&range(low, middle, size, read)?, &range(middle, high, size, read)?));
     }
     // A full subtree: its root, or the hashes that make it, lie in one tile.
     let level = length.trailing_zeros() / 8;
@@ -332,18 +248,10 @@ fn range(
     let (first, number) = (low >> (8 * level), (length >> (8 * level)) as usize);
     let tile = first / TILE as u64;
     let width = (count - tile * TILE as u64).min(TILE as u64) as u16;
-    let id = TileId {
-        level: Some(level as u8),
-        index: tile,
-        width,
-    };
+    let id = TileId { level: Some(level as u8), index: tile, width };
     let bytes = read(&id).ok_or_else(|| id.path())?;
     let start = (first % TILE as u64) as usize;
-    let hashes = bytes
-        .as_chunks::<32>()
-        .0
-        .get(start..start + number)
-        .ok_or_else(|| id.path())?;
+    let hashes = bytes.as_chunks::<32>().0.get(start..start + number).ok_or_else(|| id.path())?;
     Ok(root_of(hashes))
 }
 

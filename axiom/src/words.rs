@@ -47,11 +47,7 @@ pub struct Line {
 impl Narrator {
     /// Before the first block of a boot.
     pub fn new(platform: kernel::Platform) -> Narrator {
-        Narrator {
-            replay: Replay::new(platform),
-            receivers: BTreeMap::new(),
-            waits: BTreeMap::new(),
-        }
+        Narrator { replay: Replay::new(platform), receivers: BTreeMap::new(), waits: BTreeMap::new() }
     }
 
     /// The state as far as it was told.
@@ -83,8 +79,7 @@ impl Narrator {
                     self.waits.extend(waiting.take());
                     number = entry.number;
                     self.note_receiver(&entry.record);
-                    let waits = entry.record.ending == Ending::Waits
-                        && matches!(entry.record.op, Op::Call(_));
+                    let waits = entry.record.ending == Ending::Waits && matches!(entry.record.op, Op::Call(_));
                     let (process, name) = self.whose(&entry.record);
                     if wanted(&entry, process, &name) {
                         let object = self.object(&entry.record);
@@ -105,19 +100,11 @@ impl Narrator {
                 Step::Commit(class, commit) => {
                     // What goes is named before it goes, what comes after it has come.
                     let before = line.is_some().then(|| self.change(&commit));
-                    self.replay
-                        .commit(class, &commit)
-                        .ok_or(Wrong::Commit(number))?;
+                    self.replay.commit(class, &commit).ok_or(Wrong::Commit(number))?;
                     if let (Some(line), Some(before)) = (&mut line, before) {
-                        let text = if creates(class, &commit) {
-                            self.change(&commit)
-                        } else {
-                            before
-                        };
+                        let text = if creates(class, &commit) { self.change(&commit) } else { before };
                         line.changes.push(text);
-                        if let Some(name) =
-                            self.concerned(&commit).filter(|name| *name != line.name)
-                        {
+                        if let Some(name) = self.concerned(&commit).filter(|name| *name != line.name) {
                             line.concerned.push(name);
                         }
                     }
@@ -132,9 +119,7 @@ impl Narrator {
     /// Serial and name of the process whose record it is.
     fn whose(&self, record: &Record) -> (u64, Name) {
         let process = match record.op {
-            Op::Call(_) | Op::Fault | Op::HostDone | Op::Finished | Op::Preempt => {
-                self.process_of(record.thread)
-            }
+            Op::Call(_) | Op::Fault | Op::HostDone | Op::Finished | Op::Preempt => self.process_of(record.thread),
             Op::Grow => Some(ProcessId(record.slot)),
             _ => None,
         };
@@ -145,17 +130,13 @@ impl Narrator {
     }
 
     fn process_of(&self, thread: u32) -> Option<ProcessId> {
-        (thread != NONE)
-            .then(|| self.kernel().process_of(ThreadId(thread)))
-            .flatten()
+        (thread != NONE).then(|| self.kernel().process_of(ThreadId(thread))).flatten()
     }
 
     fn note_receiver(&mut self, record: &Record) {
         let receives = matches!(record.op, Op::Call(Number::Receive | Number::ReplyReceive));
-        if let (true, Some(process)) = (
-            receives && record.slot != NONE,
-            self.process_of(record.thread),
-        ) && let Some(info) = self.kernel().capability_at(process, record.slot)
+        if let (true, Some(process)) = (receives && record.slot != NONE, self.process_of(record.thread))
+            && let Some(info) = self.kernel().capability_at(process, record.slot)
             && let Some(process) = self.kernel().process_info(process)
             && info.kind == Kind::Endpoint
         {
@@ -165,20 +146,13 @@ impl Narrator {
 
     /// What the record's slot names.
     fn object(&self, record: &Record) -> String {
-        let Some(process) = self
-            .process_of(record.thread)
-            .filter(|_| record.slot != NONE)
-        else {
+        let Some(process) = self.process_of(record.thread).filter(|_| record.slot != NONE) else {
             return String::new();
         };
         match self.kernel().capability_at(process, record.slot) {
             None => format!("slot {}", record.slot),
             Some(info) => {
-                let badge = if info.badge == 0 {
-                    String::new()
-                } else {
-                    format!(" by badge {:#x}", info.badge)
-                };
+                let badge = if info.badge == 0 { String::new() } else { format!(" by badge {:#x}", info.badge) };
                 format!("{}{badge}", self.named(info.kind, info.object, &info.name))
             }
         }
@@ -194,14 +168,8 @@ impl Narrator {
     }
 
     fn thread(&self, thread: ThreadId) -> String {
-        let process = self
-            .kernel()
-            .process_of(thread)
-            .and_then(|process| self.kernel().process_info(process));
-        process.map_or_else(
-            || format!("thread {}", thread.0),
-            |info| info.name.to_string(),
-        )
+        let process = self.kernel().process_of(thread).and_then(|process| self.kernel().process_info(process));
+        process.map_or_else(|| format!("thread {}", thread.0), |info| info.name.to_string())
     }
 
     /// The thread, and the record in which it began to wait for what it has now.
@@ -221,9 +189,7 @@ impl Narrator {
                 | Called { server: thread, .. }
                 | Answered { caller: thread, .. }
                 | Replied { caller: thread, .. }
-                | Sent {
-                    receiver: thread, ..
-                }
+                | Sent { receiver: thread, .. }
                 | Received { thread, .. }
                 | Taken { thread, .. }
                 | Failed { thread, .. }
@@ -233,9 +199,7 @@ impl Narrator {
                 | Preempted { thread }
                 | Depleted { thread },
             ) => self.kernel().process_of(thread)?,
-            Change::Activity(
-                Suspended { process } | Resumed { process } | ExitQueued { process },
-            ) => process,
+            Change::Activity(Suspended { process } | Resumed { process } | ExitQueued { process }) => process,
             Change::Authority(
                 Authority::ProcessStarted { process, .. }
                 | Authority::Exited { process, .. }
@@ -243,9 +207,7 @@ impl Narrator {
                 | Authority::Limited { process, .. }
                 | Authority::Grown { process, .. },
             ) => process,
-            Change::Authority(
-                Authority::Derived { place, .. } | Authority::Moved { place, .. },
-            ) => place.process,
+            Change::Authority(Authority::Derived { place, .. } | Authority::Moved { place, .. }) => place.process,
             _ => return None,
         };
         self.kernel().process_name(process)
@@ -253,19 +215,12 @@ impl Narrator {
 
     fn process(&self, process: ProcessId) -> String {
         let info = self.kernel().process_info(process);
-        info.map_or_else(
-            || format!("process {}", process.0),
-            |info| format!("{} (process {})", info.name, info.serial),
-        )
+        info.map_or_else(|| format!("process {}", process.0), |info| format!("{} (process {})", info.name, info.serial))
     }
 
     fn capability(&self, capability: CapabilityId) -> String {
         match self.kernel().capability(capability) {
-            Some(info) => format!(
-                "capability {} to {}",
-                capability.0,
-                self.named(info.kind, info.object, &info.name)
-            ),
+            Some(info) => format!("capability {} to {}", capability.0, self.named(info.kind, info.object, &info.name)),
             None => format!("capability {}", capability.0),
         }
     }
@@ -275,16 +230,8 @@ impl Narrator {
     }
 
     fn place(&self, place: &Place) -> String {
-        let Place {
-            capability,
-            process,
-            slot,
-        } = place;
-        format!(
-            "capability {} in slot {slot} of {}",
-            capability.0,
-            self.process(*process)
-        )
+        let Place { capability, process, slot } = place;
+        format!("capability {} in slot {slot} of {}", capability.0, self.process(*process))
     }
 
     /// A commit in words.
@@ -301,106 +248,33 @@ impl Narrator {
 
     fn authority(&self, change: &Authority) -> String {
         use Authority::*;
-        let held = |place: &Option<Place>| {
-            place
-                .as_ref()
-                .map_or_else(String::new, |place| format!(", {}", self.place(place)))
-        };
+        let held =
+            |place: &Option<Place>| place.as_ref().map_or_else(String::new, |place| format!(", {}", self.place(place)));
         match change {
-            QuotaCreated {
-                quota,
-                memory,
-                pages,
-                place,
-                ..
-            } => {
-                format!(
-                    "quota {} of {memory} bytes and {pages} pages made{}",
-                    quota.0,
-                    held(place)
-                )
+            QuotaCreated { quota, memory, pages, place, .. } => {
+                format!("quota {} of {memory} bytes and {pages} pages made{}", quota.0, held(place))
             }
-            EndpointCreated {
-                endpoint,
-                depth,
-                place,
-                ..
-            } => {
-                format!(
-                    "endpoint {} with room for {depth} messages made, {}",
-                    endpoint.0,
-                    self.place(place)
-                )
+            EndpointCreated { endpoint, depth, place, .. } => {
+                format!("endpoint {} with room for {depth} messages made, {}", endpoint.0, self.place(place))
             }
-            NotificationCreated {
-                notification,
-                place,
-                ..
-            } => {
-                format!(
-                    "notification {} made, {}",
-                    notification.0,
-                    self.place(place)
-                )
+            NotificationCreated { notification, place, .. } => {
+                format!("notification {} made, {}", notification.0, self.place(place))
             }
-            ProcessCreated {
-                process,
-                image,
-                name,
-                place,
-                ..
-            } => {
-                format!(
-                    "process {name} (number {}) made from image {}{}",
-                    process.0,
-                    image.0,
-                    held(place)
-                )
+            ProcessCreated { process, image, name, place, .. } => {
+                format!("process {name} (number {}) made from image {}{}", process.0, image.0, held(place))
             }
-            ProcessStarted {
-                process, thread, ..
-            } => {
+            ProcessStarted { process, thread, .. } => {
                 format!("{} started, thread {}", self.process(*process), thread.0)
             }
-            ThreadCreated {
-                thread,
-                process,
-                place,
-                ..
-            } => {
-                format!(
-                    "thread {} of {} made, {}",
-                    thread.0,
-                    self.process(*process),
-                    self.place(place)
-                )
+            ThreadCreated { thread, process, place, .. } => {
+                format!("thread {} of {} made, {}", thread.0, self.process(*process), self.place(place))
             }
-            RegionCreated {
-                region,
-                pages,
-                place,
-                ..
-            } => {
-                format!(
-                    "region {} of {pages} pages made, {}",
-                    region.0,
-                    self.place(place)
-                )
+            RegionCreated { region, pages, place, .. } => {
+                format!("region {} of {pages} pages made, {}", region.0, self.place(place))
             }
-            ImageCreated {
-                image,
-                hash,
-                length,
-                name,
-                place,
-                ..
-            } => {
+            ImageCreated { image, hash, length, name, place, .. } => {
                 let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-                format!(
-                    "image {name} (number {}, {length} bytes, BLAKE3 {hash}...) made{}",
-                    image.0,
-                    held(place)
-                )
+                format!("image {name} (number {}, {length} bytes, BLAKE3 {hash}...) made{}", image.0, held(place))
             }
             DeviceAdded { name, place, .. } => {
                 format!("device {name} added, {}", self.place(place))
@@ -409,24 +283,9 @@ impl Narrator {
                 format!("interrupt {name} added, {}", self.place(place))
             }
             LogAdded { place, .. } => format!("the log added, {}", self.place(place)),
-            Derived {
-                source,
-                place,
-                rights,
-                badge,
-                arrival,
-                ..
-            } => {
-                let badge = if *badge == 0 {
-                    String::new()
-                } else {
-                    format!(", badge {badge:#x}")
-                };
-                let way = if arrival.is_some() {
-                    "given with the message"
-                } else {
-                    "derived"
-                };
+            Derived { source, place, rights, badge, arrival, .. } => {
+                let badge = if *badge == 0 { String::new() } else { format!(", badge {badge:#x}") };
+                let way = if arrival.is_some() { "given with the message" } else { "derived" };
                 format!(
                     "{way}: {} ({}{badge}) from {}",
                     self.place(place),
@@ -434,34 +293,15 @@ impl Narrator {
                     self.capability(*source)
                 )
             }
-            Granted {
-                object,
-                index,
-                place,
-                rights,
-            } => {
+            Granted { object, index, place, rights } => {
                 let object = self.named(*object, *index, &Name::default());
-                format!(
-                    "{} ({}) to {object}",
-                    self.place(place),
-                    rights_in_words(*rights)
-                )
+                format!("{} ({}) to {object}", self.place(place), rights_in_words(*rights))
             }
             Moved { place, .. } => format!("moved with the message: {}", self.place(place)),
             Deleted { capability } => format!("{} dropped", self.capability(*capability)),
-            Revoked { capability } => format!(
-                "all that was derived from {} revoked",
-                self.capability(*capability)
-            ),
-            Destroyed { object, index } => format!(
-                "{} destroyed",
-                self.named(*object, *index, &Name::default())
-            ),
-            Exited {
-                process,
-                reason,
-                code,
-            } => format!("{} ended: {reason:?}, code {code}", self.process(*process)),
+            Revoked { capability } => format!("all that was derived from {} revoked", self.capability(*capability)),
+            Destroyed { object, index } => format!("{} destroyed", self.named(*object, *index, &Name::default())),
+            Exited { process, reason, code } => format!("{} ended: {reason:?}, code {code}", self.process(*process)),
             ThreadExited { thread } => {
                 format!("thread {} of {} ended", thread.0, self.thread(*thread))
             }
@@ -486,11 +326,7 @@ impl Narrator {
             Answered { caller, .. } | Replied { caller, .. } => {
                 format!("{} has its answer", self.woken(*caller))
             }
-            Blocked {
-                thread,
-                calling: true,
-                ..
-            } => format!("the call of {} is queued", self.thread(*thread)),
+            Blocked { thread, calling: true, .. } => format!("the call of {} is queued", self.thread(*thread)),
             Blocked { thread, .. } => {
                 format!("the message of {} waits for room", self.thread(*thread))
             }
@@ -499,14 +335,8 @@ impl Narrator {
             MessageQueued { endpoint, .. } => {
                 format!("the message is queued at {}", self.endpoint(endpoint.0))
             }
-            Received {
-                thread, endpoint, ..
-            } => {
-                format!(
-                    "{} has what was first at {}",
-                    self.woken(*thread),
-                    self.endpoint(endpoint.0)
-                )
+            Received { thread, endpoint, .. } => {
+                format!("{} has what was first at {}", self.woken(*thread), self.endpoint(endpoint.0))
             }
             Receiving { thread, .. } | ReceiveNext { thread, .. } => {
                 format!("{} waits for the next", self.thread(*thread))
@@ -514,44 +344,20 @@ impl Narrator {
             ReplyMoved { process, .. } => {
                 format!("the right to answer goes to {}", self.process(*process))
             }
-            ExitQueued { process } => format!(
-                "the supervisor is told that {} ended",
-                self.process(*process)
-            ),
+            ExitQueued { process } => format!("the supervisor is told that {} ended", self.process(*process)),
             Signalled { notification, bits } => {
                 format!("notification {} has bits {bits:#x}", notification.0)
             }
-            Taken {
-                thread,
-                notification,
-            } => {
-                format!(
-                    "{} has the bits of notification {}",
-                    self.woken(*thread),
-                    notification.0
-                )
+            Taken { thread, notification } => {
+                format!("{} has the bits of notification {}", self.woken(*thread), notification.0)
             }
             Waiting { thread, .. } => format!("{} waits for bits", self.thread(*thread)),
-            Bound {
-                notification,
-                endpoint,
-            } => {
-                format!(
-                    "notification {} wakes receivers of {}",
-                    notification.0,
-                    self.endpoint(endpoint.0)
-                )
+            Bound { notification, endpoint } => {
+                format!("notification {} wakes receivers of {}", notification.0, self.endpoint(endpoint.0))
             }
             Unbound { notification } => format!("notification {} is bound no more", notification.0),
-            InterruptBound {
-                interrupt,
-                notification,
-                ..
-            } => {
-                format!(
-                    "interrupt {} signals notification {}",
-                    interrupt.0, notification.0
-                )
+            InterruptBound { interrupt, notification, .. } => {
+                format!("interrupt {} signals notification {}", interrupt.0, notification.0)
             }
             InterruptUnbound { interrupt } => format!("interrupt {} is bound no more", interrupt.0),
             InterruptCame { interrupt } => format!("interrupt {} came", interrupt.0),
@@ -564,13 +370,10 @@ impl Narrator {
             TimedOut { thread } => format!("the wait of {} timed out", self.woken(*thread)),
             Depleted { thread } => format!("{} has used its time", self.thread(*thread)),
             Replenished { thread } => format!("{} has time again", self.thread(*thread)),
-            Configured {
-                thread, priority, ..
-            } => format!("{} has priority {priority}", self.thread(*thread)),
-            Faulted { thread, kind, .. } => format!(
-                "{} waits for the verdict on its fault {kind:?}",
-                self.thread(*thread)
-            ),
+            Configured { thread, priority, .. } => format!("{} has priority {priority}", self.thread(*thread)),
+            Faulted { thread, kind, .. } => {
+                format!("{} waits for the verdict on its fault {kind:?}", self.thread(*thread))
+            }
             FaultResumed { thread } => format!("{} goes on after its fault", self.thread(*thread)),
             Suspended { process } => format!("{} is suspended", self.process(*process)),
             Resumed { process } => format!("{} goes on", self.process(*process)),
@@ -589,22 +392,13 @@ fn creates(class: Class, commit: &CommitRef<'_>) -> bool {
 }
 
 fn rights_in_words(rights: Rights) -> String {
-    if rights == Rights::ALL {
-        "all rights".into()
-    } else {
-        rights.to_string()
-    }
+    if rights == Rights::ALL { "all rights".into() } else { rights.to_string() }
 }
 
 fn event_in_words(event: &Event) -> String {
     match event {
         Event::Genesis { platform, .. } => format!("the log begins, on {}", platform.name),
-        Event::Booted {
-            number,
-            platform,
-            previous,
-            ..
-        } => {
+        Event::Booted { number, platform, previous, .. } => {
             let before = match previous {
                 PreviousEnd::First => String::new(),
                 PreviousEnd::Orderly => "; the boot before ended in order".into(),
@@ -613,11 +407,7 @@ fn event_in_words(event: &Event) -> String {
                     format!("; the boot before ended by a crash, {cut} unfinished bytes were cut")
                 }
             };
-            format!(
-                "boot {number}, {}, {} images{before}",
-                platform.name,
-                platform.images.len()
-            )
+            format!("boot {number}, {}, {} images{before}", platform.name, platform.images.len())
         }
         Event::End { number, status } => format!("boot {number} ends in order, status {status}"),
     }
@@ -633,12 +423,7 @@ fn tag_in_words(tag: u32) -> String {
         let number = u32::from_str_radix(words.next()?, 16).ok()?;
         let (interface, function) = (words.next()?, words.next()?);
         let (package, name) = interface.split_once('/')?;
-        (number == tag).then(|| {
-            format!(
-                "{}.{function}",
-                if package == "init" { name } else { package }
-            )
-        })
+        (number == tag).then(|| format!("{}.{function}", if package == "init" { name } else { package }))
     });
     named.unwrap_or_else(|| format!("tag {tag:#x}"))
 }
@@ -651,32 +436,22 @@ impl fmt::Display for Line {
             write!(f, " {}", self.object)?;
         }
         let detail = match record.op {
-            Op::Call(Number::Call | Number::Send | Number::ReplyReceive | Number::Reply)
-                if record.tag == 0 =>
-            {
+            Op::Call(Number::Call | Number::Send | Number::ReplyReceive | Number::Reply) if record.tag == 0 => {
                 String::new()
             }
             Op::Call(Number::Call | Number::Send) => tag_in_words(record.tag),
-            Op::Call(Number::Derive | Number::RegionMap) => {
-                rights_in_words(Rights(record.tag as u16))
-            }
+            Op::Call(Number::Derive | Number::RegionMap) => rights_in_words(Rights(record.tag as u16)),
             Op::Call(Number::DeviceRead | Number::DeviceWrite) => {
                 format!("register {}", record.tag)
             }
             Op::Call(Number::Exit | Number::ProcessKill) => format!("code {}", record.tag),
-            Op::Call(
-                Number::Debug | Number::RegionRead | Number::RegionWrite | Number::LogRead,
-            ) => {
+            Op::Call(Number::Debug | Number::RegionRead | Number::RegionWrite | Number::LogRead) => {
                 format!("{} bytes", record.tag)
             }
-            Op::Call(Number::DeviceSubmit) => {
-                match abi::device::Operation::from_number(record.tag as u8) {
-                    Some(operation) => {
-                        format!("{operation:?} {} bytes", record.tag >> 8).to_lowercase()
-                    }
-                    None => String::new(),
-                }
-            }
+            Op::Call(Number::DeviceSubmit) => match abi::device::Operation::from_number(record.tag as u8) {
+                Some(operation) => format!("{operation:?} {} bytes", record.tag >> 8).to_lowercase(),
+                None => String::new(),
+            },
             Op::Interrupt => format!("line {}", record.tag),
             Op::Grow => format!("{} pages", record.tag),
             Op::Fault => abi::message::FaultKind::from_number(record.tag as u8)

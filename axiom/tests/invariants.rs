@@ -207,14 +207,10 @@ fn a_call_is_on_record_with_who_what_and_how_it_ended() {
     let mut machine = Machine::boot(Machine::config(), Head::EMPTY);
     let thread = machine.axiom.current().expect("init runs");
     machine.blocks();
-    let request = abi::Request::Delete {
-        handle: abi::Handle::new(77, 1),
-    };
+    let request = abi::Request::Delete { handle: abi::Handle::new(77, 1) };
     machine.axiom.call(thread, &request, 5);
     let bytes = seal(&mut sealer(), &machine.blocks());
-    let Some(Ok(Step::Input(entry))) = blocks(&bytes)[0].steps().next() else {
-        panic!("it is on record")
-    };
+    let Some(Ok(Step::Input(entry))) = blocks(&bytes)[0].steps().next() else { panic!("it is on record") };
     assert_eq!(entry.record.op, Op::Call(abi::Number::Delete));
     assert_eq!((entry.record.thread, entry.record.slot), (thread.0, 77));
     assert_eq!(entry.record.ending, Ending::Refused(abi::Error::BadHandle));
@@ -227,19 +223,10 @@ fn without_a_log_only_init_goes_on() {
     let init = machine.axiom.current().expect("init runs");
     machine.blocks();
     machine.axiom.log_lost();
-    assert_eq!(
-        machine.axiom.call(init, &abi::Request::Yield, 1),
-        axiom::Outcome::Done(Ok(abi::Returned::Nothing))
-    );
+    assert_eq!(machine.axiom.call(init, &abi::Request::Yield, 1), axiom::Outcome::Done(Ok(abi::Returned::Nothing)));
     let other = ThreadId(99);
-    assert_eq!(
-        machine.axiom.call(other, &abi::Request::Yield, 1),
-        axiom::Outcome::Done(Err(abi::Error::Interrupted))
-    );
-    assert!(
-        machine.axiom.take_block().is_none(),
-        "nothing more is recorded"
-    );
+    assert_eq!(machine.axiom.call(other, &abi::Request::Yield, 1), axiom::Outcome::Done(Err(abi::Error::Interrupted)));
+    assert!(machine.axiom.take_block().is_none(), "nothing more is recorded");
 }
 
 /// Given a boot that ended in order, when the log is read, then its last block says so, with the state.
@@ -255,9 +242,7 @@ fn an_orderly_end_is_on_record_with_the_state() {
     assert!(last.header.has(axiom::header::END));
     assert_eq!(last.header.state, state);
     let mut head = Head::EMPTY;
-    blocks
-        .iter()
-        .for_each(|block| head.accept(block).expect("in order"));
+    blocks.iter().for_each(|block| head.accept(block).expect("in order"));
     assert!(head.ended);
     let thread = ThreadId(0);
     assert_eq!(
@@ -274,9 +259,7 @@ fn calls_are_counted_by_process() {
     let init = machine.axiom.current().expect("init runs");
     let inspect = |machine: &mut Machine| match machine.axiom.call(
         init,
-        &abi::Request::ProcessInspect {
-            process: abi::Handle::NONE,
-        },
+        &abi::Request::ProcessInspect { process: abi::Handle::NONE },
         1,
     ) {
         axiom::Outcome::Done(Ok(abi::Returned::Process(info))) => info.calls,
@@ -284,13 +267,7 @@ fn calls_are_counted_by_process() {
     };
     let before = inspect(&mut machine);
     for round in 0..100 {
-        machine.axiom.call(
-            init,
-            &abi::Request::Delete {
-                handle: abi::Handle::new(77, 1),
-            },
-            2,
-        );
+        machine.axiom.call(init, &abi::Request::Delete { handle: abi::Handle::new(77, 1) }, 2);
         if round % 30 == 0 {
             machine.blocks();
         }
@@ -303,18 +280,11 @@ fn calls_are_counted_by_process() {
 fn large_numbers_are_recorded_whole() {
     let mut machine = Machine::boot(Machine::config(), Head::EMPTY);
     machine.blocks();
-    let request = abi::Request::Delete {
-        handle: abi::Handle::new(0xFFFF_FFF0, 1),
-    };
+    let request = abi::Request::Delete { handle: abi::Handle::new(0xFFFF_FFF0, 1) };
     machine.axiom.call(ThreadId(0x0FFF_FFFF), &request, 5);
     let bytes = seal(&mut sealer(), &machine.blocks());
-    let Some(Ok(Step::Input(entry))) = blocks(&bytes)[0].steps().next() else {
-        panic!("it is on record")
-    };
-    assert_eq!(
-        (entry.record.thread, entry.record.slot),
-        (0x0FFF_FFFF, 0xFFFF_FFF0)
-    );
+    let Some(Ok(Step::Input(entry))) = blocks(&bytes)[0].steps().next() else { panic!("it is on record") };
+    assert_eq!((entry.record.thread, entry.record.slot), (0x0FFF_FFFF, 0xFFFF_FFF0));
 }
 
 /// The traces are worth their name: they reach most kinds of commits, of both classes.
@@ -325,10 +295,7 @@ fn traces_reach_most_kinds_of_commits() {
     let mut runner = TestRunner::deterministic();
     let mut kinds = std::collections::BTreeMap::new();
     for _ in 0..128 {
-        let trace = vec(any::<Choice>(), 400)
-            .new_tree(&mut runner)
-            .expect("a trace")
-            .current();
+        let trace = vec(any::<Choice>(), 400).new_tree(&mut runner).expect("a trace").current();
         let mut machine = run(&trace);
         let bytes = seal(&mut sealer(), &machine.blocks());
         for step in blocks(&bytes).iter().flat_map(Block::steps) {

@@ -49,10 +49,11 @@ impl Holdings {
         if let Ok(clock) = process.clock().derive(Rights::ALL)
             && let Ok(info) = clock.inspect()
         {
-            holdings
-                .held
-                .entry("device:clock".to_string())
-                .or_insert(Held { capability: clock.erase(), kind: info.kind, rights: info.rights });
+            holdings.held.entry("device:clock".to_string()).or_insert(Held {
+                capability: clock.erase(),
+                kind: info.kind,
+                rights: info.rights,
+            });
         }
         for (name, value) in process.environment() {
             if let Some(image) = name.strip_prefix(HASH_VARIABLE) {
@@ -78,7 +79,8 @@ impl Holdings {
     /// What the host calls an image.
     pub fn called(&self, image: &str) -> Option<&str> {
         let name = self.names.get(image)?.as_str();
-        let good = !name.is_empty() && name.len() <= libprocess::abi::Name::CAPACITY && !name.chars().any(char::is_control);
+        let good =
+            !name.is_empty() && name.len() <= libprocess::abi::Name::CAPACITY && !name.chars().any(char::is_control);
         good.then_some(name)
     }
 

@@ -52,13 +52,7 @@ impl<C> Registry<C> {
     ///
     /// # Errors
     /// `InvalidName`, `NameTaken`, `LimitExceeded`.
-    pub fn register(
-        &mut self,
-        name: &str,
-        version: u32,
-        owner: u64,
-        endpoint: C,
-    ) -> Result<Option<C>, Refusal> {
+    pub fn register(&mut self, name: &str, version: u32, owner: u64, endpoint: C) -> Result<Option<C>, Refusal> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '/');
         if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(good) {
             return Err(Refusal::InvalidName);

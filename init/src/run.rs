@@ -18,8 +18,8 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use libprocess::abi::device::POWER_OFF;
-use libprocess::interfaces::storage::namespaces::{self, Access};
 use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
+use libprocess::interfaces::storage::namespaces::{self, Access};
 use libprocess::{Cap, Device, Endpoint, Error, Exit, Exited, Hooks, Interrupt, Process, Quota, Rights, Signal};
 
 /// The manifest that is built in.
@@ -150,8 +150,7 @@ impl Init {
         };
         let server = Server(init.clone());
         libprocess::spawn(async move {
-            let interfaces =
-                (readiness::Serve(&server), control::Serve(&server), registry::Serve(&server));
+            let interfaces = (readiness::Serve(&server), control::Serve(&server), registry::Serve(&server));
             if let Err(error) = libprocess::serve_with(inbox, interfaces, Supervision(server.0.clone())).await {
                 report(&format!("cannot receive: {error}"));
                 server.0.finish(STATUS_NOT_UP);

@@ -2,12 +2,12 @@
 //! in, what is to be done about it comes out. It knows no clock and no kernel.
 
 use crate::manifest::{Policy, Restart};
-use libprocess::abi::ExitReason;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use libprocess::abi::ExitReason;
 
 /// A moment, in ns since boot.
 pub type Time = u64;

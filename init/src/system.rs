@@ -4,12 +4,12 @@
 
 use crate::manifest::Manifest;
 use crate::service::{Action, End, Service, State, Time, View};
-use libprocess::abi::ExitReason;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use libprocess::abi::ExitReason;
 
 /// The exit status when the system could not come up.
 pub const STATUS_NOT_UP: u8 = 70;

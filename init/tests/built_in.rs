@@ -33,7 +33,13 @@ fn boot(image: &str) -> lifecycle::Request {
         arguments: vec![],
         environment: vec![],
         grants: vec![],
-        limits: lifecycle::Limits { memory: 0, kernel_memory: 0, processor_time: 0, capabilities: 0, queued_messages: 0 },
+        limits: lifecycle::Limits {
+            memory: 0,
+            kernel_memory: 0,
+            processor_time: 0,
+            capabilities: 0,
+            queued_messages: 0,
+        },
     }
 }
 
@@ -109,7 +115,7 @@ fn without_its_storage_a_users_program_is_not_started_and_the_machine_says_why()
     let simulation = machine("session", |_| async {}).random_traps("storage", 1, 100);
     let simulation = ends(simulation, 70);
     let told = format!("{:?}", simulation.debug_output());
-    
+
     assert!(told.contains("it is disabled"), "{told}");
     assert!(told.contains("session is not started: storage, which it needs, is not there"), "{told}");
 }

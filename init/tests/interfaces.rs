@@ -45,11 +45,7 @@ fn list_and_status_tell_how_services_are() {
         let brief: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.phase, s.state)).collect();
         assert_eq!(
             brief,
-            [
-                ("store", 1, control::State::Up),
-                ("web", 2, control::State::Up),
-                ("once", 1, control::State::Failed)
-            ]
+            [("store", 1, control::State::Up), ("web", 2, control::State::Up), ("once", 1, control::State::Failed)]
         );
         assert_eq!(all[1].needs, ["store"]);
         assert_eq!(all[2].last_end, "exited with code 9 before it was ready");
@@ -183,7 +179,8 @@ fn a_capability_of_another_interface_controls_nothing() {
 
 #[test]
 fn nobody_can_say_that_a_service_is_ready_but_the_service() {
-    let text = manifest(&[entry("store").with("ready-timeout = \"1 s\"\nrestart = { policy = \"never\" }"), entry("web")], "");
+    let text =
+        manifest(&[entry("store").with("ready-timeout = \"1 s\"\nrestart = { policy = \"never\" }"), entry("web")], "");
     System::new(1, &text)
         .image("store", |_, _| async { common::deaf().await })
         .image("web", |process, _| async move {

@@ -166,8 +166,16 @@ fn badges_tell_everyone_apart() {
 fn rights_must_exist_and_mean_something() {
     refused("[\"read\", \"write\"]", "[\"reed\"]", &["reed"]);
     refused("[\"read\", \"write\"]", "[\"spawn\"]", &["spawn", "device:disk"]);
-    refused("of = \"service:store\", rights = [\"send\"]", "of = \"service:store\", rights = [\"receive\"]", &["receive"]);
-    refused("of = \"service:store\", rights = [\"send\"]", "of = \"service:store\", rights = [\"manage\"]", &["manage"]);
+    refused(
+        "of = \"service:store\", rights = [\"send\"]",
+        "of = \"service:store\", rights = [\"receive\"]",
+        &["receive"],
+    );
+    refused(
+        "of = \"service:store\", rights = [\"send\"]",
+        "of = \"service:store\", rights = [\"manage\"]",
+        &["manage"],
+    );
     refused("of = \"device:console\"", "of = \"endpoint\"", &["session"]);
 }
 
@@ -189,7 +197,11 @@ fn a_subspace_is_a_sessions_of_a_service_that_it_needs() {
 
 #[test]
 fn services_that_could_never_start_are_refused() {
-    refused("phase = 2\nbadge = 11\nneeds = [\"store\"]", "phase = 0\nbadge = 11\nneeds = [\"store\"]", &["later phase", "store"]);
+    refused(
+        "phase = 2\nbadge = 11\nneeds = [\"store\"]",
+        "phase = 0\nbadge = 11\nneeds = [\"store\"]",
+        &["later phase", "store"],
+    );
     let circle = GOOD.replacen("phase = 1", "phase = 2\nneeds = [\"web\"]", 1);
     let error = parse(&circle).unwrap_err();
     assert!(error.message.contains("store -> web -> store"), "{error}");

@@ -174,10 +174,7 @@ fn those_that_need_a_service_are_told_how_it_fares() {
 
 #[test]
 fn a_service_that_is_not_ready_in_time_has_failed() {
-    let text = manifest(
-        &[entry("store").with("ready-timeout = \"50 ms\"\nrestart = { policy = \"never\" }")],
-        "",
-    );
+    let text = manifest(&[entry("store").with("ready-timeout = \"50 ms\"\nrestart = { policy = \"never\" }")], "");
     let system = System::new(1, &text)
         .image("store", |_, _| async { common::deaf().await })
         .session(|session| async move {
@@ -279,8 +276,7 @@ fn the_host_can_end_a_session_that_runs() {
     system.simulation.run_until(|_| notes.count("session runs") == 1);
     system.simulation.request_end(130);
     let system = system.ends_with(130);
-    let expected =
-        ["store starts", "session runs", "session is asked to end", "store stops", "store has stopped"];
+    let expected = ["store starts", "session runs", "session is asked to end", "store stops", "store has stopped"];
     assert_eq!(system.notes.all(), expected);
 }
 

@@ -1,10 +1,10 @@
 //! The system as a state machine: phases, supervision, session and shutdown, as a person
 //! who runs it expects them.
 
-use libprocess::abi::ExitReason;
 use init::manifest::{Manifest, parse};
 use init::service::{Down, End, State, View};
 use init::system::{Effect, Input, Order, STATUS_FAULTED, STATUS_NOT_UP, Stage, System, Who};
+use libprocess::abi::ExitReason;
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -112,7 +112,9 @@ fn a_service_that_keeps_failing_is_disabled_and_a_session_that_needs_it_ends_the
         }
     }
     assert_eq!(*system.service(DISK).state(), State::Down(Down::Disabled));
-    assert!(told.contains("disk was ended by a fault (WebAssembly trap) before it was ready, after 5 restarts in 60 s; it is disabled"));
+    assert!(told.contains(
+        "disk was ended by a fault (WebAssembly trap) before it was ready, after 5 restarts in 60 s; it is disabled"
+    ));
     assert!(told.contains("store is not started: disk, which it needs, is not there"), "{told}");
     assert!(told.contains("web is not started: store"), "{told}");
     assert!(told.contains("shell is not started: web"), "{told}");
@@ -151,10 +153,7 @@ fn a_service_that_does_not_stop_is_killed_and_the_rest_goes_on() {
     assert!(effects.contains(&Effect::Kill(Who::Service(WEB))));
     assert!(reports(&effects).contains("web did not stop within 2000 ms"));
     let killed = End { reason: ExitReason::Killed, code: 0 };
-    assert_eq!(
-        system.step(Input::Ended(Who::Service(WEB), killed), 2 * S),
-        [Effect::Ask(Who::Service(STORE), 2 * S)]
-    );
+    assert_eq!(system.step(Input::Ended(Who::Service(WEB), killed), 2 * S), [Effect::Ask(Who::Service(STORE), 2 * S)]);
 }
 
 #[test]

@@ -149,7 +149,9 @@ impl Activity {
             Change::Received { thread, endpoint, entry } => self.received(thread, endpoint, entry, authority),
             Change::Receiving { thread, via, deadline } => self.receiving(thread, via, deadline, authority),
             Change::ReceiveNext { thread, via, deadline } => self.receive_next(thread, via, deadline),
-            Change::Replied { server, caller, tag, length, capabilities } => self.replied(server, caller, tag, length, capabilities),
+            Change::Replied { server, caller, tag, length, capabilities } => {
+                self.replied(server, caller, tag, length, capabilities)
+            }
             Change::ReplyMoved { caller, process, arrival } => self.reply_moved(caller, process, arrival),
             Change::ExitQueued { process } => {
                 let endpoint = authority.supervisor(process).map_or(EndpointId::NONE, |(endpoint, _)| endpoint);
@@ -162,7 +164,9 @@ impl Activity {
             Change::Bound { notification, endpoint } => self.bound(notification, endpoint),
             Change::Unbound { notification } => self.unbound(notification),
 
-            Change::InterruptBound { interrupt, notification, bits } => self.interrupt_bound(interrupt, notification, bits),
+            Change::InterruptBound { interrupt, notification, bits } => {
+                self.interrupt_bound(interrupt, notification, bits)
+            }
             Change::InterruptUnbound { interrupt } => self.interrupt_unbound(interrupt),
             Change::InterruptCame { interrupt } => self.interrupt_came(interrupt),
             Change::InterruptAcknowledged { interrupt } => self.interrupt_acknowledged(interrupt),
@@ -172,7 +176,9 @@ impl Activity {
             Change::Depleted { thread } => self.depleted(thread),
             Change::Replenished { thread } => self.replenished(thread),
             Change::LoanEnded { thread } => self.loan_ended(thread),
-            Change::Configured { thread, priority, budget, period } => self.configured(thread, priority, budget, period),
+            Change::Configured { thread, priority, budget, period } => {
+                self.configured(thread, priority, budget, period)
+            }
 
             Change::Faulted { thread, kind, detail, resumable } => {
                 let supervisor = authority.supervisor(self.thread(thread).process);
@@ -182,7 +188,9 @@ impl Activity {
             Change::Suspended { process } => self.process_suspended(process),
             Change::Resumed { process } => self.process_resumed(process),
 
-            Change::ImageChecking { thread, quota, region, length, name } => self.image_checking(thread, quota, region, length, name),
+            Change::ImageChecking { thread, quota, region, length, name } => {
+                self.image_checking(thread, quota, region, length, name)
+            }
             Change::DebugWritten { process, next } => self.process(process).debug_next = next,
         }
         self.schedule();
@@ -192,7 +200,9 @@ impl Activity {
     pub(crate) fn made(&mut self, change: &Granted, authority: &Authority) {
         match *change {
             Granted::QuotaCreated { quota, .. } => set(&mut self.queued, quota.index(), 0),
-            Granted::EndpointCreated { endpoint, .. } => set(&mut self.endpoints, endpoint.index(), EndpointActivity::NONE),
+            Granted::EndpointCreated { endpoint, .. } => {
+                set(&mut self.endpoints, endpoint.index(), EndpointActivity::NONE)
+            }
             Granted::NotificationCreated { notification, .. } => {
                 set(&mut self.notifications, notification.index(), NotificationActivity::NONE);
             }
@@ -207,17 +217,24 @@ impl Activity {
                 let priority = self.thread(creator).base;
                 self.thread_started(thread, process, creator, priority, Some(entry));
             }
-            Granted::RegionCreated { region, pages, .. } => self.effects.push_back(Effect::RegionCreated { region, pages }),
+            Granted::RegionCreated { region, pages, .. } => {
+                self.effects.push_back(Effect::RegionCreated { region, pages })
+            }
             Granted::ImageCreated { image, creator, hash, place, .. } => {
                 self.effects.push_back(Effect::ImageCreated { image, hash });
                 if let Some(place) = place
                     && !creator.is_none()
                 {
-                    let handle = authority.tables.get(place.process.index()).map_or(Handle::NONE, |table| table.handle(place.slot));
+                    let handle = authority
+                        .tables
+                        .get(place.process.index())
+                        .map_or(Handle::NONE, |table| table.handle(place.slot));
                     self.image_checked(creator, handle);
                 }
             }
-            Granted::InterruptAdded { .. } => self.interrupts.resize(authority.interrupts.len(), InterruptActivity::NONE),
+            Granted::InterruptAdded { .. } => {
+                self.interrupts.resize(authority.interrupts.len(), InterruptActivity::NONE)
+            }
             Granted::Mapped { mapping, .. } => {
                 if let Some(mapping) = authority.mappings.get(mapping.0) {
                     let crate::region::Mapping { process, region, address, rights, .. } = *mapping;
@@ -275,7 +292,9 @@ impl Activity {
         match id {
             QueueId::Senders(endpoint) => self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.senders),
             QueueId::Receivers(endpoint) => self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.receivers),
-            QueueId::Waiters(notification) => self.notifications.get(notification.index()).map(|notification| notification.waiters),
+            QueueId::Waiters(notification) => {
+                self.notifications.get(notification.index()).map(|notification| notification.waiters)
+            }
             QueueId::Held(process) => self.processes.get(process.index()).map(|process| process.held),
             QueueId::Ready(priority) => self.ready.get(usize::from(priority)).copied(),
             QueueId::Announced => Some(self.announced),
@@ -300,7 +319,9 @@ impl Activity {
         match entry.queued() {
             Some(Queued::Thread(thread)) => self.view(thread).link,
             Some(Queued::Message(message)) => self.messages.get(message.0).map_or(Link::NONE, |message| message.link),
-            Some(Queued::Exit(process)) => self.processes.get(process.index()).map_or(Link::NONE, |process| process.link),
+            Some(Queued::Exit(process)) => {
+                self.processes.get(process.index()).map_or(Link::NONE, |process| process.link)
+            }
             Some(Queued::Notification(notification)) => {
                 self.notifications.get(notification.index()).map_or(Link::NONE, |notification| notification.link)
             }
@@ -462,7 +483,10 @@ impl Activity {
         while let Some(thread) = self.advance(&mut next) {
             let record = self.view(thread);
             if record.via == capability
-                && matches!(record.state, State::Sending | State::Calling | State::Receiving | State::AboutToReceive | State::Waiting)
+                && matches!(
+                    record.state,
+                    State::Sending | State::Calling | State::Receiving | State::AboutToReceive | State::Waiting
+                )
             {
                 self.fail(thread, Error::Revoked);
             }

@@ -58,7 +58,16 @@ pub enum Doom {
 impl Header {
     /// Of an object that `quota` pays for, with these prices.
     pub const fn new(quota: QuotaId, memory: u64, pages: u64) -> Header {
-        Header { quota, memory, pages, previous: None, next: None, first_capability: CapabilityId::NONE, capabilities: 0, doom: Doom::None }
+        Header {
+            quota,
+            memory,
+            pages,
+            previous: None,
+            next: None,
+            first_capability: CapabilityId::NONE,
+            capabilities: 0,
+            doom: Doom::None,
+        }
     }
 }
 
@@ -145,14 +154,22 @@ impl Authority {
     /// Carries out a change, and all that follows from it.
     pub fn apply<W: Witness>(&mut self, change: &Change, witness: &mut W) {
         match *change {
-            Change::QuotaCreated { quota, parent, memory, pages, place } => self.quota_created(quota, parent, memory, pages, place),
-            Change::EndpointCreated { endpoint, quota, depth, place } => self.endpoint_created(endpoint, quota, depth, place),
-            Change::NotificationCreated { notification, quota, place } => self.notification_created(notification, quota, place),
+            Change::QuotaCreated { quota, parent, memory, pages, place } => {
+                self.quota_created(quota, parent, memory, pages, place)
+            }
+            Change::EndpointCreated { endpoint, quota, depth, place } => {
+                self.endpoint_created(endpoint, quota, depth, place)
+            }
+            Change::NotificationCreated { notification, quota, place } => {
+                self.notification_created(notification, quota, place)
+            }
             Change::ProcessCreated { process, quota, image, source, supervisor, name, limits, place } => {
                 self.process_created(process, quota, image, (source, supervisor), name, limits, place);
             }
             Change::ProcessStarted { process, thread, .. } => self.process_started(process, thread),
-            Change::ThreadCreated { thread, process, quota, place, .. } => self.thread_created(thread, process, quota, Some(place)),
+            Change::ThreadCreated { thread, process, quota, place, .. } => {
+                self.thread_created(thread, process, quota, Some(place))
+            }
             Change::RegionCreated { region, quota, pages, place } => self.region_created(region, quota, pages, place),
             Change::ImageCreated { image, quota, hash, length, name, place, .. } => {
                 self.image_created(image, quota, hash, length, name, place);
@@ -164,10 +181,16 @@ impl Authority {
             Change::Derived { source, place, rights, badge, expiry, arrival } => {
                 let handle = self.derived(source, place, rights, badge, expiry);
                 if let Some(arrival) = arrival {
-                    witness.happened(Consequence::Arrived { thread: arrival.thread, position: arrival.position, handle });
+                    witness.happened(Consequence::Arrived {
+                        thread: arrival.thread,
+                        position: arrival.position,
+                        handle,
+                    });
                 }
             }
-            Change::Granted { object, index, place, rights } => self.first_capability(Object { kind: object, index }, place, rights),
+            Change::Granted { object, index, place, rights } => {
+                self.first_capability(Object { kind: object, index }, place, rights)
+            }
             Change::Moved { place, arrival } => self.moved(place, arrival, witness),
             Change::Deleted { capability } => self.remove_capability(capability, witness),
             Change::Revoked { capability } => self.revoked(capability, witness),
@@ -179,7 +202,9 @@ impl Authority {
             Change::Limited { process, limits } => self.limited(process, limits),
             Change::Grown { process, pages } => self.grown(process, pages),
 
-            Change::Mapped { mapping, capability, address, rights } => self.mapped(mapping, capability, address, rights),
+            Change::Mapped { mapping, capability, address, rights } => {
+                self.mapped(mapping, capability, address, rights)
+            }
             Change::Unmapped { mapping } => self.unmap(mapping, witness),
         }
         while let Some(object) = self.doomed.or(self.doomed_quotas) {

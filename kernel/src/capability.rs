@@ -116,7 +116,14 @@ impl Authority {
     }
 
     /// A capability from another, into a table.
-    pub(crate) fn derived(&mut self, source: CapabilityId, place: Place, rights: Rights, badge: u64, expiry: u64) -> Handle {
+    pub(crate) fn derived(
+        &mut self,
+        source: CapabilityId,
+        place: Place,
+        rights: Rights,
+        badge: u64,
+        expiry: u64,
+    ) -> Handle {
         let Some(object) = self.capabilities.get(source).map(Capability::object) else { return Handle::NONE };
         self.insert_capability(place, Capability { badge, expiry, rights, parent: source, ..Capability::to(object) })
     }
@@ -125,7 +132,15 @@ impl Authority {
     pub(crate) fn supervisor_capability(&mut self, source: CapabilityId, capability: CapabilityId, process: ProcessId) {
         let Some(&from) = self.capabilities.get(source) else { return };
         let (badge, expiry, holding) = (from.badge, from.expiry, Holding::Supervisor);
-        let record = Capability { badge, expiry, holding, process, rights: Rights::SEND, parent: source, ..Capability::to(from.object()) };
+        let record = Capability {
+            badge,
+            expiry,
+            holding,
+            process,
+            rights: Rights::SEND,
+            parent: source,
+            ..Capability::to(from.object())
+        };
         self.link_capability(capability, record);
     }
 
@@ -160,7 +175,8 @@ impl Authority {
         let (process, slot) = (record.process, record.slot);
         (record.process, record.slot) = (place.process, place.slot);
         let mapping = record.mapping;
-        let handle = self.tables.get_mut(place.process.index()).map_or(Handle::NONE, |table| table.fill(place.slot, capability));
+        let handle =
+            self.tables.get_mut(place.process.index()).map_or(Handle::NONE, |table| table.fill(place.slot, capability));
         if let Some(table) = self.tables.get_mut(process.index()) {
             table.empty(slot);
         }
@@ -324,7 +340,9 @@ impl Authority {
             Kind::Process => self.processes.get(index).map(|process| process.name),
             Kind::Image => self.images.get(index).map(|image| image.name),
             Kind::Device => self.devices.get(index as usize).and_then(Option::as_ref).map(|device| device.name),
-            Kind::Interrupt => self.interrupts.get(index as usize).and_then(Option::as_ref).map(|interrupt| interrupt.name),
+            Kind::Interrupt => {
+                self.interrupts.get(index as usize).and_then(Option::as_ref).map(|interrupt| interrupt.name)
+            }
             _ => None,
         }
         .unwrap_or_default()
@@ -385,7 +403,14 @@ impl Kernel {
         Handle::new(place.slot, generation)
     }
 
-    pub(crate) fn decide_derive(&self, caller: Caller, source: Handle, rights: Rights, badge: u64, expiry: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_derive(
+        &self,
+        caller: Caller,
+        source: Handle,
+        rights: Rights,
+        badge: u64,
+        expiry: u64,
+    ) -> Result<Decision, Error> {
         let (id, capability) = self.authority.resolve(caller.process, source)?;
         let (rights, badge, expiry) = capability.attenuate(rights, badge, expiry, caller.now)?;
         let place = self.place(caller.process, 0)?;
@@ -422,7 +447,13 @@ impl Kernel {
         Ok(Decision::done(Returned::Nothing, Change::Destroyed { object: object.kind, index: object.index }))
     }
 
-    pub(crate) fn decide_inspect(&self, caller: Caller, process: Handle, slot: u32, ancestor: u32) -> Result<Decision, Error> {
+    pub(crate) fn decide_inspect(
+        &self,
+        caller: Caller,
+        process: Handle,
+        slot: u32,
+        ancestor: u32,
+    ) -> Result<Decision, Error> {
         let process = self.process_or_self(caller, process, Rights::INSPECT)?;
         let table = self.authority.tables.get(process.index()).ok_or(Error::BadHandle)?;
         let slots = table.slots.get(slot as usize..).ok_or(Error::BadHandle)?;

@@ -283,9 +283,9 @@ impl Authority {
     /// Where the capability goes that it makes or moves.
     pub(crate) const fn place(&self) -> Option<Place> {
         match *self {
-            Authority::QuotaCreated { place, .. } | Authority::ProcessCreated { place, .. } | Authority::ImageCreated { place, .. } => {
-                place
-            }
+            Authority::QuotaCreated { place, .. }
+            | Authority::ProcessCreated { place, .. }
+            | Authority::ImageCreated { place, .. } => place,
             Authority::EndpointCreated { place, .. }
             | Authority::NotificationCreated { place, .. }
             | Authority::ThreadCreated { place, .. }
@@ -340,8 +340,12 @@ impl Commit {
     /// the high 32 bits of the second word zero.
     pub fn encode_compact(&self) -> Option<[u64; 2]> {
         match self.change {
-            Change::Activity(Activity::HandedOver { caller, server }) => return Some(fixed(HANDED_OVER, caller.0, server.0, 0)),
-            Change::Activity(Activity::Answered { server, caller, via }) => return Some(fixed(ANSWERED, server.0, caller.0, via.0)),
+            Change::Activity(Activity::HandedOver { caller, server }) => {
+                return Some(fixed(HANDED_OVER, caller.0, server.0, 0));
+            }
+            Change::Activity(Activity::Answered { server, caller, via }) => {
+                return Some(fixed(ANSWERED, server.0, caller.0, via.0));
+            }
             _ => {}
         }
         let mut wide = heapless::Vec::<u8, MAX_ENCODED>::new();

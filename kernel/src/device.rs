@@ -41,7 +41,13 @@ impl Kernel {
         Ok(Decision::host(Effect::DeviceRead { thread: caller.thread, device, register }))
     }
 
-    pub(crate) fn decide_device_write(&self, caller: Caller, device: Handle, register: u64, value: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_device_write(
+        &self,
+        caller: Caller,
+        device: Handle,
+        register: u64,
+        value: u64,
+    ) -> Result<Decision, Error> {
         let device = self.device(caller, device, Rights::WRITE)?;
         Ok(Decision::host(Effect::DeviceWrite { thread: caller.thread, device, register, value }))
     }

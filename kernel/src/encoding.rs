@@ -224,6 +224,10 @@ pub(crate) use fields;
 fields!(Limits: capabilities queued_messages processor_time);
 impl Decode for Limits {
     fn get(input: &mut &[u8]) -> Option<Limits> {
-        Some(Limits { capabilities: Decode::get(input)?, queued_messages: Decode::get(input)?, processor_time: Decode::get(input)? })
+        Some(Limits {
+            capabilities: Decode::get(input)?,
+            queued_messages: Decode::get(input)?,
+            processor_time: Decode::get(input)?,
+        })
     }
 }

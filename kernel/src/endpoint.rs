@@ -20,7 +20,9 @@ use crate::thread::{State, TIMED};
 use crate::timer::TimerKind;
 use crate::{Caller, Kernel};
 use abi::message::{MAX_BYTES, MAX_TRANSFERS, TAG_EXIT, VERDICT_KILL, VERDICT_RESUME, exit_words};
-use abi::{Delivery, DeliveryKind, Error, ExitReason, FOREVER, Handle, Kind, Message as Sent, ReplyToken, Returned, Rights};
+use abi::{
+    Delivery, DeliveryKind, Error, ExitReason, FOREVER, Handle, Kind, Message as Sent, ReplyToken, Returned, Rights,
+};
 
 /// One endpoint: what authority knows of it.
 #[derive(Debug)]
@@ -189,7 +191,8 @@ impl Activity {
             }
             Some(Queued::Message(id)) => {
                 let Some(Message { badge, tag, length, .. }) = self.take_message(id) else { return };
-                let delivery = Delivery { kind: DeliveryKind::Sent, capabilities: 0, length, badge, tag, reply: ReplyToken::NONE };
+                let delivery =
+                    Delivery { kind: DeliveryKind::Sent, capabilities: 0, length, badge, tag, reply: ReplyToken::NONE };
                 self.deliver(thread, PayloadSource::Buffer(id), delivery);
             }
             Some(Queued::Exit(process)) => self.receive_exit(thread, process, authority),
@@ -258,7 +261,8 @@ impl Activity {
 
     /// The answer to a caller, who goes on.
     pub(crate) fn replied(&mut self, server: ThreadId, caller: ThreadId, tag: u64, length: u32, capabilities: u8) {
-        let delivery = Delivery { kind: DeliveryKind::Answer, capabilities, length, badge: 0, tag, reply: ReplyToken::NONE };
+        let delivery =
+            Delivery { kind: DeliveryKind::Answer, capabilities, length, badge: 0, tag, reply: ReplyToken::NONE };
         self.deliver(caller, PayloadSource::Thread(server), delivery);
     }
 
@@ -270,7 +274,9 @@ impl Activity {
                 Queued::Thread(thread) => self.fail(thread, Error::Revoked),
                 Queued::Message(message) => self.discard_message(message),
                 Queued::Exit(process) => self.supervisor_lost(process),
-                Queued::Notification(notification) => self.remove(QueueId::Senders(endpoint), Entry::notification(notification)),
+                Queued::Notification(notification) => {
+                    self.remove(QueueId::Senders(endpoint), Entry::notification(notification))
+                }
             }
         }
         while let Some(thread) = self.first_thread(QueueId::Receivers(endpoint)) {
@@ -293,7 +299,12 @@ impl Activity {
 
 impl Kernel {
     /// The endpoint that a handle of the caller names, to send this message there.
-    fn destination(&self, caller: Caller, endpoint: Handle, message: &Sent<'_>) -> Result<(CapabilityId, &Capability), Error> {
+    fn destination(
+        &self,
+        caller: Caller,
+        endpoint: Handle,
+        message: &Sent<'_>,
+    ) -> Result<(CapabilityId, &Capability), Error> {
         let rights = if message.transfers.is_empty() { Rights::SEND } else { Rights::SEND.or(Rights::GRANT) };
         let found = self.authority.lookup(caller.process, endpoint, Kind::Endpoint, rights, caller.now)?;
         self.check_message(caller, message)?;
@@ -315,10 +326,19 @@ impl Kernel {
         self.afford(quota, price(depth), 0)?;
         let place = self.place(caller.process, 0)?;
         let endpoint = EndpointId(self.authority.endpoints.vacant()?);
-        Ok(Decision::done(Returned::Handle(self.handle_at(place)), Change::EndpointCreated { endpoint, quota, depth, place }))
+        Ok(Decision::done(
+            Returned::Handle(self.handle_at(place)),
+            Change::EndpointCreated { endpoint, quota, depth, place },
+        ))
     }
 
-    pub(crate) fn decide_call(&self, caller: Caller, endpoint: Handle, message: &Sent<'_>, timeout: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_call(
+        &self,
+        caller: Caller,
+        endpoint: Handle,
+        message: &Sent<'_>,
+        timeout: u64,
+    ) -> Result<Decision, Error> {
         let (via, capability) = self.destination(caller, endpoint, message)?;
         if timeout == 0 {
             // An answer cannot be there already.
@@ -336,7 +356,13 @@ impl Kernel {
         Ok(decision)
     }
 
-    pub(crate) fn decide_send(&self, caller: Caller, endpoint: Handle, message: &Sent<'_>, timeout: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_send(
+        &self,
+        caller: Caller,
+        endpoint: Handle,
+        message: &Sent<'_>,
+        timeout: u64,
+    ) -> Result<Decision, Error> {
         let (via, capability) = self.destination(caller, endpoint, message)?;
         let endpoint = EndpointId(capability.index);
         let Sent { tag, length, transfers } = *message;
@@ -418,7 +444,11 @@ impl Kernel {
     pub(crate) fn decide_receive_next(&self, thread: ThreadId, now: u64) -> Decision {
         let record = self.activity.view(thread);
         let timed = record.flags & TIMED != 0;
-        let deadline = if timed { self.activity.detail_view(thread).timers[TimerKind::Timeout as usize].deadline } else { FOREVER };
+        let deadline = if timed {
+            self.activity.detail_view(thread).timers[TimerKind::Timeout as usize].deadline
+        } else {
+            FOREVER
+        };
         self.receive(thread, record.via, deadline, now)
             .unwrap_or_else(|error| Decision::done(Returned::Nothing, Doing::Failed { thread, error }))
     }
@@ -431,23 +461,41 @@ impl Kernel {
         let caller = ThreadId(token.thread());
         let record = self.activity.view(caller);
         let holder = if record.server.is_none() { record.holder } else { self.activity.view(record.server).process };
-        if !matches!(record.state, State::AwaitingReply | State::AwaitingVerdict) || record.call != token.call() || holder != process {
+        if !matches!(record.state, State::AwaitingReply | State::AwaitingVerdict)
+            || record.call != token.call()
+            || holder != process
+        {
             return Err(Error::StaleHandle);
         }
         Ok(caller)
     }
 
-    pub(crate) fn decide_reply(&self, caller: Caller, reply: ReplyToken, message: &Sent<'_>) -> Result<Decision, Error> {
+    pub(crate) fn decide_reply(
+        &self,
+        caller: Caller,
+        reply: ReplyToken,
+        message: &Sent<'_>,
+    ) -> Result<Decision, Error> {
         let answered = self.answerable(caller.process, reply)?;
         self.check_message(caller, message)?;
         if self.activity.view(answered).state == State::AwaitingVerdict {
             return self.decide_verdict(answered, message.tag);
         }
-        if message.transfers.iter().any(|transfer| transfer.mode == abi::TransferMode::Reply && transfer.handle.0 == reply.0) {
+        if message
+            .transfers
+            .iter()
+            .any(|transfer| transfer.mode == abi::TransferMode::Reply && transfer.handle.0 == reply.0)
+        {
             return Err(Error::InvalidArgument);
         }
         let Sent { tag, length, transfers } = *message;
-        let change = Doing::Replied { server: caller.thread, caller: answered, tag, length, capabilities: transfers.len() as u8 };
+        let change = Doing::Replied {
+            server: caller.thread,
+            caller: answered,
+            tag,
+            length,
+            capabilities: transfers.len() as u8,
+        };
         let mut decision = Decision::done(Returned::Nothing, change);
         self.transfer(&mut decision, caller.process, transfers.iter().copied(), answered, caller.now)?;
         Ok(decision)
@@ -475,7 +523,8 @@ impl Kernel {
         timeout: u64,
     ) -> Result<Decision, Error> {
         let (via, _) = self.authority.lookup(caller.process, endpoint, Kind::Endpoint, Rights::RECEIVE, caller.now)?;
-        let moves_it = |transfer: &abi::Transfer| transfer.mode == abi::TransferMode::Move && transfer.handle == endpoint;
+        let moves_it =
+            |transfer: &abi::Transfer| transfer.mode == abi::TransferMode::Move && transfer.handle == endpoint;
         if message.transfers.iter().any(moves_it) {
             return Err(Error::InvalidArgument);
         }

@@ -106,7 +106,13 @@ impl Kernel {
 
     /// The endpoint that a handle names, and the badge, if nothing speaks against its use.
     #[inline(always)]
-    fn usable_endpoint(&self, process: ProcessId, handle: Handle, rights: Rights, now: u64) -> Option<(CapabilityId, EndpointId, u64)> {
+    fn usable_endpoint(
+        &self,
+        process: ProcessId,
+        handle: Handle,
+        rights: Rights,
+        now: u64,
+    ) -> Option<(CapabilityId, EndpointId, u64)> {
         let slot = self.authority.tables.get(process.index())?.slots.get(handle.slot() as usize)?;
         // Of a free slot the capability is none that exists.
         let capability = self.authority.capabilities.get(slot.capability)?;
@@ -168,7 +174,9 @@ impl Activity {
         record.state = State::Running;
         record.server = ThreadId::NONE;
 
-        let Some(queue) = self.endpoints.get_mut(endpoint.index()).map(|endpoint| &mut endpoint.receivers) else { return };
+        let Some(queue) = self.endpoints.get_mut(endpoint.index()).map(|endpoint| &mut endpoint.receivers) else {
+            return;
+        };
         let previous = core::mem::replace(&mut queue.tail, Entry::thread(server));
         if previous.is_none() {
             queue.head = Entry::thread(server);

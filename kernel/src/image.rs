@@ -32,9 +32,18 @@ fn pages(length: u64) -> u64 {
 }
 
 impl Authority {
-    pub(crate) fn image_created(&mut self, image: ImageId, quota: QuotaId, hash: Hash, length: u64, name: Name, place: Option<Place>) {
+    pub(crate) fn image_created(
+        &mut self,
+        image: ImageId,
+        quota: QuotaId,
+        hash: Hash,
+        length: u64,
+        name: Name,
+        place: Option<Place>,
+    ) {
         // What the host brought is not paid for in pages.
-        let header = if quota.is_none() { Header::new(quota, 0, 0) } else { Header::new(quota, OBJECT_PRICE, pages(length)) };
+        let header =
+            if quota.is_none() { Header::new(quota, 0, 0) } else { Header::new(quota, OBJECT_PRICE, pages(length)) };
         self.images.insert(image.0, Image { header, hash, length, name });
         self.enrol(image.into());
         if let Some(place) = place {
@@ -44,7 +53,14 @@ impl Authority {
 }
 
 impl Activity {
-    pub(crate) fn image_checking(&mut self, thread: ThreadId, quota: Handle, region: RegionId, length: u64, name: Name) {
+    pub(crate) fn image_checking(
+        &mut self,
+        thread: ThreadId,
+        quota: Handle,
+        region: RegionId,
+        length: u64,
+        name: Name,
+    ) {
         self.block(thread, State::AtHost, FOREVER);
         self.detail(thread).checking = Some(Checking { quota, length, name });
         self.effects.push_back(Effect::CheckImage { thread, region, length });
@@ -78,7 +94,12 @@ impl Kernel {
     }
 
     /// The host has checked: the image is made, or the wait ends with an error.
-    pub(crate) fn decide_host_done(&self, thread: ThreadId, result: Result<Hash, Error>, now: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_host_done(
+        &self,
+        thread: ThreadId,
+        result: Result<Hash, Error>,
+        now: u64,
+    ) -> Result<Decision, Error> {
         let record = self.activity.view(thread);
         let checking = self.activity.detail_view(thread).checking.filter(|_| record.state == State::AtHost);
         let Some(Checking { quota, length, name }) = checking else { return Err(Error::InvalidArgument) };

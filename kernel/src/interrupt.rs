@@ -33,7 +33,8 @@ pub struct InterruptActivity {
 fields!(InterruptActivity: notification bits open);
 
 impl InterruptActivity {
-    pub(crate) const NONE: InterruptActivity = InterruptActivity { notification: NotificationId::NONE, bits: 0, open: false };
+    pub(crate) const NONE: InterruptActivity =
+        InterruptActivity { notification: NotificationId::NONE, bits: 0, open: false };
 }
 
 impl Authority {

@@ -45,7 +45,10 @@ impl Kernel {
     /// K1: rights only shrink along derivation, and so does the time that is left.
     pub fn k1_rights_only_shrink(&self) -> Check {
         for (child, parent) in self.parents() {
-            hold(parent.rights.contains(child.rights), "K1: a capability has a right that what it was derived from has not")?;
+            hold(
+                parent.rights.contains(child.rights),
+                "K1: a capability has a right that what it was derived from has not",
+            )?;
             hold(child.expiry <= parent.expiry, "K1: a capability outlives what it was derived from")?;
         }
         Ok(())
@@ -54,7 +57,10 @@ impl Kernel {
     /// K2: a badge that was set stays along derivation.
     pub fn k2_badges_never_change(&self) -> Check {
         for (child, parent) in self.parents() {
-            hold(parent.badge == 0 || child.badge == parent.badge, "K2: a capability has another badge than what it was derived from")?;
+            hold(
+                parent.badge == 0 || child.badge == parent.badge,
+                "K2: a capability has another badge than what it was derived from",
+            )?;
         }
         Ok(())
     }
@@ -105,7 +111,8 @@ impl Kernel {
         let mut queues = alloc::vec![QueueId::Announced, QueueId::Orphans];
         queues.extend((0..PRIORITIES).map(QueueId::Ready));
         queues.extend(
-            (0..activity.endpoints.len() as u32).flat_map(|id| [QueueId::Senders(EndpointId(id)), QueueId::Receivers(EndpointId(id))]),
+            (0..activity.endpoints.len() as u32)
+                .flat_map(|id| [QueueId::Senders(EndpointId(id)), QueueId::Receivers(EndpointId(id))]),
         );
         queues.extend((0..activity.notifications.len() as u32).map(|id| QueueId::Waiters(NotificationId(id))));
         queues.extend((0..activity.processes.len() as u32).map(|id| QueueId::Held(ProcessId(id))));
@@ -118,23 +125,41 @@ impl Kernel {
                 let link = activity.link(entry);
                 hold(link.previous == previous, "K9: a queue is not linked both ways")?;
                 if let Some(Queued::Thread(thread)) = entry.queued() {
-                    hold(activity.queue_of(activity.view(thread)) == Some(id), "K9: a thread is in a queue that its state does not tell")?;
+                    hold(
+                        activity.queue_of(activity.view(thread)) == Some(id),
+                        "K9: a thread is in a queue that its state does not tell",
+                    )?;
                 }
                 (previous, entry) = (entry, link.next);
             }
             hold(queue.tail == previous, "K9: a queue has another tail than its last")?;
             let ready = matches!(id, QueueId::Ready(priority) if activity.ready_priorities >> priority & 1 == 1);
-            hold(!matches!(id, QueueId::Ready(_)) || ready != queue.is_empty(), "K9: the ready bits do not tell the ready queues")?;
+            hold(
+                !matches!(id, QueueId::Ready(_)) || ready != queue.is_empty(),
+                "K9: the ready bits do not tell the ready queues",
+            )?;
         }
         for (thread, id) in activity.threads.iter().zip(0..) {
             let entry = Entry::thread(ThreadId(id));
-            hold(activity.queue_of(thread).is_some() == seen.contains(&entry), "K9: a thread that waits is in no queue")?;
+            hold(
+                activity.queue_of(thread).is_some() == seen.contains(&entry),
+                "K9: a thread that waits is in no queue",
+            )?;
             hold(seen.contains(&entry) || thread.link == Link::NONE, "K9: a thread in no queue has neighbours")?;
-            hold((thread.state == State::Running) == (activity.current == ThreadId(id)), "K9: not who runs is current")?;
+            hold(
+                (thread.state == State::Running) == (activity.current == ThreadId(id)),
+                "K9: not who runs is current",
+            )?;
             let server = activity.view(thread.server);
-            hold(thread.server.is_none() || server.serving == ThreadId(id), "K9: a caller lends to who does not serve it")?;
+            hold(
+                thread.server.is_none() || server.serving == ThreadId(id),
+                "K9: a caller lends to who does not serve it",
+            )?;
             let caller = activity.view(thread.serving);
-            hold(thread.serving.is_none() || caller.server == ThreadId(id), "K9: a server serves who does not lend to it")?;
+            hold(
+                thread.serving.is_none() || caller.server == ThreadId(id),
+                "K9: a server serves who does not lend to it",
+            )?;
             let timers = activity.detail_view(ThreadId(id)).timers;
             for (timer, kind) in timers.iter().zip(0..) {
                 let armed = activity.timers.get(timer.place as usize) == Some(&(id << 1 | kind));
@@ -171,7 +196,10 @@ impl Kernel {
         for object in self.authority.objects() {
             let header = self.authority.header(object).ok_or("K11: an object without a record")?;
             if !header.quota.is_none() {
-                hold(self.authority.quotas.get(header.quota.0).is_some(), "K11: an object is paid for by a quota that is gone")?;
+                hold(
+                    self.authority.quotas.get(header.quota.0).is_some(),
+                    "K11: an object is paid for by a quota that is gone",
+                )?;
                 let sum = used.entry(header.quota.0).or_default();
                 *sum = (sum.0 + header.memory, sum.1 + header.pages);
             }
@@ -195,10 +223,16 @@ impl Kernel {
     /// rights that it has: two processes write one frame only through a region that both hold.
     pub fn k12_mappings_go_through_held_regions(&self) -> Check {
         for (id, mapping) in self.authority.mappings.iter() {
-            let capability = self.authority.capabilities.get(mapping.capability).ok_or("K12: a mapping through no capability")?;
-            let held = capability.holding == Holding::Slot && capability.process == mapping.process && capability.mapping.0 == id;
+            let capability =
+                self.authority.capabilities.get(mapping.capability).ok_or("K12: a mapping through no capability")?;
+            let held = capability.holding == Holding::Slot
+                && capability.process == mapping.process
+                && capability.mapping.0 == id;
             hold(held, "K12: a mapping through a capability that its process does not hold")?;
-            hold(capability.object() == mapping.region.into(), "K12: a mapping of another region than its capability's")?;
+            hold(
+                capability.object() == mapping.region.into(),
+                "K12: a mapping of another region than its capability's",
+            )?;
             hold(capability.rights.contains(mapping.rights), "K12: a mapping with more rights than its capability")?;
         }
         Ok(())
@@ -208,8 +242,11 @@ impl Kernel {
     pub fn k13_nothing_is_writable_and_executable(&self) -> Check {
         for (id, region) in self.authority.regions.iter() {
             let count = |right: Rights| {
-                self.authority.mappings.iter().filter(|(_, mapping)| mapping.region.0 == id && mapping.rights.contains(right)).count()
-                    as u32
+                self.authority
+                    .mappings
+                    .iter()
+                    .filter(|(_, mapping)| mapping.region.0 == id && mapping.rights.contains(right))
+                    .count() as u32
             };
             hold(region.writable == count(Rights::WRITE), "K13: a region miscounts how it is mapped")?;
             hold(region.executable == count(Rights::EXECUTE), "K13: a region miscounts how it is mapped")?;
@@ -224,22 +261,32 @@ impl Kernel {
         for (table, process) in self.authority.tables.iter().zip(0..) {
             let mut used = 0;
             for (cell, slot) in table.slots.iter().zip(0..).filter(|(cell, _)| !cell.is_free()) {
-                let capability = self.authority.capabilities.get(cell.capability).ok_or("K14: a slot has a capability that is gone")?;
-                let there = capability.holding == Holding::Slot && (capability.process.0, capability.slot) == (process, slot);
+                let capability = self
+                    .authority
+                    .capabilities
+                    .get(cell.capability)
+                    .ok_or("K14: a slot has a capability that is gone")?;
+                let there =
+                    capability.holding == Holding::Slot && (capability.process.0, capability.slot) == (process, slot);
                 hold(there && cell.generation != 0, "K14: two slots have one capability")?;
                 used += 1;
             }
             hold(table.used == used, "K14: a table miscounts its slots")?;
             in_slots += used;
         }
-        let slotted = self.authority.capabilities.iter().filter(|(_, capability)| capability.holding == Holding::Slot).count();
+        let slotted =
+            self.authority.capabilities.iter().filter(|(_, capability)| capability.holding == Holding::Slot).count();
         hold(slotted == in_slots as usize, "K14: a capability is in no slot")
     }
 
     /// K15: what has ended holds nothing; what is gone is in no account.
     pub fn k15_death_leaves_nothing(&self) -> Check {
         for (id, table) in self.authority.tables.iter().zip(0..).map(|(table, id)| (id, table)) {
-            let alive = self.authority.processes.get(id).is_some_and(|process| !matches!(process.life, ProcessLife::Exited { .. }));
+            let alive = self
+                .authority
+                .processes
+                .get(id)
+                .is_some_and(|process| !matches!(process.life, ProcessLife::Exited { .. }));
             hold(alive || table.slots.is_empty(), "K15: a process that has ended holds capabilities")?;
             let held = self.activity.queue(QueueId::Held(ProcessId(id)));
             hold(alive || held.is_empty(), "K15: someone waits for the answer of a process that has ended")?;
@@ -259,11 +306,18 @@ impl Kernel {
         }
         for (interrupt, _) in self.activity.interrupts.iter().zip(0..) {
             let bound = interrupt.notification;
-            hold(bound.is_none() || self.authority.notifications.get(bound.0).is_some(), "K15: a line signals what is gone")?;
+            hold(
+                bound.is_none() || self.authority.notifications.get(bound.0).is_some(),
+                "K15: a line signals what is gone",
+            )?;
         }
         for (notification, id) in self.activity.notifications.iter().zip(0..) {
             let endpoint = notification.endpoint;
-            let mutual = self.activity.endpoints.get(endpoint.index()).is_some_and(|endpoint| endpoint.bound == NotificationId(id));
+            let mutual = self
+                .activity
+                .endpoints
+                .get(endpoint.index())
+                .is_some_and(|endpoint| endpoint.bound == NotificationId(id));
             hold(endpoint.is_none() || mutual, "K15: a notification is bound to what is gone")?;
         }
         Ok(())

@@ -153,7 +153,9 @@ impl Kernel {
             Request::Poll { notification } => self.decide_poll(caller, notification),
             Request::Yield => self.decide_yield(caller),
 
-            Request::Derive { source, rights, badge, expiry } => self.decide_derive(caller, source, rights, badge, expiry),
+            Request::Derive { source, rights, badge, expiry } => {
+                self.decide_derive(caller, source, rights, badge, expiry)
+            }
             Request::Delete { handle } => self.decide_delete(caller, handle),
             Request::Revoke { handle } => self.decide_revoke(caller, handle),
             Request::Destroy { handle } => self.decide_destroy(caller, handle),
@@ -161,7 +163,9 @@ impl Kernel {
 
             Request::EndpointCreate { quota, depth } => self.decide_endpoint_create(caller, quota, depth),
             Request::NotificationCreate { quota } => self.decide_notification_create(caller, quota),
-            Request::NotificationBind { notification, endpoint } => self.decide_notification_bind(caller, notification, endpoint),
+            Request::NotificationBind { notification, endpoint } => {
+                self.decide_notification_bind(caller, notification, endpoint)
+            }
             Request::NotificationUnbind { notification } => self.decide_notification_unbind(caller, notification),
 
             Request::ProcessCreate { image, quota, supervisor, name, limits } => {
@@ -179,7 +183,9 @@ impl Kernel {
             Request::Exit { code } => self.decide_exit(caller, code),
             Request::Startup => Ok(Decision::host(Effect::Startup { thread })),
 
-            Request::ThreadCreate { quota, entry, stack, argument } => self.decide_thread_create(caller, quota, [entry, stack, argument]),
+            Request::ThreadCreate { quota, entry, stack, argument } => {
+                self.decide_thread_create(caller, quota, [entry, stack, argument])
+            }
             Request::ThreadConfigure { thread, priority, budget, period } => {
                 self.decide_thread_configure(caller, thread, priority, budget, period)
             }
@@ -190,13 +196,19 @@ impl Kernel {
             Request::RegionWrite { region, offset, length } => self.decide_region_write(caller, region, offset, length),
             Request::RegionMap { region, address, rights } => self.decide_region_map(caller, region, address, rights),
             Request::RegionUnmap { region, address } => self.decide_region_unmap(caller, region, address),
-            Request::ImageCreate { quota, region, length, name } => self.decide_image_create(caller, quota, region, length, name),
+            Request::ImageCreate { quota, region, length, name } => {
+                self.decide_image_create(caller, quota, region, length, name)
+            }
 
-            Request::InterruptBind { interrupt, notification, bits } => self.decide_interrupt_bind(caller, interrupt, notification, bits),
+            Request::InterruptBind { interrupt, notification, bits } => {
+                self.decide_interrupt_bind(caller, interrupt, notification, bits)
+            }
             Request::InterruptUnbind { interrupt } => self.decide_interrupt_unbind(caller, interrupt),
             Request::InterruptAcknowledge { interrupt } => self.decide_interrupt_acknowledge(caller, interrupt),
             Request::DeviceRead { device, register } => self.decide_device_read(caller, device, register),
-            Request::DeviceWrite { device, register, value } => self.decide_device_write(caller, device, register, value),
+            Request::DeviceWrite { device, register, value } => {
+                self.decide_device_write(caller, device, register, value)
+            }
             Request::DeviceSubmit { device, operation, a, b, length } => {
                 self.decide_device_submit(caller, device, operation, (a, b), length)
             }
@@ -283,7 +295,11 @@ impl Kernel {
     /// The process of a thread.
     #[inline]
     pub fn process_of(&self, thread: ThreadId) -> Option<ProcessId> {
-        self.activity.threads.get(thread.index()).filter(|record| record.state != State::Absent).map(|record| record.process)
+        self.activity
+            .threads
+            .get(thread.index())
+            .filter(|record| record.state != State::Absent)
+            .map(|record| record.process)
     }
 
     /// What a thread is doing.

@@ -31,7 +31,13 @@ impl Authority {
 }
 
 impl Kernel {
-    pub(crate) fn decide_log_read(&self, caller: Caller, log: Handle, from: u64, length: u32) -> Result<Decision, Error> {
+    pub(crate) fn decide_log_read(
+        &self,
+        caller: Caller,
+        log: Handle,
+        from: u64,
+        length: u32,
+    ) -> Result<Decision, Error> {
         self.authority.lookup(caller.process, log, Kind::Log, Rights::READ, caller.now)?;
         if length as usize > MAX_BYTES {
             return Err(Error::TooLarge);

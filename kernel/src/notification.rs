@@ -38,8 +38,13 @@ pub struct NotificationActivity {
 fields!(NotificationActivity: bits waiters endpoint link queued);
 
 impl NotificationActivity {
-    pub(crate) const NONE: NotificationActivity =
-        NotificationActivity { bits: 0, waiters: Queue::EMPTY, endpoint: EndpointId::NONE, link: Link::NONE, queued: false };
+    pub(crate) const NONE: NotificationActivity = NotificationActivity {
+        bits: 0,
+        waiters: Queue::EMPTY,
+        endpoint: EndpointId::NONE,
+        link: Link::NONE,
+        queued: false,
+    };
 }
 
 impl Authority {
@@ -102,7 +107,8 @@ impl Activity {
     }
 
     pub(crate) fn waiting(&mut self, thread: ThreadId, via: CapabilityId, deadline: u64, authority: &Authority) {
-        let notification = authority.capabilities.get(via).map_or(NotificationId::NONE, |via| NotificationId(via.index));
+        let notification =
+            authority.capabilities.get(via).map_or(NotificationId::NONE, |via| NotificationId(via.index));
         let record = self.block(thread, State::Waiting, deadline);
         (record.via, record.on) = (via, notification.0);
         self.push(QueueId::Waiters(notification), Entry::thread(thread));
@@ -141,8 +147,14 @@ impl Activity {
 
 impl Kernel {
     /// The notification that a handle of the caller names.
-    pub(crate) fn notification(&self, caller: Caller, handle: Handle, rights: Rights) -> Result<(CapabilityId, NotificationId), Error> {
-        let (via, capability) = self.authority.lookup(caller.process, handle, Kind::Notification, rights, caller.now)?;
+    pub(crate) fn notification(
+        &self,
+        caller: Caller,
+        handle: Handle,
+        rights: Rights,
+    ) -> Result<(CapabilityId, NotificationId), Error> {
+        let (via, capability) =
+            self.authority.lookup(caller.process, handle, Kind::Notification, rights, caller.now)?;
         Ok((via, NotificationId(capability.index)))
     }
 
@@ -151,7 +163,10 @@ impl Kernel {
         self.afford(quota, OBJECT_PRICE, 0)?;
         let place = self.place(caller.process, 0)?;
         let notification = NotificationId(self.authority.notifications.vacant()?);
-        Ok(Decision::done(Returned::Handle(self.handle_at(place)), Change::NotificationCreated { notification, quota, place }))
+        Ok(Decision::done(
+            Returned::Handle(self.handle_at(place)),
+            Change::NotificationCreated { notification, quota, place },
+        ))
     }
 
     pub(crate) fn decide_signal(&self, caller: Caller, notification: Handle, bits: u64) -> Result<Decision, Error> {
@@ -183,9 +198,15 @@ impl Kernel {
         Ok(Decision::done(Returned::Value(bits), Doing::Taken { thread: caller.thread, notification }))
     }
 
-    pub(crate) fn decide_notification_bind(&self, caller: Caller, notification: Handle, endpoint: Handle) -> Result<Decision, Error> {
+    pub(crate) fn decide_notification_bind(
+        &self,
+        caller: Caller,
+        notification: Handle,
+        endpoint: Handle,
+    ) -> Result<Decision, Error> {
         let (_, notification) = self.notification(caller, notification, Rights::WAIT)?;
-        let (_, endpoint) = self.authority.lookup(caller.process, endpoint, Kind::Endpoint, Rights::RECEIVE, caller.now)?;
+        let (_, endpoint) =
+            self.authority.lookup(caller.process, endpoint, Kind::Endpoint, Rights::RECEIVE, caller.now)?;
         let endpoint = EndpointId(endpoint.index);
         let taken = self.activity.endpoints.get(endpoint.index()).is_some_and(|endpoint| !endpoint.bound.is_none());
         if taken || !self.activity.endpoint_of(notification).is_none() {

@@ -163,7 +163,16 @@ impl Authority {
         let life = ProcessLife::Created;
         self.processes.insert(
             process.0,
-            Process { header, serial: self.serial, name, limits, life, supervisor, first_thread: ThreadId::NONE, threads: 0 },
+            Process {
+                header,
+                serial: self.serial,
+                name,
+                limits,
+                life,
+                supervisor,
+                first_thread: ThreadId::NONE,
+                threads: 0,
+            },
         );
         set(&mut self.tables, process.index(), Table::new());
         self.enrol(process.into());
@@ -307,7 +316,8 @@ impl Kernel {
     }
 
     fn managed(&self, caller: Caller, handle: Handle) -> Result<(ProcessId, &Process), Error> {
-        let (_, capability) = self.authority.lookup(caller.process, handle, Kind::Process, Rights::MANAGE, caller.now)?;
+        let (_, capability) =
+            self.authority.lookup(caller.process, handle, Kind::Process, Rights::MANAGE, caller.now)?;
         let process = ProcessId(capability.index);
         Ok((process, self.authority.processes.get(process.0).ok_or(Error::BadHandle)?))
     }
@@ -324,7 +334,8 @@ impl Kernel {
     ) -> Result<Decision, Error> {
         let (_, image) = self.authority.lookup(caller.process, image, Kind::Image, Rights::SPAWN, caller.now)?;
         let quota = self.paying(caller, quota)?;
-        let (source, _) = self.authority.lookup(caller.process, supervisor, Kind::Endpoint, Rights::SEND, caller.now)?;
+        let (source, _) =
+            self.authority.lookup(caller.process, supervisor, Kind::Endpoint, Rights::SEND, caller.now)?;
         if limits.capabilities > Table::MAX {
             return Err(Error::InvalidArgument);
         }
@@ -375,7 +386,10 @@ impl Kernel {
         self.afford(record.header.quota, THREAD_PRICE, 0)?;
         let thread = ThreadId(self.authority.threads.vacant()?);
         let priority = self.activity.view(caller.thread).base;
-        Ok(Decision::done(Returned::Nothing, Change::ProcessStarted { process, thread, starter: caller.thread, priority }))
+        Ok(Decision::done(
+            Returned::Nothing,
+            Change::ProcessStarted { process, thread, starter: caller.thread, priority },
+        ))
     }
 
     pub(crate) fn decide_process_suspend(&self, caller: Caller, process: Handle) -> Result<Decision, Error> {
@@ -420,7 +434,9 @@ impl Kernel {
         let record = self.authority.processes.get(process.0)?;
         let (state, reason, code) = match record.life {
             ProcessLife::Created => (ProcessState::Created, ExitReason::Exited, 0),
-            ProcessLife::Started if self.activity.is_suspended(process) => (ProcessState::Suspended, ExitReason::Exited, 0),
+            ProcessLife::Started if self.activity.is_suspended(process) => {
+                (ProcessState::Suspended, ExitReason::Exited, 0)
+            }
             ProcessLife::Started => (ProcessState::Running, ExitReason::Exited, 0),
             ProcessLife::Exited { reason, code } => (ProcessState::Exited, reason, code),
         };
@@ -438,7 +454,12 @@ impl Kernel {
         })
     }
 
-    pub(crate) fn decide_process_limit(&self, caller: Caller, process: Handle, limits: Limits) -> Result<Decision, Error> {
+    pub(crate) fn decide_process_limit(
+        &self,
+        caller: Caller,
+        process: Handle,
+        limits: Limits,
+    ) -> Result<Decision, Error> {
         let (process, record) = self.managed(caller, process)?;
         let used = self.authority.tables.get(process.index()).map_or(0, |table| table.used);
         if let ProcessLife::Exited { .. } = record.life {

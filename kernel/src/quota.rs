@@ -47,10 +47,18 @@ pub struct Quota {
 fields!(Quota: header parent memory pages memory_used pages_used first_paid);
 
 impl Authority {
-    pub(crate) fn quota_created(&mut self, quota: QuotaId, parent: QuotaId, memory: u64, pages: u64, place: Option<Place>) {
+    pub(crate) fn quota_created(
+        &mut self,
+        quota: QuotaId,
+        parent: QuotaId,
+        memory: u64,
+        pages: u64,
+        place: Option<Place>,
+    ) {
         // The parent pays for the record and for all that is given.
         let header = Header::new(parent, memory.saturating_add(OBJECT_PRICE), pages);
-        self.quotas.insert(quota.0, Quota { header, parent, memory, pages, memory_used: 0, pages_used: 0, first_paid: None });
+        self.quotas
+            .insert(quota.0, Quota { header, parent, memory, pages, memory_used: 0, pages_used: 0, first_paid: None });
         self.enrol(quota.into());
         if let Some(place) = place {
             self.first_capability(quota.into(), place, Kind::Quota.rights());
@@ -95,7 +103,13 @@ impl Kernel {
         Ok(())
     }
 
-    pub(crate) fn decide_quota_split(&self, caller: Caller, quota: Handle, memory: u64, pages: u64) -> Result<Decision, Error> {
+    pub(crate) fn decide_quota_split(
+        &self,
+        caller: Caller,
+        quota: Handle,
+        memory: u64,
+        pages: u64,
+    ) -> Result<Decision, Error> {
         let parent = self.paying(caller, quota)?;
         self.afford(parent, memory.saturating_add(OBJECT_PRICE), pages)?;
         let place = self.place(caller.process, 0)?;

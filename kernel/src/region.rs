@@ -81,7 +81,9 @@ impl Authority {
         if mapping.is_none() {
             return;
         }
-        let Some(Mapping { capability, process, region, address, rights }) = self.mappings.remove(mapping.0) else { return };
+        let Some(Mapping { capability, process, region, address, rights }) = self.mappings.remove(mapping.0) else {
+            return;
+        };
         if let Some(record) = self.capabilities.get_mut(capability) {
             record.mapping = MappingId::NONE;
         }
@@ -101,11 +103,21 @@ impl Kernel {
         self.afford(quota, OBJECT_PRICE, pages)?;
         let place = self.place(caller.process, 0)?;
         let region = RegionId(self.authority.regions.vacant()?);
-        Ok(Decision::done(Returned::Handle(self.handle_at(place)), Change::RegionCreated { region, quota, pages, place }))
+        Ok(Decision::done(
+            Returned::Handle(self.handle_at(place)),
+            Change::RegionCreated { region, quota, pages, place },
+        ))
     }
 
     /// The region that a handle names; `length` bytes from `offset` lie in it.
-    pub(crate) fn span(&self, caller: Caller, region: Handle, rights: Rights, offset: u64, length: u64) -> Result<RegionId, Error> {
+    pub(crate) fn span(
+        &self,
+        caller: Caller,
+        region: Handle,
+        rights: Rights,
+        offset: u64,
+        length: u64,
+    ) -> Result<RegionId, Error> {
         let (_, capability) = self.authority.lookup(caller.process, region, Kind::Region, rights, caller.now)?;
         let region = RegionId(capability.index);
         let bytes = self.authority.regions.get(region.0).map_or(0, Region::bytes);
@@ -115,7 +127,13 @@ impl Kernel {
         Ok(region)
     }
 
-    pub(crate) fn decide_region_read(&self, caller: Caller, region: Handle, offset: u64, length: u32) -> Result<Decision, Error> {
+    pub(crate) fn decide_region_read(
+        &self,
+        caller: Caller,
+        region: Handle,
+        offset: u64,
+        length: u32,
+    ) -> Result<Decision, Error> {
         let region = self.span(caller, region, Rights::READ, offset, u64::from(length))?;
         if length as usize > MAX_BYTES {
             return Err(Error::TooLarge);
@@ -123,7 +141,13 @@ impl Kernel {
         Ok(Decision::host(Effect::RegionRead { thread: caller.thread, region, offset, length }))
     }
 
-    pub(crate) fn decide_region_write(&self, caller: Caller, region: Handle, offset: u64, length: u32) -> Result<Decision, Error> {
+    pub(crate) fn decide_region_write(
+        &self,
+        caller: Caller,
+        region: Handle,
+        offset: u64,
+        length: u32,
+    ) -> Result<Decision, Error> {
         let region = self.span(caller, region, Rights::WRITE, offset, u64::from(length))?;
         if length as usize > MAX_BYTES {
             return Err(Error::TooLarge);
@@ -132,7 +156,13 @@ impl Kernel {
     }
 
     /// Nothing is mapped to be written and to be executed at once, in whatever places.
-    pub(crate) fn decide_region_map(&self, caller: Caller, region: Handle, address: u64, rights: Rights) -> Result<Decision, Error> {
+    pub(crate) fn decide_region_map(
+        &self,
+        caller: Caller,
+        region: Handle,
+        address: u64,
+        rights: Rights,
+    ) -> Result<Decision, Error> {
         if !self.platform.mapping {
             return Err(Error::Unsupported);
         }
@@ -142,7 +172,12 @@ impl Kernel {
         let known = Rights::READ.or(Rights::WRITE).or(Rights::EXECUTE);
         let end = address.checked_add(record.bytes()).filter(|&end| end <= ADDRESSES).ok_or(Error::InvalidArgument)?;
         // A mapping is not looked at again when it is used, so it may not be of what expires.
-        if rights.is_empty() || !known.contains(rights) || address % PAGE_SIZE as u64 != 0 || address == 0 || capability.expiry != FOREVER {
+        if rights.is_empty()
+            || !known.contains(rights)
+            || address % PAGE_SIZE as u64 != 0
+            || address == 0
+            || capability.expiry != FOREVER
+        {
             return Err(Error::InvalidArgument);
         }
         if (writes && executes) || (writes && record.executable > 0) || (executes && record.writable > 0) {
@@ -159,7 +194,11 @@ impl Kernel {
     fn overlaps(&self, process: ProcessId, address: u64, end: u64) -> bool {
         let Some(table) = self.authority.tables.get(process.index()) else { return false };
         table.slots.iter().filter(|slot| !slot.is_free()).any(|slot| {
-            let mapping = self.authority.capabilities.get(slot.capability).map_or(MappingId::NONE, |capability| capability.mapping);
+            let mapping = self
+                .authority
+                .capabilities
+                .get(slot.capability)
+                .map_or(MappingId::NONE, |capability| capability.mapping);
             let Some(mapping) = self.authority.mappings.get(mapping.0) else { return false };
             let bytes = self.authority.regions.get(mapping.region.0).map_or(0, Region::bytes);
             mapping.address < end && address < mapping.address + bytes

@@ -215,7 +215,8 @@ impl Activity {
 
 impl Kernel {
     pub(crate) fn decide_yield(&self, caller: Caller) -> Result<Decision, Error> {
-        let alone = self.activity.highest_ready().is_none_or(|highest| highest < self.activity.view(caller.thread).priority);
+        let alone =
+            self.activity.highest_ready().is_none_or(|highest| highest < self.activity.view(caller.thread).priority);
         if alone {
             return Ok(Decision::nothing(Returned::Nothing));
         }
@@ -295,7 +296,10 @@ impl Kernel {
         let endpoint = self.authority.supervisor(process).map_or(EndpointId::NONE, |(endpoint, _)| endpoint);
         match self.activity.first_thread(QueueId::Receivers(endpoint)) {
             Some(thread) => {
-                let mut decision = Decision::done(Returned::Nothing, Doing::Received { thread, endpoint, entry: Entry::exit(process) });
+                let mut decision = Decision::done(
+                    Returned::Nothing,
+                    Doing::Received { thread, endpoint, entry: Entry::exit(process) },
+                );
                 decision.push(Change::ExitRead { process });
                 decision
             }
@@ -315,7 +319,8 @@ impl Kernel {
         let budget = (detail.budget != FOREVER).then_some((detail.left, Limit::Budget));
         let process = self.activity.view(payer).process;
         let limit = self.authority.processes.get(process.0)?.limits.processor_time;
-        let limit = (limit != FOREVER).then(|| (limit.saturating_sub(self.activity.processor_time(process)), Limit::Process(limit)));
+        let limit = (limit != FOREVER)
+            .then(|| (limit.saturating_sub(self.activity.processor_time(process)), Limit::Process(limit)));
         match (budget, limit) {
             (Some(budget), Some(limit)) => Some(if limit.0 <= budget.0 { limit } else { budget }),
             (budget, limit) => budget.or(limit),

@@ -32,7 +32,8 @@ impl Kernel {
                 if self.authority.quotas.get(QuotaId::ROOT.0).is_some() {
                     return Err(Error::AlreadyBound);
                 }
-                let change = Change::QuotaCreated { quota: QuotaId::ROOT, parent: QuotaId::NONE, memory, pages, place: None };
+                let change =
+                    Change::QuotaCreated { quota: QuotaId::ROOT, parent: QuotaId::NONE, memory, pages, place: None };
                 Ok(Decision::new(set_up(Handle::NONE, Handle::NONE, Rights::NONE), change))
             }
             Setup::Init { image: hash, length, name } => {
@@ -43,7 +44,15 @@ impl Kernel {
                 let quota = QuotaId::ROOT;
                 self.afford(quota, Authority::process_price(&INIT_LIMITS), 0)?;
                 // Init's image is held by nobody and stays.
-                let made = Change::ImageCreated { image, quota: QuotaId::NONE, creator: ThreadId::NONE, hash, length, name, place: None };
+                let made = Change::ImageCreated {
+                    image,
+                    quota: QuotaId::NONE,
+                    creator: ThreadId::NONE,
+                    hash,
+                    length,
+                    name,
+                    place: None,
+                };
                 let none = CapabilityId::NONE;
                 let created = Change::ProcessCreated {
                     process: INIT,
@@ -55,7 +64,8 @@ impl Kernel {
                     limits: INIT_LIMITS,
                     place: None,
                 };
-                let place = Place { capability: CapabilityId(self.authority.capabilities.vacant()?), process: INIT, slot: 0 };
+                let place =
+                    Place { capability: CapabilityId(self.authority.capabilities.vacant()?), process: INIT, slot: 0 };
                 let rights = Kind::Quota.rights();
                 let granted = Change::Granted { object: Kind::Quota, index: quota.0, place, rights };
                 let mut decision = Decision::new(set_up(Handle::new(0, 1), Handle::NONE, rights), made);
@@ -95,7 +105,10 @@ impl Kernel {
                 self.being_set_up()?;
                 let place = self.place(INIT, 0)?;
                 let log = LogId(self.authority.logs.vacant()?);
-                Ok(Decision::new(set_up(self.handle_at(place), Handle::NONE, Kind::Log.rights()), Change::LogAdded { log, place }))
+                Ok(Decision::new(
+                    set_up(self.handle_at(place), Handle::NONE, Kind::Log.rights()),
+                    Change::LogAdded { log, place },
+                ))
             }
             Setup::Start { length } => {
                 self.being_set_up()?;
@@ -104,7 +117,8 @@ impl Kernel {
                 }
                 self.afford(QuotaId::ROOT, THREAD_PRICE, 0)?;
                 let thread = ThreadId(self.authority.threads.vacant()?);
-                let change = Change::ProcessStarted { process: INIT, thread, starter: ThreadId::NONE, priority: FIRST_PRIORITY };
+                let change =
+                    Change::ProcessStarted { process: INIT, thread, starter: ThreadId::NONE, priority: FIRST_PRIORITY };
                 Ok(Decision::new(set_up(Handle::NONE, Handle::NONE, Rights::NONE), change))
             }
         }

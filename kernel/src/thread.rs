@@ -14,7 +14,9 @@ use crate::schedule::{End, PRIORITIES};
 use crate::timer::{Timer, TimerKind};
 use crate::{Caller, Kernel};
 use abi::message::{FaultKind, MAX_TRANSFERS, TAG_FAULT, fault_words};
-use abi::{Delivery, DeliveryKind, Error, ExitReason, FOREVER, Handle, Kind, Name, ReplyToken, Returned, Rights, Transfer};
+use abi::{
+    Delivery, DeliveryKind, Error, ExitReason, FOREVER, Handle, Kind, Name, ReplyToken, Returned, Rights, Transfer,
+};
 
 /// One thread: what authority knows of it.
 #[derive(Debug)]
@@ -68,7 +70,15 @@ pub enum State {
 impl State {
     /// Whether it waits in a call that an error can end.
     pub const fn is_wait(self) -> bool {
-        matches!(self, State::Sending | State::Calling | State::AwaitingReply | State::Receiving | State::AboutToReceive | State::Waiting)
+        matches!(
+            self,
+            State::Sending
+                | State::Calling
+                | State::AwaitingReply
+                | State::Receiving
+                | State::AboutToReceive
+                | State::Waiting
+        )
     }
 }
 
@@ -234,7 +244,13 @@ impl ThreadDetail {
 }
 
 impl Authority {
-    pub(crate) fn thread_created(&mut self, thread: ThreadId, process: ProcessId, quota: QuotaId, place: Option<Place>) {
+    pub(crate) fn thread_created(
+        &mut self,
+        thread: ThreadId,
+        process: ProcessId,
+        quota: QuotaId,
+        place: Option<Place>,
+    ) {
         let Some(record) = self.processes.get_mut(process.0) else { return };
         let next = core::mem::replace(&mut record.first_thread, thread);
         record.threads += 1;
@@ -290,14 +306,22 @@ impl Authority {
 
 impl Activity {
     /// A new thread, ready. It has the priority and the budget of the thread that made it.
-    pub(crate) fn thread_started(&mut self, thread: ThreadId, process: ProcessId, maker: ThreadId, priority: u8, entry: Option<[u64; 3]>) {
+    pub(crate) fn thread_started(
+        &mut self,
+        thread: ThreadId,
+        process: ProcessId,
+        maker: ThreadId,
+        priority: u8,
+        entry: Option<[u64; 3]>,
+    ) {
         let budget = self.details.get(maker.index()).map_or((FOREVER, FOREVER), |maker| (maker.budget, maker.period));
         let next = core::mem::replace(&mut self.process(process).first_thread, thread);
         self.detail(next).previous = thread;
         // Calls are numbered on from the last thread of this number, so that no reply
         // that someone kept answers a call that it was not given for.
         let call = self.view(thread).call;
-        let record = ThreadActivity { call, priority, base: priority, process, payer: thread, ..ThreadActivity::ABSENT };
+        let record =
+            ThreadActivity { call, priority, base: priority, process, payer: thread, ..ThreadActivity::ABSENT };
         let detail = ThreadDetail { next, budget: budget.0, period: budget.1, left: budget.0, ..ThreadDetail::ABSENT };
         set(&mut self.threads, thread.index(), record);
         set(&mut self.details, thread.index(), detail);
@@ -330,7 +354,13 @@ impl Activity {
     }
 
     /// The thread has a fault: its supervisor is told, it waits for the verdict.
-    pub(crate) fn faulted(&mut self, thread: ThreadId, fault: Fault, supervisor: Option<(EndpointId, u64)>, authority: &Authority) {
+    pub(crate) fn faulted(
+        &mut self,
+        thread: ThreadId,
+        fault: Fault,
+        supervisor: Option<(EndpointId, u64)>,
+        authority: &Authority,
+    ) {
         self.leave(thread);
         self.detail(thread).fault = Some(fault);
         let record = self.thread(thread);
@@ -394,7 +424,12 @@ impl Activity {
 }
 
 impl Kernel {
-    pub(crate) fn decide_thread_create(&self, caller: Caller, quota: Handle, entry: [u64; 3]) -> Result<Decision, Error> {
+    pub(crate) fn decide_thread_create(
+        &self,
+        caller: Caller,
+        quota: Handle,
+        entry: [u64; 3],
+    ) -> Result<Decision, Error> {
         let quota = self.paying(caller, quota)?;
         let process = self.authority.processes.get(caller.process.0).ok_or(Error::InvalidArgument)?;
         if process.threads >= self.platform.threads_per_process {
@@ -403,7 +438,8 @@ impl Kernel {
         self.afford(quota, THREAD_PRICE, 0)?;
         let place = self.place(caller.process, 0)?;
         let thread = ThreadId(self.authority.threads.vacant()?);
-        let change = Change::ThreadCreated { thread, process: caller.process, quota, creator: caller.thread, entry, place };
+        let change =
+            Change::ThreadCreated { thread, process: caller.process, quota, creator: caller.thread, entry, place };
         Ok(Decision::done(Returned::Handle(self.handle_at(place)), change))
     }
 
@@ -439,16 +475,23 @@ impl Kernel {
     }
 
     /// A fault goes to the supervisor; where there is none, the process ends.
-    pub(crate) fn decide_fault(&self, thread: ThreadId, kind: FaultKind, detail: u64, resumable: bool) -> Result<Decision, Error> {
+    pub(crate) fn decide_fault(
+        &self,
+        thread: ThreadId,
+        kind: FaultKind,
+        detail: u64,
+        resumable: bool,
+    ) -> Result<Decision, Error> {
         let record = self.activity.view(thread);
         if matches!(record.state, State::Absent | State::Faulted | State::AwaitingVerdict | State::Orphaned) {
             return Err(Error::InvalidArgument);
         }
         Ok(match self.authority.supervisor(record.process) {
             Some(_) => Decision::new(Outcome::Blocked, Doing::Faulted { thread, kind, detail, resumable }),
-            None => {
-                Decision::new(Outcome::Blocked, Change::Exited { process: record.process, reason: ExitReason::Faulted, code: kind as u64 })
-            }
+            None => Decision::new(
+                Outcome::Blocked,
+                Change::Exited { process: record.process, reason: ExitReason::Faulted, code: kind as u64 },
+            ),
         })
     }
 }

@@ -43,7 +43,8 @@ impl Kernel {
     pub(crate) fn check_transfers(&self, caller: Caller, transfers: &[Transfer]) -> Result<(), Error> {
         for (index, transfer) in transfers.iter().enumerate() {
             let again = |other: &Transfer| {
-                other.handle == transfer.handle && (other.mode != TransferMode::Derive || transfer.mode != TransferMode::Derive)
+                other.handle == transfer.handle
+                    && (other.mode != TransferMode::Derive || transfer.mode != TransferMode::Derive)
             };
             self.resolve_offer(caller.process, transfer, caller.now)?;
             if transfers[..index].iter().any(again) {
@@ -126,7 +127,8 @@ impl Kernel {
     /// The handles of the last delivery to a thread.
     pub fn handles(&self, thread: ThreadId) -> heapless::Vec<Handle, 8> {
         let detail = self.activity.detail_view(thread);
-        let count = if self.activity.view(thread).flags & crate::thread::ARRIVED == 0 { 0 } else { detail.arrived_count };
+        let count =
+            if self.activity.view(thread).flags & crate::thread::ARRIVED == 0 { 0 } else { detail.arrived_count };
         detail.arrived.iter().take(usize::from(count)).copied().collect()
     }
 }

@@ -7,8 +7,8 @@ use abi::device::{Completion, Operation};
 use abi::info::Limits;
 use abi::message::Words;
 use abi::{
-    CapabilityInfo, Error, FOREVER, Handle, Kind, Message, Name, ProcessInfo, QuotaInfo, ReplyToken, Request,
-    Returned, Rights, Transfer,
+    CapabilityInfo, Error, FOREVER, Handle, Kind, Message, Name, ProcessInfo, QuotaInfo, ReplyToken, Request, Returned,
+    Rights, Transfer,
 };
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -355,7 +355,12 @@ impl Cap<Region> {
 impl Cap<Image> {
     /// Checks the first `length` bytes of `region` as an executable and makes an image
     /// of it. The whole process waits.
-    pub async fn create(quota: &Cap<Quota>, region: &Cap<Region>, length: u64, name: &str) -> Result<Cap<Image>, Error> {
+    pub async fn create(
+        quota: &Cap<Quota>,
+        region: &Cap<Region>,
+        length: u64,
+        name: &str,
+    ) -> Result<Cap<Image>, Error> {
         let request =
             Request::ImageCreate { quota: quota.handle, region: region.handle, length, name: Name::new(name) };
         match Blocking::new(&request, &NO_WORDS, &[]).await.result? {

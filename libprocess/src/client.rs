@@ -210,8 +210,7 @@ impl Connection {
     pub async fn event<A: Serialize>(&self, number: u32, arguments: &A, passing: Passing) -> Result<(), ClientError> {
         let payload = Payload::of(arguments)?;
         let transfers = passing.transfers()?;
-        let message =
-            Outgoing { tag: payload.tag(number), words: payload.words, bytes: &payload.bytes, transfers };
+        let message = Outgoing { tag: payload.tag(number), words: payload.words, bytes: &payload.bytes, transfers };
         self.endpoint.send(&message, 0).await?;
         passing.went();
         Ok(())
@@ -219,8 +218,7 @@ impl Connection {
 
     async fn exchange(&self, number: u32, payload: &Payload, passing: &Passing) -> Result<Arrived, Error> {
         let transfers = passing.transfers()?;
-        let message =
-            Outgoing { tag: payload.tag(number), words: payload.words, bytes: &payload.bytes, transfers };
+        let message = Outgoing { tag: payload.tag(number), words: payload.words, bytes: &payload.bytes, transfers };
         self.endpoint.call(&message, self.timeout).await
     }
 }

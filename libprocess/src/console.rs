@@ -6,8 +6,8 @@
 
 use crate::device::HostDevice;
 use crate::{context, executor, system};
-use abi::device::{CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, CONSOLE_RAW, CompletionStatus, Operation};
 use abi::Error;
+use abi::device::{CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, CONSOLE_RAW, CompletionStatus, Operation};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;

@@ -88,7 +88,13 @@ impl HostDevice {
 
     /// Carries an operation out: how it ended, and the bytes that were read. Dropping it
     /// does not undo the operation.
-    pub async fn operate(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<(Completion, Vec<u8>), Error> {
+    pub async fn operate(
+        &self,
+        operation: Operation,
+        a: u64,
+        b: u64,
+        bytes: &[u8],
+    ) -> Result<(Completion, Vec<u8>), Error> {
         let request = self.begin(operation, a, b, bytes).await?;
         Waiting::begin(&self.shared).of(request).completion(request).await
     }

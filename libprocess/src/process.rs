@@ -58,9 +58,8 @@ impl Process {
         // Who has it under another name (init) has it to grant.
         let interrupt = console.and_then(|_| take("interrupt:console")).map(Cap::from_handle);
         reactor::equip(quota, clock, stop);
-        let console = console.map(|console| {
-            Console::new(HostDevice::new(Cap::from_handle(console), interrupt, Binding::PerOperation))
-        });
+        let console = console
+            .map(|console| Console::new(HostDevice::new(Cap::from_handle(console), interrupt, Binding::PerOperation)));
         Process {
             shared: Rc::new(Shared {
                 arguments: startup.arguments,

@@ -362,7 +362,8 @@ async fn receive(endpoint: Handle, timeout: u64) -> Result<Arrived, Error> {
                 bytes: &held_back.payload.bytes,
                 transfers,
             };
-            let request = Request::ReplyReceive { endpoint, reply: held_back.token, message: message.message(), timeout };
+            let request =
+                Request::ReplyReceive { endpoint, reply: held_back.token, message: message.message(), timeout };
             match system::arriving(&request, &message.words, message.bytes).await {
                 // The caller went, or the answer was refused: nothing was done, so receive alone.
                 Err(error) if !waited(error) => {}

@@ -365,10 +365,13 @@ pub async fn serve_with(endpoint: Cap<Endpoint>, dispatch: impl Dispatch, hooks:
     })
     .await?;
     reactor::stop_messages();
-    let rest = timer::timeout(grace / 2, poll_fn(|context| {
-        while Pin::new(&mut tasks).poll_next(context).map(|ended| ended.is_some()) == Poll::Ready(true) {}
-        if tasks.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    }));
+    let rest = timer::timeout(
+        grace / 2,
+        poll_fn(|context| {
+            while Pin::new(&mut tasks).poll_next(context).map(|ended| ended.is_some()) == Poll::Ready(true) {}
+            if tasks.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        }),
+    );
     // Whether they were answered in time or not, the service ends; those not answered are refused.
     let _ = join(Gate::new(Box::pin(hooks.stopping(grace))), Gate::new(Box::pin(rest))).await;
     Ok(())

@@ -87,7 +87,15 @@ impl SystemCalls for Imports {
                     calls::reply_receive(endpoint.0, reply.0, timeout, message.tag, to_tuple(words))
                 } else {
                     let transfers = transfers(&message);
-                    calls::reply_receive_with(endpoint.0, reply.0, timeout, message.tag, to_tuple(words), bytes, &transfers)
+                    calls::reply_receive_with(
+                        endpoint.0,
+                        reply.0,
+                        timeout,
+                        message.tag,
+                        to_tuple(words),
+                        bytes,
+                        &transfers,
+                    )
                 }));
             }
             Request::Signal { notification, bits } => nothing(calls::signal(notification.0, bits)),
@@ -98,13 +106,16 @@ impl SystemCalls for Imports {
                 Ok(Returned::Nothing)
             }
 
-            Request::Derive { source, rights, badge, expiry } => handle(calls::derive(source.0, rights.0, badge, expiry)),
+            Request::Derive { source, rights, badge, expiry } => {
+                handle(calls::derive(source.0, rights.0, badge, expiry))
+            }
             Request::Delete { handle } => nothing(calls::delete(handle.0)),
             Request::Revoke { handle } => value(calls::revoke(handle.0)),
             Request::Destroy { handle } => nothing(calls::destroy(handle.0)),
-            Request::Inspect { process, slot, ancestor } => {
-                calls::inspect(process.0, slot, ancestor).map_err(error_of).and_then(capability_of).map(Returned::Capability)
-            }
+            Request::Inspect { process, slot, ancestor } => calls::inspect(process.0, slot, ancestor)
+                .map_err(error_of)
+                .and_then(capability_of)
+                .map(Returned::Capability),
 
             Request::EndpointCreate { quota, depth } => handle(calls::endpoint_create(quota.0, depth)),
             Request::NotificationCreate { quota } => handle(calls::notification_create(quota.0)),

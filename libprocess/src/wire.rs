@@ -183,4 +183,3 @@ impl Passed {
         indices.into_iter().map(|index| self.take(index)).collect()
     }
 }
-

@@ -10,7 +10,7 @@ use libprocess::client::Refusal;
 use libprocess::service::Request;
 use libprocess::wire::Passing;
 use libprocess::{
-    Cap, ClientError, Connection, Dispatch, Endpoint, Error, Exited, Exit, Faulted, Hooks, HostDevice, Inbox, Incoming,
+    Cap, ClientError, Connection, Dispatch, Endpoint, Error, Exit, Exited, Faulted, Hooks, HostDevice, Inbox, Incoming,
     Process, Signal, now, serve, serve_with, sleep, spawn, timeout, yield_now,
 };
 use machine::{Machine, Object, Run};
@@ -130,7 +130,14 @@ fn sleepers_wake_in_the_order_of_their_times_and_never_early() {
 fn a_time_out_ends_what_takes_too_long_and_nothing_else() {
     let (_, ended) = alone(&ALL, |_| async {
         assert!(timeout(MS, sleep(MS * 5)).await.is_err());
-        assert_eq!(timeout(MS * 5, async { sleep(MS).await; 3 }).await, Ok(3));
+        assert_eq!(
+            timeout(MS * 5, async {
+                sleep(MS).await;
+                3
+            })
+            .await,
+            Ok(3)
+        );
         assert_eq!(timeout(MS, async { 4 }).await, Ok(4));
     });
     assert_eq!(ended, Some(0));
@@ -231,7 +238,8 @@ impl Hooks for &Service {
 fn serving(clients: &[&[u32]]) -> (Machine, Run, Notes, Handle) {
     let machine = Machine::new();
     let endpoint = machine.endpoint();
-    let names = [("endpoint", endpoint), ("quota", machine.object(Object::Quota)), ("clock", machine.object(Object::Clock))];
+    let names =
+        [("endpoint", endpoint), ("quota", machine.object(Object::Quota)), ("clock", machine.object(Object::Clock))];
     let mut run = Run::new(&machine);
     run.add(&names, &[], move |process: Process| async move {
         let service = Service { gate: RefCell::default(), stopped: Rc::default() };
@@ -337,7 +345,8 @@ fn a_service_ends_when_init_asks_and_only_then() {
     let mut run = Run::new(&machine);
     let stopped = Rc::new(Cell::new(false));
     let flag = stopped.clone();
-    let names = [("endpoint", endpoint), ("quota", machine.object(Object::Quota)), ("clock", machine.object(Object::Clock))];
+    let names =
+        [("endpoint", endpoint), ("quota", machine.object(Object::Quota)), ("clock", machine.object(Object::Clock))];
     let process = run.add(&names, &[], move |process: Process| async move {
         let service = Service { gate: RefCell::default(), stopped: flag };
         serve_with(process.capability("endpoint").unwrap(), (), &service).await
@@ -378,7 +387,9 @@ fn exits_and_faults_of_children_come_to_the_hooks() {
         }
         async fn faulted(&self, faulted: Faulted) {
             note(&self.0, format!("{:?} {} in {}", faulted.kind, faulted.detail, faulted.process));
-            if faulted.kind == FaultKind::TimeLimit { faulted.resume() }
+            if faulted.kind == FaultKind::TimeLimit {
+                faulted.resume()
+            }
         }
     }
     let machine = Machine::new();
@@ -398,7 +409,11 @@ fn exits_and_faults_of_children_come_to_the_hooks() {
     post(DeliveryKind::Fault, [99, 0, 80, 1, 0, 0, 0, 0]);
     run.run();
     assert_eq!(notes.take(), ["77 of 5: Killed 9", "TimeLimit 50 in 78", "Trap 3 in 79"]);
-    assert_eq!(machine.debug_lines(), ["verdict 0xf10", "verdict 0xf11", "verdict 0xf11"], "a fault without a verdict kills");
+    assert_eq!(
+        machine.debug_lines(),
+        ["verdict 0xf10", "verdict 0xf11", "verdict 0xf11"],
+        "a fault without a verdict kills"
+    );
 }
 
 #[test]
@@ -467,7 +482,8 @@ fn while_a_call_blocks_no_other_task_runs_and_then_all_do() {
     });
     run.settle();
     run.add(&[("endpoint", endpoint)], &[], move |process: Process| async move {
-        serve(process.capability("endpoint").unwrap(), Service { gate: RefCell::default(), stopped: Rc::default() }).await
+        serve(process.capability("endpoint").unwrap(), Service { gate: RefCell::default(), stopped: Rc::default() })
+            .await
     });
     run.run();
     assert_eq!(run.ended(caller), Some(0));
@@ -478,7 +494,8 @@ fn a_call_whose_waiter_is_dropped_is_waited_for_before_the_process_goes_on() {
     let machine = Machine::new();
     let endpoint = machine.endpoint();
     let mut run = Run::new(&machine);
-    let names = [("service", endpoint), ("quota", machine.object(Object::Quota)), ("clock", machine.object(Object::Clock))];
+    let names =
+        [("service", endpoint), ("quota", machine.object(Object::Quota)), ("clock", machine.object(Object::Clock))];
     let caller = run.add(&names, &[], move |process: Process| async move {
         let connection = Rc::new(Connection::new(process.capability("service").unwrap()));
         let mut first = Box::pin({
@@ -494,7 +511,8 @@ fn a_call_whose_waiter_is_dropped_is_waited_for_before_the_process_goes_on() {
     });
     run.settle();
     run.add(&[("endpoint", endpoint)], &[], move |process: Process| async move {
-        serve(process.capability("endpoint").unwrap(), Service { gate: RefCell::default(), stopped: Rc::default() }).await
+        serve(process.capability("endpoint").unwrap(), Service { gate: RefCell::default(), stopped: Rc::default() })
+            .await
     });
     run.run();
     assert_eq!(run.ended(caller), Some(0));
@@ -649,7 +667,9 @@ fn operations_of_several_tasks_each_get_their_own_completion() {
             let given: Vec<(&str, Handle)> = ALL
                 .iter()
                 .filter(|(name, _)| names.contains(name))
-                .map(|(name, object)| (if *name == "interrupt:console" { "interrupt:it" } else { name }, machine.object(*object)))
+                .map(|(name, object)| {
+                    (if *name == "interrupt:console" { "interrupt:it" } else { name }, machine.object(*object))
+                })
                 .collect();
             let mut run = Run::new(&machine);
             let notes = Notes::default();

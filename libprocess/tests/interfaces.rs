@@ -61,7 +61,9 @@ impl everything::Server for Echo {
 }
 
 /// A server of [`Echo`], and a client that does `body`.
-fn with_client<F: Future<Output = ()> + 'static>(body: impl FnOnce(everything::Client, Process) -> F + 'static) -> Vec<String> {
+fn with_client<F: Future<Output = ()> + 'static>(
+    body: impl FnOnce(everything::Client, Process) -> F + 'static,
+) -> Vec<String> {
     let machine = Machine::new();
     let endpoint = machine.endpoint();
     let client = machine.badged(endpoint, 42);
@@ -94,8 +96,7 @@ fn arguments_and_results_of_every_type_come_as_they_were_sent() {
             r#type: vec![0, 255],
             roles: Roles::ADMIN | Roles::GUEST,
         };
-        let choices =
-            [Choice::Nothing, Choice::Number(-5), Choice::Word("pssst".into()), Choice::Raw(vec![9; 3])];
+        let choices = [Choice::Nothing, Choice::Number(-5), Choice::Word("pssst".into()), Choice::Raw(vec![9; 3])];
         client.put(&login, &[1; 61_000], &choices).await.unwrap();
         let (token, none) = client.request(&(true, 'ö'), &Err(-1)).await.unwrap();
         assert_eq!(token.value, [1, 2, 3]);
@@ -200,9 +201,8 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
         let elsewhere = connection.call::<_, (), ()>(0x9900, &(), Default::default()).await;
         assert!(matches!(elsewhere, Err(ClientError::Refused(Refusal::Unknown))));
         for arguments in [&[][..], &[1][..], &[1, 1, 255][..], &[200; 70][..]] {
-            let malformed = connection
-                .call::<_, u64, ()>(everything::tags::ADD, &RawBytes(arguments), Default::default())
-                .await;
+            let malformed =
+                connection.call::<_, u64, ()>(everything::tags::ADD, &RawBytes(arguments), Default::default()).await;
             assert!(matches!(malformed, Err(ClientError::Refused(Refusal::Malformed))), "{arguments:?}: {malformed:?}");
         }
         // A capability's index without the capability.

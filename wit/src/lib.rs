@@ -111,7 +111,8 @@ pub use read::read;
 
 /// Reads every file of a folder but `kernel.wit`, in alphabetical order.
 pub fn read_folder(folder: &Path) -> Result<Vec<File>, Vec<Mistake>> {
-    let broken = |error: std::io::Error| vec![Mistake { place: folder.display().to_string(), message: error.to_string() }];
+    let broken =
+        |error: std::io::Error| vec![Mistake { place: folder.display().to_string(), message: error.to_string() }];
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(broken)? {
         let path = entry.map_err(broken)?.path();

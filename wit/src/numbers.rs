@@ -39,7 +39,8 @@ pub fn parse(text: &str) -> Result<Numbers, String> {
         }
         let broken = || format!("numbers.lock:{}: not `0xNNNN file/interface function`: {line}", index + 1);
         let (number, name) = line.split_once(' ').ok_or_else(broken)?;
-        let number = number.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(broken)?;
+        let number =
+            number.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(broken)?;
         if numbers.insert(number, name.to_string()).is_some() {
             return Err(format!("numbers.lock:{}: {number:#06x} is there twice", index + 1));
         }
@@ -72,5 +73,9 @@ pub fn added(lock: &Numbers, now: &Numbers) -> Result<Numbers, String> {
             wrong.join("\n  ")
         ));
     }
-    Ok(now.iter().filter(|(number, _)| !lock.contains_key(number)).map(|(number, name)| (*number, name.clone())).collect())
+    Ok(now
+        .iter()
+        .filter(|(number, _)| !lock.contains_key(number))
+        .map(|(number, name)| (*number, name.clone()))
+        .collect())
 }

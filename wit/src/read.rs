@@ -149,7 +149,10 @@ impl Reader<'_> {
             types.extend(self.type_definition(type_name, *id));
         }
         if interface.functions.len() > MOST_FUNCTIONS {
-            self.mistake(interface.span, format!("interface `{name}` has more than {MOST_FUNCTIONS} functions; begin another"));
+            self.mistake(
+                interface.span,
+                format!("interface `{name}` has more than {MOST_FUNCTIONS} functions; begin another"),
+            );
         }
         let events = name.ends_with("-events");
         let functions = interface.functions.values().map(|function| self.function(function, events)).collect();
@@ -173,7 +176,9 @@ impl Reader<'_> {
             _ => {
                 self.mistake(
                     interface.span,
-                    format!("interface `{name}`: `@number {text}` is not a multiple of 0x100 from {FIRST_NUMBER:#x} on"),
+                    format!(
+                        "interface `{name}`: `@number {text}` is not a multiple of 0x100 from {FIRST_NUMBER:#x} on"
+                    ),
                 );
                 None
             }
@@ -248,19 +253,27 @@ impl Reader<'_> {
                     .map(|case| self.member(&case.name, &case.docs, case.span, case.ty.as_ref(), &["secret"]))
                     .collect(),
             ),
-            TypeDefKind::Enum(cases) => {
-                Body::Enum(cases.cases.iter().map(|case| self.member(&case.name, &case.docs, case.span, None, &[])).collect())
-            }
+            TypeDefKind::Enum(cases) => Body::Enum(
+                cases.cases.iter().map(|case| self.member(&case.name, &case.docs, case.span, None, &[])).collect(),
+            ),
             TypeDefKind::Flags(flags) => {
                 if flags.flags.len() > MOST_FLAGS {
                     self.mistake(span, format!("flags `{name}` has more than {MOST_FLAGS} flags"));
                 }
-                Body::Flags(flags.flags.iter().map(|flag| self.member(&flag.name, &flag.docs, flag.span, None, &[])).collect())
+                Body::Flags(
+                    flags.flags.iter().map(|flag| self.member(&flag.name, &flag.docs, flag.span, None, &[])).collect(),
+                )
             }
             _ => Body::Alias(self.unnamed(id, span)),
         };
         let is_error = self.errors.contains(&id);
-        Some(TypeDefinition { name: name.to_string(), docs: docs.text.clone(), secret: docs.has("secret"), is_error, body })
+        Some(TypeDefinition {
+            name: name.to_string(),
+            docs: docs.text.clone(),
+            secret: docs.has("secret"),
+            is_error,
+            body,
+        })
     }
 
     fn is_elsewhere(&self, owner: TypeOwner, target: TypeId) -> bool {
@@ -313,7 +326,12 @@ impl Reader<'_> {
         match function.kind {
             FunctionKind::Freestanding => {}
             FunctionKind::AsyncFreestanding => {
-                self.mistake(span, format!("function `{name}`: `async` is not allowed; every call is answered when the answer is there"));
+                self.mistake(
+                    span,
+                    format!(
+                        "function `{name}`: `async` is not allowed; every call is answered when the answer is there"
+                    ),
+                );
             }
             _ => self.mistake(
                 span,
@@ -329,13 +347,17 @@ impl Reader<'_> {
         let methods = !matches!(function.kind, FunctionKind::Freestanding | FunctionKind::AsyncFreestanding);
         let mut parameters = Vec::new();
         for parameter in function.params.iter().filter(|_| !methods) {
-            parameters.push(Parameter { name: parameter.name.clone(), value: self.value(&parameter.ty, parameter.span) });
+            parameters
+                .push(Parameter { name: parameter.name.clone(), value: self.value(&parameter.ty, parameter.span) });
         }
         let mut answer = Vec::new();
         let (mut answer_is_tuple, mut error) = (false, None);
         if let Some(result) = function.result.as_ref().filter(|_| !methods) {
             if events {
-                self.mistake(span, format!("function `{name}`: functions of an `-events` interface are one-way and have no result"));
+                self.mistake(
+                    span,
+                    format!("function `{name}`: functions of an `-events` interface are one-way and have no result"),
+                );
             }
             (answer, answer_is_tuple, error) = self.answer(&name, result, span);
         }
@@ -354,7 +376,10 @@ impl Reader<'_> {
         if function.idempotent && function.takes_capabilities() {
             self.mistake(
                 span,
-                format!("function `{}`: what takes capabilities cannot be called again; drop `@idempotent`", function.name),
+                format!(
+                    "function `{}`: what takes capabilities cannot be called again; drop `@idempotent`",
+                    function.name
+                ),
             );
         }
         function
@@ -428,7 +453,12 @@ impl Reader<'_> {
             }
             wit_parser::Type::ErrorContext => self.refuse(span, "error-context", "use a variant with your own cases"),
             wit_parser::Type::Id(id) => match &resolve.types[*id].name {
-                Some(_) if matches!(resolve.types[self.definition(*id)].kind, TypeDefKind::Handle(_) | TypeDefKind::Resource) => {
+                Some(_)
+                    if matches!(
+                        resolve.types[self.definition(*id)].kind,
+                        TypeDefKind::Handle(_) | TypeDefKind::Resource
+                    ) =>
+                {
                     self.capability_inside(span)
                 }
                 Some(name) => Type::Named { name: name.clone(), copy: self.is_copy(&wit_parser::Type::Id(*id)) },
@@ -451,7 +481,8 @@ impl Reader<'_> {
             TypeDefKind::Option(inner) => Type::Option(Box::new(self.data(inner, span))),
             TypeDefKind::Tuple(tuple) => Type::Tuple(tuple.types.iter().map(|type_| self.data(type_, span)).collect()),
             TypeDefKind::Result(result) => {
-                let mut side = |type_: &Option<wit_parser::Type>| type_.as_ref().map(|type_| Box::new(self.data(type_, span)));
+                let mut side =
+                    |type_: &Option<wit_parser::Type>| type_.as_ref().map(|type_| Box::new(self.data(type_, span)));
                 Type::Result(side(&result.ok), side(&result.err))
             }
             TypeDefKind::Type(inner) => self.data(inner, span),

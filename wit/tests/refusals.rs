@@ -98,7 +98,8 @@ fn an_interface_with_functions_needs_a_number() {
 #[test]
 fn a_number_is_a_multiple_of_0x100_outside_the_kernels() {
     for number in ["0x7001", "0x0100", "7000", "x"] {
-        let message = of_file(&format!("package orbital:sample@0.1.0;\n/// @number {number}\ninterface t {{ f: func(); }}"));
+        let message =
+            of_file(&format!("package orbital:sample@0.1.0;\n/// @number {number}\ninterface t {{ f: func(); }}"));
         assert!(message.contains("not a multiple of 0x100"), "{number}: {message}");
     }
 }

@@ -19,11 +19,16 @@ fn target_folder() -> PathBuf {
 
 fn cargo(folder: &Path, arguments: &[&str]) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(folder).args(["build", "--quiet", "--target", TARGET, "--target-dir"]).arg(target_folder()).args(arguments);
+    cargo
+        .current_dir(folder)
+        .args(["build", "--quiet", "--target", TARGET, "--target-dir"])
+        .arg(target_folder())
+        .args(arguments);
     // What is set for this build must not reach the other.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        let of_this = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_CFG_"];
+        let of_this =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_CFG_"];
         if of_this.iter().any(|start| text.starts_with(start)) || text == "RUSTFLAGS" || text == "CARGO_TARGET_DIR" {
             cargo.env_remove(&name);
         }
@@ -41,7 +46,10 @@ fn check(module: &Path) {
     };
     let world = &resolve.worlds[world];
     let names = |items: Vec<String>| items;
-    assert_eq!(names(world.imports.keys().map(|key| resolve.name_world_key(key)).collect()), ["orbital:kernel/calls@0.1.0"]);
+    assert_eq!(
+        names(world.imports.keys().map(|key| resolve.name_world_key(key)).collect()),
+        ["orbital:kernel/calls@0.1.0"]
+    );
     assert_eq!(names(world.exports.keys().map(|key| resolve.name_world_key(key)).collect()), ["run"]);
 }
 
@@ -54,7 +62,8 @@ fn hello_is_a_component_that_imports_the_system_calls_alone() {
 /// The first block of `text` after `heading` that is marked as `language`.
 fn block<'a>(text: &'a str, heading: &str, language: &str) -> &'a str {
     let (_, after) = text.split_once(heading).unwrap_or_else(|| panic!("no `{heading}`"));
-    let (_, code) = after.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no {language} in `{heading}`"));
+    let (_, code) =
+        after.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no {language} in `{heading}`"));
     code.split_once("```").unwrap().0
 }
 

@@ -115,7 +115,10 @@ impl Scenario {
             return Err(DocumentError { line: 1, problem: "the first line must say what the scenario shows".into() });
         }
         if steps.is_empty() {
-            return Err(DocumentError { line: 1, problem: "it has no step: nothing begins with two blanks and $".into() });
+            return Err(DocumentError {
+                line: 1,
+                problem: "it has no step: nothing begins with two blanks and $".into(),
+            });
         }
         Ok(Scenario { title, steps })
     }

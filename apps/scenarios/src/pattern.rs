@@ -147,7 +147,11 @@ fn placeholder(inside: &str) -> Result<Part, String> {
 
 fn unknown(name: &str) -> String {
     let known: Vec<&str> = Class::ALL.iter().map(|(name, _)| *name).collect();
-    format!("{name:?} is no placeholder; there is {}, {{name={}}} to keep a value, and \\{{ for a brace", known.join(", "), known[0])
+    format!(
+        "{name:?} is no placeholder; there is {}, {{name={}}} to keep a value, and \\{{ for a brace",
+        known.join(", "),
+        known[0]
+    )
 }
 
 fn is_name(text: &str) -> bool {
@@ -300,7 +304,9 @@ mod tests {
     #[test]
     fn placeholders_take_their_class_alone() {
         assert!(matches("{number} records", "1,234 records") && matches("{number}", "0"));
-        assert!(!matches("{number} records", "many records") && !matches("{number}", "1.5") && !matches("{number}", ""));
+        assert!(
+            !matches("{number} records", "many records") && !matches("{number}", "1.5") && !matches("{number}", "")
+        );
         assert!(matches("took {time}", "took 1.25 ms") && !matches("took {time}", "took 5"));
         assert!(matches("{hash}", "0123abcdef") && !matches("{hash}", "0123abc") && !matches("{hash}", "0123abcdxf"));
         assert!(matches("{word} x", "a-b x") && !matches("{word} x", "a b x"));
@@ -328,7 +334,13 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused_with_the_reason() {
-        for (source, reason) in [("{Number}", "no placeholder"), ("{a", "not closed"), ("a\\", "backslash"), ("{number=word}", "no name"), ("{x=y}", "no placeholder")] {
+        for (source, reason) in [
+            ("{Number}", "no placeholder"),
+            ("{a", "not closed"),
+            ("a\\", "backslash"),
+            ("{number=word}", "no name"),
+            ("{x=y}", "no placeholder"),
+        ] {
             let error = Pattern::parse(source).expect_err(source);
             assert!(error.contains(reason), "{source}: {error}");
         }

@@ -55,8 +55,7 @@ pub fn play(scenario: &Scenario, host: &mut dyn Host) -> Result<(), Mismatch> {
     let mut values = Values::new();
     let mut up = false;
     for (number, step) in scenario.steps.iter().enumerate() {
-        play_step(number, step, host, &mut values, &mut up)
-            .map_err(|report| Mismatch { line: step.line, report })?;
+        play_step(number, step, host, &mut values, &mut up).map_err(|report| Mismatch { line: step.line, report })?;
     }
     if up {
         let last = scenario.steps.last().map_or(1, |step| step.line);
@@ -65,7 +64,13 @@ pub fn play(scenario: &Scenario, host: &mut dyn Host) -> Result<(), Mismatch> {
     Ok(())
 }
 
-fn play_step(number: usize, step: &Step, host: &mut dyn Host, values: &mut Values, up: &mut bool) -> Result<(), String> {
+fn play_step(
+    number: usize,
+    step: &Step,
+    host: &mut dyn Host,
+    values: &mut Values,
+    up: &mut bool,
+) -> Result<(), String> {
     let filled = |words: &[String]| words.iter().map(|word| fill(word, values)).collect::<Vec<_>>();
     let ended = match &step.action {
         Action::Shell(command) => {

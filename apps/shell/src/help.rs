@@ -164,7 +164,11 @@ pub const TOPICS: &[Topic] = &[
         usage: "caps [PID|NAME] [SLOT]",
         details: "Without a process: those of the shell. FROM names who held the capabilities that each one was derived\n\
                   from, nearest first. With SLOT: that one alone, with its whole chain, link by link.",
-        examples: &[("caps", "what the shell may do"), ("caps storage", "what the storage service may do"), ("caps storage 3", "where that one comes from")],
+        examples: &[
+            ("caps", "what the shell may do"),
+            ("caps storage", "what the storage service may do"),
+            ("caps storage 3", "where that one comes from"),
+        ],
     },
     Topic {
         name: "self",

@@ -63,7 +63,9 @@ impl Jobs {
             Either::Right(_) => return None,
         };
         match came {
-            Ok(Incoming::Request(request)) if u64::from(request.number()) == u64::from(process_events::tags::EXITED) => {
+            Ok(Incoming::Request(request))
+                if u64::from(request.number()) == u64::from(process_events::tags::EXITED) =>
+            {
                 let (pid, _, end): (u64, String, End) = request.decode().ok()?;
                 Some((pid, end))
             }

@@ -48,13 +48,20 @@ const PARAMETERS: usize = 2;
 enum State {
     Ground,
     /// In a character: what is known of it, bytes still to come, the least it may be.
-    Utf8 { value: u32, left: u8, least: u32 },
+    Utf8 {
+        value: u32,
+        left: u8,
+        least: u32,
+    },
     /// After Escape.
     Escape,
     /// After Escape O.
     Single,
     /// After Escape [.
-    Sequence { parameters: [u16; PARAMETERS], index: usize },
+    Sequence {
+        parameters: [u16; PARAMETERS],
+        index: usize,
+    },
 }
 
 /// Keys from bytes, one byte at a time.
@@ -198,7 +205,10 @@ mod tests {
         assert_eq!(keys(b"\x1bOA\x1bOH\x1bOF"), [Key::Up, Key::Home, Key::End]);
         assert_eq!(keys(b"\x1b[H\x1b[F\x1b[1~\x1b[4~\x1b[7~\x1b[8~\x1b[3~").len(), 7);
         assert_eq!(keys(b"\x1b[3~"), [Key::Delete]);
-        assert_eq!(keys(b"\x1b[1;5C\x1b[1;3D\x1bb\x1bf"), [Key::WordRight, Key::WordLeft, Key::WordLeft, Key::WordRight]);
+        assert_eq!(
+            keys(b"\x1b[1;5C\x1b[1;3D\x1bb\x1bf"),
+            [Key::WordRight, Key::WordLeft, Key::WordLeft, Key::WordRight]
+        );
         assert_eq!(keys(b"\x01\x17\r\n\t\x7f\x08").len(), 7);
         assert_eq!(keys(b"\x01\x17"), [Key::Control('a'), Key::Control('w')]);
     }

@@ -82,7 +82,11 @@ impl fmt::Display for ParseError {
                 write!(f, "the control character U+{:04X} is not allowed outside quotes", u32::from(c))
             }
             Problem::UnknownEscape(c) => {
-                write!(f, "\\{} means nothing in double quotes; there is \\n, \\t, \\\\, \\\" and \\$", c.escape_debug())
+                write!(
+                    f,
+                    "\\{} means nothing in double quotes; there is \\n, \\t, \\\\, \\\" and \\$",
+                    c.escape_debug()
+                )
             }
         }
     }

@@ -165,7 +165,10 @@ impl Shell {
             return Ok(Done::Status(0));
         }
         if mode == Mode::Background && known.is_some() && name != "spawn" {
-            return Err(Failure::misuse(name, "only programs run in the background: & follows spawn or a program's name"));
+            return Err(Failure::misuse(
+                name,
+                "only programs run in the background: & follows spawn or a program's name",
+            ));
         }
         let plain = |options: &[Opt]| {
             Arguments::parse(words, options, Order::Anywhere).map_err(|problem| Failure::misuse(name, &problem))
@@ -249,7 +252,9 @@ impl Shell {
             [] => Ok(self.status),
             [status] => match status.parse::<u8>() {
                 Ok(status) => Ok(status.into()),
-                Err(_) => Err(Failure::misuse("exit", &format!("{} is no status: a number from 0 to 255", shown(status)))),
+                Err(_) => {
+                    Err(Failure::misuse("exit", &format!("{} is no status: a number from 0 to 255", shown(status))))
+                }
             },
             _ => Err(Failure::misuse("exit", "it takes one status")),
         }

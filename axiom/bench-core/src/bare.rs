@@ -16,12 +16,7 @@ struct Host;
 unsafe impl GlobalAlloc for Host {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the alignment is a power of two; the size is a multiple of it.
-        unsafe {
-            aligned_alloc(
-                layout.align().max(16),
-                layout.size().next_multiple_of(layout.align().max(16)),
-            )
-        }
+        unsafe { aligned_alloc(layout.align().max(16), layout.size().next_multiple_of(layout.align().max(16))) }
     }
     unsafe fn dealloc(&self, memory: *mut u8, _layout: Layout) {
         // SAFETY: the memory came from `alloc`.

@@ -21,24 +21,13 @@ pub struct Pair {
 }
 
 /// The message: eight words lie with the host, here is its tag.
-const MESSAGE: Message<'static> = Message {
-    tag: 0x7001,
-    length: 0,
-    transfers: &[],
-};
+const MESSAGE: Message<'static> = Message { tag: 0x7001, length: 0, transfers: &[] };
 
 /// What is counted: one system call through the door, and what it delivers.
 #[inline(never)]
-pub fn counted(
-    axiom: &mut Axiom,
-    thread: ThreadId,
-    request: &Request<'_>,
-    now: u64,
-) -> Option<(ThreadId, ReplyToken)> {
+pub fn counted(axiom: &mut Axiom, thread: ThreadId, request: &Request<'_>, now: u64) -> Option<(ThreadId, ReplyToken)> {
     axiom.call(thread, request, now);
-    axiom
-        .handed_over()
-        .map(|(to, _, delivery)| (to, delivery.reply))
+    axiom.handed_over().map(|(to, _, delivery)| (to, delivery.reply))
 }
 
 impl Pair {
@@ -51,62 +40,21 @@ impl Pair {
 
     /// The same; its log begins with this public key, and nothing of it was taken yet.
     pub fn with_key(key: [u8; 32]) -> Option<Pair> {
-        let config = Config {
-            key,
-            ..Config::new(Platform::WASM)
-        };
+        let config = Config { key, ..Config::new(Platform::WASM) };
         let mut axiom = Axiom::new(config, Head::EMPTY);
-        let quota = axiom
-            .setup(
-                Setup::Quota {
-                    memory: 64 << 20,
-                    pages: 4096,
-                },
-                0,
-            )
-            .ok()?
-            .handle;
-        axiom
-            .setup(
-                Setup::Init {
-                    image: [1; 32],
-                    length: 1,
-                    name: Name::new("client"),
-                },
-                0,
-            )
-            .ok()?;
-        let image = axiom
-            .setup(
-                Setup::Image {
-                    hash: [2; 32],
-                    length: 1,
-                    name: Name::new("server"),
-                },
-                0,
-            )
-            .ok()?
-            .handle;
+        let quota = axiom.setup(Setup::Quota { memory: 64 << 20, pages: 4096 }, 0).ok()?.handle;
+        axiom.setup(Setup::Init { image: [1; 32], length: 1, name: Name::new("client") }, 0).ok()?;
+        let image = axiom.setup(Setup::Image { hash: [2; 32], length: 1, name: Name::new("server") }, 0).ok()?.handle;
         axiom.setup(Setup::Start { length: 0 }, 0).ok()?;
         let client = axiom.current()?;
         let made = |axiom: &mut Axiom, request: &Request<'_>| match axiom.call(client, request, 1) {
             Outcome::Done(Ok(Returned::Handle(handle))) => Some(handle),
             _ => None,
         };
-        let quota = if quota.is_none() {
-            Handle::new(0, 1)
-        } else {
-            quota
-        };
+        let quota = if quota.is_none() { Handle::new(0, 1) } else { quota };
         let endpoint = made(&mut axiom, &Request::EndpointCreate { quota, depth: 8 })?;
         let limits = abi::info::Limits::DEFAULT;
-        let create = Request::ProcessCreate {
-            image,
-            quota,
-            supervisor: endpoint,
-            name: Name::new("server"),
-            limits,
-        };
+        let create = Request::ProcessCreate { image, quota, supervisor: endpoint, name: Name::new("server"), limits };
         let process = made(&mut axiom, &create)?;
         let granted = Request::ProcessGrant {
             process,
@@ -128,43 +76,19 @@ impl Pair {
         let server = server?;
         // The client lets the server run up to its first receive.
         axiom.call(client, &Request::Yield, 1);
-        axiom.call(
-            server,
-            &Request::Receive {
-                endpoint: served,
-                timeout: abi::FOREVER,
-            },
-            2,
-        );
+        axiom.call(server, &Request::Receive { endpoint: served, timeout: abi::FOREVER }, 2);
         while axiom.effect().is_some() {}
-        let call = Request::Call {
-            endpoint,
-            message: MESSAGE,
-            timeout: abi::FOREVER,
-        };
-        (axiom.current() == Some(client)).then_some(Pair {
-            axiom,
-            client,
-            server,
-            served,
-            call,
-            now: 2,
-        })
+        let call = Request::Call { endpoint, message: MESSAGE, timeout: abi::FOREVER };
+        (axiom.current() == Some(client)).then_some(Pair { axiom, client, server, served, call, now: 2 })
     }
 
     /// One call and its answer; whether both were delivered from hand to hand.
     pub fn round_trip(&mut self) -> bool {
         self.now += 200;
-        let Some((to, reply)) = counted(&mut self.axiom, self.client, &self.call, self.now - 100)
-        else {
+        let Some((to, reply)) = counted(&mut self.axiom, self.client, &self.call, self.now - 100) else {
             return false;
         };
-        let answer = Request::ReplyReceive {
-            endpoint: self.served,
-            reply,
-            message: MESSAGE,
-            timeout: abi::FOREVER,
-        };
+        let answer = Request::ReplyReceive { endpoint: self.served, reply, message: MESSAGE, timeout: abi::FOREVER };
         let Some((back, none)) = counted(&mut self.axiom, self.server, &answer, self.now) else {
             return false;
         };

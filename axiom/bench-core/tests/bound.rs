@@ -14,11 +14,7 @@ fn a_round_trip_takes_at_most_400_instructions() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("count");
     let output = Command::new(script).output().expect("the script runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("instructions"), "{text}");
 }
 

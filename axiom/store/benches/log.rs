@@ -63,18 +63,14 @@ fn log(criterion: &mut Criterion) {
     let blocks = blocks(key.public());
     let records = blocks.last().map_or(0, RawBlock::end);
     let mut group = criterion.benchmark_group("log");
-    group
-        .throughput(Throughput::Elements(records))
-        .sample_size(10);
+    group.throughput(Throughput::Elements(records)).sample_size(10);
     let mut log = begin(&place, &blocks[0]);
     append(&mut log, &blocks[1..]);
     log.publish().expect("published");
     let verifier = log.key().verifier();
     drop(log);
     let folder = DiskFolder::new(place.0.join("log"));
-    group.bench_function("verify", |bencher| {
-        bencher.iter(|| black_box(verify(&folder, &verifier).expect("whole")))
-    });
+    group.bench_function("verify", |bencher| bencher.iter(|| black_box(verify(&folder, &verifier).expect("whole"))));
     group.bench_function("replay", |bencher| {
         bencher.iter(|| {
             let mut replay = Replay::new(kernel::Platform::WASM);

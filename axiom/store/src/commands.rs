@@ -89,10 +89,7 @@ fn open(state: &Path) -> Result<DiskFolder, Error> {
 fn verifier(state: &Path, text: Option<&str>) -> Result<VerifierKey, Error> {
     match text {
         Some(text) => VerifierKey::from_text(text.trim()).ok_or_else(|| {
-            Error::new(
-                "not a verifier key",
-                "Give what `orbital log key` printed on the machine: name+id+key.",
-            )
+            Error::new("not a verifier key", "Give what `orbital log key` printed on the machine: name+id+key.")
         }),
         None => match key::load(&state.join(KEY))? {
             Some(key) => Ok(key.verifier()),
@@ -105,12 +102,7 @@ fn verifier(state: &Path, text: Option<&str>) -> Result<VerifierKey, Error> {
 }
 
 fn put(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> Result<(), Error> {
-    writeln!(out, "{text}").map_err(|error| {
-        Error::new(
-            format!("output: {error}"),
-            "Nothing in the log was changed.",
-        )
-    })
+    writeln!(out, "{text}").map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -125,20 +117,12 @@ pub fn show_key(state: &Path, format: Format, out: &mut dyn Write) -> Result<(),
     let key = verifier(state, None)?;
     match format {
         Format::Text => put(out, format_args!("{}", key.to_text())),
-        Format::Json => put(
-            out,
-            format_args!("{}", json!({ "key": key.to_text(), "origin": key.name() })),
-        ),
+        Format::Json => put(out, format_args!("{}", json!({ "key": key.to_text(), "origin": key.name() }))),
     }
 }
 
 /// `orbital log verify [--key KEY]`: checks all of the log.
-pub fn verify(
-    state: &Path,
-    key: Option<&str>,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
+pub fn verify(state: &Path, key: Option<&str>, format: Format, out: &mut dyn Write) -> Result<(), Error> {
     let verified = verify::verify(&open(state)?, &verifier(state, key)?)?;
     let head = &verified.head;
     match format {
@@ -161,17 +145,11 @@ pub fn verify(
             if verified.trimmed > 0 {
                 put(
                     out,
-                    format_args!(
-                        "Of {} blocks activity and calls were trimmed; authority is there.",
-                        verified.trimmed
-                    ),
+                    format_args!("Of {} blocks activity and calls were trimmed; authority is there.", verified.trimmed),
                 )?;
             }
             if verified.crashes > 0 {
-                put(
-                    out,
-                    format_args!("{} boots ended by a crash.", verified.crashes),
-                )?;
+                put(out, format_args!("{} boots ended by a crash.", verified.crashes))?;
             }
         }
         Format::Json => put(
@@ -188,10 +166,7 @@ pub fn verify(
     }
     // Everything before it is whole; that something is behind it must not pass unseen.
     match verified.torn {
-        Some(torn) => Err(Error::new(
-            torn,
-            "If the machine crashed, start it once; if not, the log was changed.",
-        )),
+        Some(torn) => Err(Error::new(torn, "If the machine crashed, start it once; if not, the log was changed.")),
         None => Ok(()),
     }
 }
@@ -219,13 +194,8 @@ pub fn prove_record(
                     proof.header.number
                 ),
             )?;
-            files
-                .iter()
-                .try_for_each(|file| put(out, format_args!("  {}", file.display())))?;
-            put(
-                out,
-                format_args!("To check it: b3sum of each body must be what the header has,"),
-            )?;
+            files.iter().try_for_each(|file| put(out, format_args!("  {}", file.display())))?;
+            put(out, format_args!("To check it: b3sum of each body must be what the header has,"))?;
             for (body, _) in &proof.bodies {
                 put(
                     out,
@@ -260,14 +230,7 @@ pub fn prove_record(
 }
 
 fn write_proof(proof: &Proof, key: &VerifierKey, to: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |path: &Path, error| {
-        Error::file(
-            path,
-            "cannot be written",
-            error,
-            "Name another folder with --to.",
-        )
-    };
+    let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
     std::fs::create_dir_all(to).map_err(|error| failed(to, error))?;
     let name = |end: &str| to.join(format!("record-{}.{end}", proof.record));
     let mut files = vec![
@@ -275,12 +238,7 @@ fn write_proof(proof: &Proof, key: &VerifierKey, to: &Path) -> Result<Vec<PathBu
         (name("tlog-proof"), proof.to_text().into_bytes()),
         (name("vkey"), format!("{}\n", key.to_text()).into_bytes()),
     ];
-    files.extend(
-        proof
-            .bodies
-            .iter()
-            .map(|(body, bytes)| (name(body.name()), bytes.clone())),
-    );
+    files.extend(proof.bodies.iter().map(|(body, bytes)| (name(body.name()), bytes.clone())));
     for (path, bytes) in &files {
         std::fs::write(path, bytes).map_err(|error| failed(path, error))?;
     }
@@ -297,20 +255,16 @@ pub fn export(state: &Path, body: Body, block: u64, out: &mut dyn Write) -> Resu
         Ok(Go::Stop)
     })?;
     match found {
-        None => Err(Error::new(
-            format!("block {block} is not in the log"),
-            "`orbital log verify` says how many there are.",
-        )),
+        None => {
+            Err(Error::new(format!("block {block} is not in the log"), "`orbital log verify` says how many there are."))
+        }
         Some(None) => Err(Error::new(
             format!("the {} body of block {block} was trimmed", body.name()),
             "Its hash is still in the header; authority bodies are never trimmed.",
         )),
-        Some(Some(bytes)) => out.write_all(&bytes).map_err(|error| {
-            Error::new(
-                format!("output: {error}"),
-                "Nothing in the log was changed.",
-            )
-        }),
+        Some(Some(bytes)) => out
+            .write_all(&bytes)
+            .map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed.")),
     }
 }
 
@@ -344,12 +298,7 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
             if replay.is_whole() {
                 put(out, format_args!("activity  {}", hex(&activity)))
             } else {
-                put(
-                    out,
-                    format_args!(
-                        "Activity of this boot was trimmed: authority alone was replayed."
-                    ),
-                )
+                put(out, format_args!("Activity of this boot was trimmed: authority alone was replayed."))
             }
         }
         Format::Json => put(
@@ -366,10 +315,7 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
 }
 
 /// Replay judges nothing, so nothing depends on the host that ran.
-const PLATFORM: kernel::Platform = kernel::Platform {
-    threads_per_process: u32::MAX,
-    mapping: true,
-};
+const PLATFORM: kernel::Platform = kernel::Platform { threads_per_process: u32::MAX, mapping: true };
 
 /// One boot in the log: where it begins, in blocks and ns since 1970.
 struct BootStart {
@@ -412,21 +358,10 @@ fn wall_time(block: &Block<'_>) -> u64 {
 }
 
 /// `orbital log show`: records in words.
-pub fn show(
-    state: &Path,
-    options: &Show,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
+pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<(), Error> {
     let folder = open(state)?;
     let boots = boots(&folder)?;
-    let limit = options
-        .limit
-        .unwrap_or(if options.from.is_some() || options.follow {
-            usize::MAX
-        } else {
-            100
-        });
+    let limit = options.limit.unwrap_or(if options.from.is_some() || options.follow { usize::MAX } else { 100 });
     let tail = options.from.is_none();
     let begun = |start: &BootStart| match options.from {
         Some(Bound::Record(record)) => start.record <= record,
@@ -434,24 +369,10 @@ pub fn show(
         // The last records may be of an earlier boot; names need the boot from its beginning.
         None => false,
     };
-    let first = boots.iter().rposition(begun).or(if tail {
-        boots.len().checked_sub(2)
-    } else {
-        None
-    });
-    let mut view = View {
-        options,
-        format,
-        limit,
-        lines: VecDeque::new(),
-        shown: 0,
-        wall_time: 0,
-        over: false,
-    };
+    let first = boots.iter().rposition(begun).or(if tail { boots.len().checked_sub(2) } else { None });
+    let mut view = View { options, format, limit, lines: VecDeque::new(), shown: 0, wall_time: 0, over: false };
     let mut narrator = Narrator::new(PLATFORM);
-    let mut next = first
-        .and_then(|index| boots.get(index))
-        .map_or(0, |start| start.block);
+    let mut next = first.and_then(|index| boots.get(index)).map_or(0, |start| start.block);
     loop {
         next = view.blocks(&folder, &mut narrator, next, out, tail)?;
         for line in std::mem::take(&mut view.lines) {
@@ -460,12 +381,7 @@ pub fn show(
         if !options.follow || view.over {
             return Ok(());
         }
-        out.flush().map_err(|error| {
-            Error::new(
-                format!("output: {error}"),
-                "Nothing in the log was changed.",
-            )
-        })?;
+        out.flush().map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))?;
         std::thread::sleep(Duration::from_millis(250));
     }
 }
@@ -497,32 +413,25 @@ impl View<'_> {
             }
             let (options, wall) = (self.options, self.wall_time);
             let wanted = |entry: &axiom::block::Entry, _: u64, _: &abi::Name| {
-                let after = options
-                    .from
-                    .is_none_or(|from| position(entry, wall, &from) >= std::cmp::Ordering::Equal);
-                let before = options
-                    .to
-                    .is_none_or(|to| position(entry, wall, &to) <= std::cmp::Ordering::Equal);
+                let after = options.from.is_none_or(|from| position(entry, wall, &from) >= std::cmp::Ordering::Equal);
+                let before = options.to.is_none_or(|to| position(entry, wall, &to) <= std::cmp::Ordering::Equal);
                 after && before
             };
             // A process's own records, and those of others that concern it: who woke it, granted to it, ended it.
             let chosen = |line: &Line| {
                 options.process.as_ref().is_none_or(|process| {
-                    line.name.as_str() == process
-                        || line.concerned.iter().any(|name| name.as_str() == process)
+                    line.name.as_str() == process || line.concerned.iter().any(|name| name.as_str() == process)
                 })
             };
             let mut lines = Vec::new();
-            narrator
-                .block(block, wanted, |line| {
-                    lines.extend(chosen(&line).then(|| self.render(&line)))
-                })
-                .map_err(|wrong| {
+            narrator.block(block, wanted, |line| lines.extend(chosen(&line).then(|| self.render(&line)))).map_err(
+                |wrong| {
                     Error::new(
                         format!("block {}: {wrong}", block.header.number),
                         "`orbital log verify` says whether the log is damaged.",
                     )
-                })?;
+                },
+            )?;
             for line in lines {
                 if tail {
                     self.lines.push_back(line);
@@ -548,12 +457,7 @@ impl View<'_> {
         let entry = &line.entry;
         let wall = self.wall_time.saturating_add(entry.time);
         if self.format == Format::Text {
-            return format!(
-                "{:>9}  {}  {:<12}  {line}",
-                entry.number,
-                crate::time::format(wall),
-                line.name
-            );
+            return format!("{:>9}  {}  {:<12}  {line}", entry.number, crate::time::format(wall), line.name);
         }
         let (result, error) = match entry.record.ending {
             Ending::Done => ("done", None),

@@ -15,18 +15,12 @@ pub struct Error {
 impl Error {
     /// An error of this cause.
     pub fn new(cause: impl Into<String>, next: impl Into<String>) -> Error {
-        Error {
-            cause: cause.into(),
-            next: next.into(),
-        }
+        Error { cause: cause.into(), next: next.into() }
     }
 
     /// An error of the host about a file.
     pub fn file(path: impl AsRef<Path>, what: &str, error: impl fmt::Display, next: &str) -> Error {
-        Error::new(
-            format!("{}: {what}: {error}", path.as_ref().display()),
-            next,
-        )
+        Error::new(format!("{}: {what}: {error}", path.as_ref().display()), next)
     }
 }
 

@@ -68,10 +68,7 @@ pub struct DiskFolder {
 impl DiskFolder {
     /// The folder at `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> DiskFolder {
-        DiskFolder {
-            root: root.into(),
-            open: Vec::new(),
-        }
+        DiskFolder { root: root.into(), open: Vec::new() }
     }
 
     /// Where it is.
@@ -81,21 +78,14 @@ impl DiskFolder {
 
     fn file(&mut self, path: &str) -> io::Result<&File> {
         if self.opened(path).is_none() {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(self.root.join(path))?;
+            let file = OpenOptions::new().read(true).write(true).open(self.root.join(path))?;
             self.open.push((path.to_owned(), file));
         }
-        self.opened(path)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.opened(path).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn opened(&self, path: &str) -> Option<&File> {
-        self.open
-            .iter()
-            .find(|(name, _)| name == path)
-            .map(|(_, file)| file)
+        self.open.iter().find(|(name, _)| name == path).map(|(_, file)| file)
     }
 
     fn forget(&mut self, path: &str) {
@@ -118,10 +108,7 @@ impl Folder for DiskFolder {
             let entry = entry?;
             let metadata = entry.metadata()?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            items.push(Item {
-                name,
-                length: (!metadata.is_dir()).then_some(metadata.len()),
-            });
+            items.push(Item { name, length: (!metadata.is_dir()).then_some(metadata.len()) });
         }
         items.sort();
         Ok(items)
@@ -132,13 +119,7 @@ impl Folder for DiskFolder {
         if let Some(folder) = full.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(full)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o644).open(full)?;
         // Of the files in one folder, only the newest is written on.
         self.open.retain(|(name, _)| parent(name) != parent(path));
         self.open.push((path.to_owned(), file));

@@ -14,14 +14,7 @@ pub fn load_or_create(path: &Path) -> Result<MachineKey, Error> {
     if let Some(key) = load(path)? {
         return Ok(key);
     }
-    let failed = |error| {
-        Error::file(
-            path,
-            "cannot be written",
-            error,
-            "Check that the state directory is writable.",
-        )
-    };
+    let failed = |error| Error::file(path, "cannot be written", error, "Check that the state directory is writable.");
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| failed(io::Error::other(error)))?;
     let key = MachineKey::from_seed(&seed);
@@ -34,16 +27,11 @@ pub fn load_or_create(path: &Path) -> Result<MachineKey, Error> {
         _ => {}
     }
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         writeln!(file, "{}", key.to_secret_text())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        path.parent()
-            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     write().map_err(failed)?;
     Ok(key)
@@ -53,29 +41,20 @@ pub fn load_or_create(path: &Path) -> Result<MachineKey, Error> {
 pub fn load(path: &Path) -> Result<Option<MachineKey>, Error> {
     let bytes = match read_small(path, 4096) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.map_err(|error| {
-            Error::file(path, "cannot be read", error, "Check its owner and mode.")
-        })?,
+        bytes => bytes.map_err(|error| Error::file(path, "cannot be read", error, "Check its owner and mode."))?,
     };
     let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o077);
     if mode.is_ok_and(|others| others != 0) {
         return Err(Error::new(
             format!("{}: others may read the machine's key", path.display()),
-            format!(
-                "Run `chmod 600 {}`; if anyone may have read it, start a new state directory.",
-                path.display()
-            ),
+            format!("Run `chmod 600 {}`; if anyone may have read it, start a new state directory.", path.display()),
         ));
     }
-    let text = core::str::from_utf8(&bytes)
-        .ok()
-        .and_then(|text| text.strip_suffix('\n'));
-    text.and_then(MachineKey::from_secret_text)
-        .map(Some)
-        .ok_or_else(|| {
-            Error::new(
-                format!("{}: not a machine key", path.display()),
-                "Put the right file back. Without it the log can be verified, but not continued.",
-            )
-        })
+    let text = core::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+    text.and_then(MachineKey::from_secret_text).map(Some).ok_or_else(|| {
+        Error::new(
+            format!("{}: not a machine key", path.display()),
+            "Put the right file back. Without it the log can be verified, but not continued.",
+        )
+    })
 }

@@ -31,10 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     /// Segments of 16 MiB; 512 MiB of activity and calls.
     fn default() -> Settings {
-        Settings {
-            segment: 16 << 20,
-            keep: 512 << 20,
-        }
+        Settings { segment: 16 << 20, keep: 512 << 20 }
     }
 }
 
@@ -74,11 +71,7 @@ pub struct Log<F> {
 impl<F: Folder> Log<F> {
     /// Opens the log in `folder`, or begins one: checks it from the last checkpoint on, cuts a
     /// torn tail, refuses anything else that is wrong.
-    pub fn open(
-        mut folder: F,
-        key: MachineKey,
-        settings: Settings,
-    ) -> Result<(Log<F>, Opened), Error> {
+    pub fn open(mut folder: F, key: MachineKey, settings: Settings) -> Result<(Log<F>, Opened), Error> {
         let recovered = recover::recover(&mut folder, key)?;
         let synced = *recovered.sealer.head();
         let mut log = Log {
@@ -136,8 +129,7 @@ impl<F: Folder> Log<F> {
     /// Seals a block. It is durable after [`Log::sync`].
     pub fn append(&mut self, block: &RawBlock) -> Result<(), Error> {
         self.usable()?;
-        self.sealer
-            .seal(block, self.synced.blocks, &mut self.buffer);
+        self.sealer.seal(block, self.synced.blocks, &mut self.buffer);
         if self.buffer.len() >= WRITE_AT {
             self.guard(Self::write)?;
         }
@@ -163,10 +155,7 @@ impl<F: Folder> Log<F> {
 
     fn usable(&self) -> Result<(), Error> {
         if self.lost {
-            return Err(Error::new(
-                "the log could not be written before",
-                "Restart the machine; it recovers the log.",
-            ));
+            return Err(Error::new("the log could not be written before", "Restart the machine; it recovers the log."));
         }
         Ok(())
     }
@@ -182,11 +171,7 @@ impl<F: Folder> Log<F> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        if self
-            .open
-            .as_ref()
-            .is_none_or(|open| open.at >= self.settings.segment)
-        {
+        if self.open.as_ref().is_none_or(|open| open.at >= self.settings.segment) {
             self.next_segment()?;
         }
         let Some(open) = &mut self.open else {
@@ -212,9 +197,7 @@ impl<F: Folder> Log<F> {
     fn next_segment(&mut self) -> Result<(), Error> {
         if let Some(open) = &self.open {
             let path = open.segment.path();
-            self.folder
-                .sync(&path)
-                .map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
+            self.folder.sync(&path).map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
             self.whole.push_back((open.segment, open.length));
         }
         // The first block that is in the buffer.
@@ -222,21 +205,11 @@ impl<F: Folder> Log<F> {
             Next::Block(block, _) => block.header.number,
             Next::End | Next::Bad(_) => self.sealer.head().blocks,
         };
-        let segment = Segment {
-            first,
-            trimmed: false,
-        };
+        let segment = Segment { first, trimmed: false };
         let path = segment.path();
-        let made = self
-            .folder
-            .create(&path)
-            .and_then(|()| self.folder.sync_folder(parent(&path)));
+        let made = self.folder.create(&path).and_then(|()| self.folder.sync_folder(parent(&path)));
         made.map_err(|error| Error::file(&path, "cannot be made", error, SPACE))?;
-        self.open = Some(OpenSegment {
-            segment,
-            at: 0,
-            length: 0,
-        });
+        self.open = Some(OpenSegment { segment, at: 0, length: 0 });
         Ok(())
     }
 
@@ -246,18 +219,11 @@ impl<F: Folder> Log<F> {
             return Ok(());
         };
         let path = open.segment.path();
-        self.folder
-            .sync(&path)
-            .map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
-        let length = self
-            .folder
-            .linked(&path)
-            .map_err(|error| Error::file(&path, "the open segment is gone", error, MOVED))?;
+        self.folder.sync(&path).map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
+        let length =
+            self.folder.linked(&path).map_err(|error| Error::file(&path, "the open segment is gone", error, MOVED))?;
         if length != open.length {
-            let cause = format!(
-                "{path}: the open segment has {length} bytes, not {}",
-                open.length
-            );
+            let cause = format!("{path}: the open segment has {length} bytes, not {}", open.length);
             return Err(Error::new(cause, MOVED));
         }
         self.synced = *self.sealer.head();
@@ -288,9 +254,7 @@ impl<F: Folder> Log<F> {
         folders.sort();
         folders.dedup();
         for folder in folders {
-            self.folder
-                .sync_folder(&folder)
-                .map_err(|error| Error::file(&folder, "cannot be synced", error, SPACE))?;
+            self.folder.sync_folder(&folder).map_err(|error| Error::file(&folder, "cannot be synced", error, SPACE))?;
         }
         self.folder
             .replace(CHECKPOINT, publication.checkpoint.as_bytes())
@@ -307,8 +271,7 @@ impl<F: Folder> Log<F> {
         let current: Vec<String> = edge(self.published).map(|id| id.path()).collect();
         for id in edge(before).chain(edge(self.published)) {
             let folder = parent(&id.path()).to_owned();
-            let failed =
-                |error| Error::file(&folder, "stale tiles cannot be removed", error, SPACE);
+            let failed = |error| Error::file(&folder, "stale tiles cannot be removed", error, SPACE);
             for item in self.folder.list(&folder).map_err(failed)? {
                 let path = format!("{folder}/{}", item.name);
                 if !current.contains(&path) {
@@ -327,11 +290,7 @@ impl<F: Folder> Log<F> {
             };
             let path = segment.path();
             let bytes = read(&self.folder, &path)?;
-            let kept = Segment {
-                trimmed: true,
-                ..segment
-            }
-            .path();
+            let kept = Segment { trimmed: true, ..segment }.path();
             let trimmed = trimmed(&bytes);
             self.folder
                 .replace(&kept, &trimmed)
@@ -350,12 +309,7 @@ pub(crate) fn trimmed(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut at = 0;
     while let Next::Block(block, length) = scan::next(bytes, at) {
-        kept.extend_from_slice(&Block::frame_head(
-            block.header_bytes,
-            block.header.lengths,
-            block.synced,
-            true,
-        ));
+        kept.extend_from_slice(&Block::frame_head(block.header_bytes, block.header.lengths, block.synced, true));
         kept.extend_from_slice(block.bodies[0].unwrap_or_default());
         at += length;
     }
@@ -368,11 +322,7 @@ fn edge(size: u64) -> impl Iterator<Item = TileId> {
         let level = row.checked_sub(1);
         let count = size.checked_shr(8 * level.unwrap_or(0)).unwrap_or(0);
         let width = (count % TILE as u64) as u16;
-        let id = TileId {
-            level: level.map(|level| level as u8),
-            index: count / TILE as u64,
-            width,
-        };
+        let id = TileId { level: level.map(|level| level as u8), index: count / TILE as u64, width };
         (width > 0).then_some(id)
     })
 }
@@ -387,7 +337,5 @@ pub(crate) fn remove_unfinished(folder: &mut impl Folder) -> Result<(), Error> {
     }
 }
 
-const SPACE: &str =
-    "Check that the log's folder is writable and the disk has room; the machine stops until then.";
-const MOVED: &str =
-    "Something else changes the log's folder: find out what before you start the machine again.";
+const SPACE: &str = "Check that the log's folder is writable and the disk has room; the machine stops until then.";
+const MOVED: &str = "Something else changes the log's folder: find out what before you start the machine again.";

@@ -29,15 +29,12 @@ pub struct Proof {
 /// Proves that `record` is in the log.
 pub fn prove(folder: &impl Folder, key: &VerifierKey, record: u64) -> Result<Proof, Error> {
     let checkpoint_bytes = read(folder, CHECKPOINT)?;
-    let checkpoint = key
-        .check(&checkpoint_bytes)
-        .map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
+    let checkpoint =
+        key.check(&checkpoint_bytes).map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
     let number = find_block(folder, checkpoint.size, record)?;
     let mut proof = None;
     walk(folder, number, |block| {
-        let bodies = Body::ALL
-            .into_iter()
-            .filter_map(|body| Some((body, block.bodies[body as usize]?.to_vec())));
+        let bodies = Body::ALL.into_iter().filter_map(|body| Some((body, block.bodies[body as usize]?.to_vec())));
         proof = Some(Proof {
             record,
             header: block.header,
@@ -48,12 +45,9 @@ pub fn prove(folder: &impl Folder, key: &VerifierKey, record: u64) -> Result<Pro
         });
         Ok(Go::Stop)
     })?;
-    let mut proof =
-        proof.ok_or_else(|| Error::new(format!("segments: block {number} is missing"), RESTORE))?;
-    proof.path = tree::prove(number, checkpoint.size, &mut |id| {
-        folder.read(&id.path()).ok()
-    })
-    .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))?;
+    let mut proof = proof.ok_or_else(|| Error::new(format!("segments: block {number} is missing"), RESTORE))?;
+    proof.path = tree::prove(number, checkpoint.size, &mut |id| folder.read(&id.path()).ok())
+        .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))?;
     proof.check(key)?;
     Ok(proof)
 }
@@ -82,12 +76,7 @@ fn find_block(folder: &impl Folder, size: u64, record: u64) -> Result<u64, Error
 fn published_header(folder: &impl Folder, size: u64, block: u64) -> Result<Header, Error> {
     let index = block / tree::TILE as u64;
     let width = (size - index * tree::TILE as u64).min(tree::TILE as u64) as u16;
-    let path = tree::TileId {
-        level: None,
-        index,
-        width,
-    }
-    .path();
+    let path = tree::TileId { level: None, index, width }.path();
     let bytes = read(folder, &path)?;
     let at = (block % tree::TILE as u64) as usize * (HEADER + 2) + 2;
     bytes
@@ -99,15 +88,8 @@ fn published_header(folder: &impl Folder, size: u64, block: u64) -> Result<Heade
 impl Proof {
     /// Checks it: bodies against the header, the header against the checkpoint, that against the key.
     pub fn check(&self, key: &VerifierKey) -> Result<(), Error> {
-        let failed = |what: &str| {
-            Error::new(
-                format!("the proof of record {}: {what}", self.record),
-                RESTORE,
-            )
-        };
-        let checkpoint = key
-            .check(&self.checkpoint)
-            .map_err(|error| failed(&error.to_string()))?;
+        let failed = |what: &str| Error::new(format!("the proof of record {}: {what}", self.record), RESTORE);
+        let checkpoint = key.check(&self.checkpoint).map_err(|error| failed(&error.to_string()))?;
         for (body, bytes) in &self.bodies {
             if *blake3::hash(bytes).as_bytes() != self.header.bodies[*body as usize] {
                 return Err(failed("a body does not match the header"));
@@ -119,12 +101,8 @@ impl Proof {
         if !inside {
             return Err(failed("the header is not of its block"));
         }
-        let root = tree::root_from_proof(
-            leaf_hash(&self.header_bytes),
-            self.header.number,
-            checkpoint.size,
-            &self.path,
-        );
+        let root =
+            tree::root_from_proof(leaf_hash(&self.header_bytes), self.header.number, checkpoint.size, &self.path);
         if root != Some(checkpoint.root) {
             return Err(failed("the path does not lead to the checkpoint"));
         }

@@ -18,30 +18,16 @@ pub struct LogReader {
 impl LogReader {
     /// A reader of the log in `folder`, whose current boot began where the log ended at `boot`.
     pub fn new(folder: impl Into<PathBuf>, boot: Head, platform: kernel::Platform) -> LogReader {
-        LogReader {
-            folder: DiskFolder::new(folder),
-            boot,
-            reader: Reader::new(platform),
-        }
+        LogReader { folder: DiskFolder::new(folder), boot, reader: Reader::new(platform) }
     }
 
     /// As [`Reader::read`] says. `next_record` is the machine's [`axiom::Axiom::next_record`].
     pub fn read(&mut self, next_record: u64, from: u64, length: u32) -> Result<Vec<u8>, Error> {
-        let source = Source {
-            folder: &self.folder,
-            boot: &self.boot,
-            next_record,
-            failure: None.into(),
-        };
+        let source = Source { folder: &self.folder, boot: &self.boot, next_record, failure: None.into() };
         let bytes = self
             .reader
             .read(&source, from, length as usize)
-            .map_err(|wrong| {
-                Error::new(
-                    format!("segments: {wrong}"),
-                    "`orbital log verify` says where.",
-                )
-            })?;
+            .map_err(|wrong| Error::new(format!("segments: {wrong}"), "`orbital log verify` says where."))?;
         match source.failure.into_inner() {
             Some(error) => Err(error),
             None => Ok(bytes),
@@ -58,9 +44,7 @@ struct Source<'a> {
 
 impl Blocks for Source<'_> {
     fn from(&self, first: u64, each: &mut dyn FnMut(&Block<'_>) -> bool) {
-        let walked = walk(self.folder, first, |block| {
-            Ok(if each(block) { Go::On } else { Go::Stop })
-        });
+        let walked = walk(self.folder, first, |block| Ok(if each(block) { Go::On } else { Go::Stop }));
         self.failure.set(walked.err());
     }
     fn boot_start(&self) -> (u64, u64) {

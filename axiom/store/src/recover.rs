@@ -39,7 +39,10 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
     remove_unfinished(folder)?;
     let checkpoint = match folder.read(CHECKPOINT) {
         Ok(bytes) => key.verifier().check(&bytes).map_err(|error| {
-            Error::new(format!("{CHECKPOINT}: {error}"), "Put the machine's own key and checkpoint back, or start with a new state directory.")
+            Error::new(
+                format!("{CHECKPOINT}: {error}"),
+                "Put the machine's own key and checkpoint back, or start with a new state directory.",
+            )
         })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return begin(folder, key),
         Err(error) => return Err(Error::file(CHECKPOINT, "cannot be read", error, crate::segments::READABLE)),
@@ -48,18 +51,9 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
     let mut all = segments(folder)?;
     finish_trimming(folder, &mut all)?;
     let last_covered = checkpoint.size.saturating_sub(1);
-    let start = all
-        .iter()
-        .rposition(|segment| segment.first <= last_covered)
-        .ok_or_else(|| missing(last_covered))?;
+    let start = all.iter().rposition(|segment| segment.first <= last_covered).ok_or_else(|| missing(last_covered))?;
 
-    let mut progress = Progress {
-        head: None,
-        checkpoint,
-        tree: Some(tree),
-        key,
-        sealer: None,
-    };
+    let mut progress = Progress { head: None, checkpoint, tree: Some(tree), key, sealer: None };
     let mut end = (0, 0, String::new());
     let mut cut = None;
     for (index, segment) in all.iter().enumerate().skip(start) {
@@ -71,12 +65,7 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
         }
         let at = progress.segment(folder, segment, &path, &bytes)?;
         if !is_last && !scan::is_zero(&bytes[at..]) {
-            return Err(bad_block(
-                &path,
-                at,
-                progress.next(segment),
-                "it is not whole",
-            ));
+            return Err(bad_block(&path, at, progress.next(segment), "it is not whole"));
         }
         if is_last {
             let tail = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
@@ -96,31 +85,16 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
         head,
         previous: match cut {
             None if head.ended => PreviousEnd::Orderly,
-            cut => PreviousEnd::Crash {
-                cut: cut.unwrap_or(0),
-            },
+            cut => PreviousEnd::Crash { cut: cut.unwrap_or(0) },
         },
         cut: cut.map(|cut| {
-            format!(
-                "{path}: {cut} bytes of unfinished blocks after block {} were cut off",
-                head.blocks - 1
-            )
+            format!("{path}: {cut} bytes of unfinished blocks after block {} were cut off", head.blocks - 1)
         }),
     };
     let whole = whole_segments(folder, &all)?;
     let length = (length as u64).next_multiple_of(GROWTH);
-    let open = all.last().map(|&segment| OpenSegment {
-        segment,
-        at: at as u64,
-        length,
-    });
-    Ok(Recovered {
-        sealer,
-        open,
-        published: checkpoint.size,
-        whole,
-        opened,
-    })
+    let open = all.last().map(|&segment| OpenSegment { segment, at: at as u64, length });
+    Ok(Recovered { sealer, open, published: checkpoint.size, whole, opened })
 }
 
 /// How far the blocks were checked.
@@ -139,21 +113,14 @@ impl Progress {
     }
 
     /// Checks the blocks of one segment; gives the offset where they end.
-    fn segment(
-        &mut self,
-        folder: &impl Folder,
-        segment: &Segment,
-        path: &str,
-        bytes: &[u8],
-    ) -> Result<usize, Error> {
+    fn segment(&mut self, folder: &impl Folder, segment: &Segment, path: &str, bytes: &[u8]) -> Result<usize, Error> {
         let mut at = 0;
         loop {
             let number = self.next(segment);
             match scan::next(bytes, at) {
                 Next::Block(block, length) => {
                     let mut head = self.head.unwrap_or_else(|| before(&block.header));
-                    head.accept(&block)
-                        .map_err(|wrong| bad_block(path, at, number, wrong))?;
+                    head.accept(&block).map_err(|wrong| bad_block(path, at, number, wrong))?;
                     if head.blocks == self.checkpoint.size {
                         self.check_covered(folder, block.header_bytes, path, at)?;
                         let tree = self.tree.take().unwrap_or_default();
@@ -177,13 +144,7 @@ impl Progress {
     }
 
     /// The last block that the checkpoint covers must be in its tree.
-    fn check_covered(
-        &self,
-        folder: &impl Folder,
-        header: &[u8],
-        path: &str,
-        at: usize,
-    ) -> Result<(), Error> {
+    fn check_covered(&self, folder: &impl Folder, header: &[u8], path: &str, at: usize) -> Result<(), Error> {
         let Checkpoint { size, root } = self.checkpoint;
         let proof = tree::prove(size - 1, size, &mut |id| folder.read(&id.path()).ok())
             .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))?;
@@ -196,26 +157,17 @@ impl Progress {
 
 fn missing(block: u64) -> Error {
     Error::new(
-        format!(
-            "segments: block {block}, which the checkpoint covers or a later segment follows, is missing"
-        ),
+        format!("segments: block {block}, which the checkpoint covers or a later segment follows, is missing"),
         RESTORE,
     )
 }
 
 /// The tree's right edge, checked against the checkpoint.
 fn load_tree(folder: &impl Folder, checkpoint: &Checkpoint) -> Result<Tree, Error> {
-    let tree = Tree::load(checkpoint.size, |id| folder.read(&id.path()).ok()).map_err(|tile| {
-        Error::new(
-            format!("{tile}: missing, or not as it was written"),
-            RESTORE,
-        )
-    })?;
+    let tree = Tree::load(checkpoint.size, |id| folder.read(&id.path()).ok())
+        .map_err(|tile| Error::new(format!("{tile}: missing, or not as it was written"), RESTORE))?;
     if tree.root() != checkpoint.root {
-        return Err(Error::new(
-            "tile: the tiles do not lead to the root in the checkpoint",
-            RESTORE,
-        ));
+        return Err(Error::new("tile: the tiles do not lead to the root in the checkpoint", RESTORE));
     }
     Ok(tree)
 }
@@ -227,28 +179,15 @@ fn begin(folder: &mut impl Folder, key: MachineKey) -> Result<Recovered, Error> 
         let path = segment.path();
         let bytes = read(folder, &path)?;
         if segment.first > 0 || segment.trimmed || scan::was_durable(&bytes, 0) {
-            return Err(Error::new(
-                format!("{CHECKPOINT}: missing, and there are blocks that it covered"),
-                RESTORE,
-            ));
+            return Err(Error::new(format!("{CHECKPOINT}: missing, and there are blocks that it covered"), RESTORE));
         }
-        folder.remove(&path).map_err(|error| {
-            Error::file(&path, "cannot be removed", error, crate::segments::READABLE)
-        })?;
+        folder
+            .remove(&path)
+            .map_err(|error| Error::file(&path, "cannot be removed", error, crate::segments::READABLE))?;
     }
-    let opened = Opened {
-        head: Head::EMPTY,
-        previous: PreviousEnd::First,
-        cut: None,
-    };
+    let opened = Opened { head: Head::EMPTY, previous: PreviousEnd::First, cut: None };
     let sealer = Sealer::new(Head::EMPTY, Tree::new(), key);
-    Ok(Recovered {
-        sealer,
-        open: None,
-        published: 0,
-        whole: VecDeque::new(),
-        opened,
-    })
+    Ok(Recovered { sealer, open: None, published: 0, whole: VecDeque::new(), opened })
 }
 
 /// Trimming was interrupted where a segment is there both ways: the whole one goes.
@@ -259,14 +198,11 @@ fn finish_trimming(folder: &mut impl Folder, all: &mut Vec<Segment>) -> Result<(
             let whole = all.remove(index);
             let (path, kept) = (whole.path(), all[index].path());
             if read(folder, &kept)? != trimmed(&read(folder, &path)?) {
-                return Err(Error::new(
-                    format!("{kept}: not what trimming {path} gives"),
-                    RESTORE,
-                ));
+                return Err(Error::new(format!("{kept}: not what trimming {path} gives"), RESTORE));
             }
-            folder.remove(&path).map_err(|error| {
-                Error::file(&path, "cannot be removed", error, crate::segments::READABLE)
-            })?;
+            folder
+                .remove(&path)
+                .map_err(|error| Error::file(&path, "cannot be removed", error, crate::segments::READABLE))?;
         }
         index += 1;
     }
@@ -274,47 +210,22 @@ fn finish_trimming(folder: &mut impl Folder, all: &mut Vec<Segment>) -> Result<(
 }
 
 /// Fills the end of the open segment with zeros.
-fn tidy(
-    folder: &mut impl Folder,
-    path: &str,
-    at: usize,
-    length: usize,
-    cut: Option<u64>,
-) -> Result<(), Error> {
-    let failed = |error| {
-        Error::file(
-            path,
-            "cannot be written",
-            error,
-            "Check that the log's folder is writable.",
-        )
-    };
+fn tidy(folder: &mut impl Folder, path: &str, at: usize, length: usize, cut: Option<u64>) -> Result<(), Error> {
+    let failed = |error| Error::file(path, "cannot be written", error, "Check that the log's folder is writable.");
     if let Some(cut) = cut {
-        folder
-            .write(path, at as u64, &vec![0; cut as usize])
-            .map_err(failed)?;
+        folder.write(path, at as u64, &vec![0; cut as usize]).map_err(failed)?;
     }
     if !(length as u64).is_multiple_of(GROWTH) {
-        folder
-            .set_length(path, (length as u64).next_multiple_of(GROWTH))
-            .map_err(failed)?;
+        folder.set_length(path, (length as u64).next_multiple_of(GROWTH)).map_err(failed)?;
     }
     // What was found may never have been synced: what is built on it must be able to rely on it.
     folder.sync(path).map_err(failed)
 }
 
 /// Segments with activity and calls, but for the open one.
-fn whole_segments(
-    folder: &impl Folder,
-    all: &[Segment],
-) -> Result<VecDeque<(Segment, u64)>, Error> {
+fn whole_segments(folder: &impl Folder, all: &[Segment]) -> Result<VecDeque<(Segment, u64)>, Error> {
     let items = folder.list(crate::segments::SEGMENTS).map_err(|error| {
-        Error::file(
-            crate::segments::SEGMENTS,
-            "cannot be listed",
-            error,
-            crate::segments::READABLE,
-        )
+        Error::file(crate::segments::SEGMENTS, "cannot be listed", error, crate::segments::READABLE)
     })?;
     let closed = &all[..all.len().saturating_sub(1)];
     Ok(items

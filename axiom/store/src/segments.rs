@@ -23,36 +23,24 @@ pub struct Segment {
 impl Segment {
     /// Its file.
     pub fn path(&self) -> String {
-        format!(
-            "{SEGMENTS}/{:020}.{}",
-            self.first,
-            if self.trimmed { "kept" } else { "seg" }
-        )
+        format!("{SEGMENTS}/{:020}.{}", self.first, if self.trimmed { "kept" } else { "seg" })
     }
 
     /// The segment with this file name; `None` if no segment is called so.
     pub fn named(name: &str) -> Option<Segment> {
         let (digits, end) = name.split_once('.')?;
-        let segment = Segment {
-            first: digits.parse().ok()?,
-            trimmed: end == "kept",
-        };
+        let segment = Segment { first: digits.parse().ok()?, trimmed: end == "kept" };
         (segment.path().strip_prefix(SEGMENTS)?.strip_prefix('/')? == name).then_some(segment)
     }
 }
 
 /// The segments of a log, in order. Of one that is there whole and trimmed, both.
 pub fn segments(folder: &impl Folder) -> Result<Vec<Segment>, Error> {
-    let items = folder
-        .list(SEGMENTS)
-        .map_err(|error| Error::file(SEGMENTS, "cannot be listed", error, READABLE))?;
+    let items = folder.list(SEGMENTS).map_err(|error| Error::file(SEGMENTS, "cannot be listed", error, READABLE))?;
     let mut segments = Vec::new();
     for item in items {
         segments.push(Segment::named(&item.name).ok_or_else(|| {
-            Error::new(
-                format!("{SEGMENTS}/{}: not a file of the log", item.name),
-                "Move it out of the log's folder.",
-            )
+            Error::new(format!("{SEGMENTS}/{}: not a file of the log", item.name), "Move it out of the log's folder.")
         })?);
     }
     segments.sort();
@@ -64,22 +52,12 @@ pub(crate) const RESTORE: &str = "The log was damaged or changed: restore the fo
 
 /// Reads a file of the log.
 pub(crate) fn read(folder: &impl Folder, path: &str) -> Result<Vec<u8>, Error> {
-    folder
-        .read(path)
-        .map_err(|error| Error::file(path, "cannot be read", error, READABLE))
+    folder.read(path).map_err(|error| Error::file(path, "cannot be read", error, READABLE))
 }
 
 /// That block `number`, at `offset` of a file, is wrong.
-pub(crate) fn bad_block(
-    path: &str,
-    offset: usize,
-    number: u64,
-    what: impl std::fmt::Display,
-) -> Error {
-    Error::new(
-        format!("{path}: block {number}, at byte {offset}: {what}"),
-        RESTORE,
-    )
+pub(crate) fn bad_block(path: &str, offset: usize, number: u64, what: impl std::fmt::Display) -> Error {
+    Error::new(format!("{path}: block {number}, at byte {offset}: {what}"), RESTORE)
 }
 
 /// Where the log must have ended before the block with this header, as the header says.
@@ -104,10 +82,7 @@ pub fn walk(
 ) -> Result<(), Error> {
     let mut all = segments(folder)?;
     all.dedup_by_key(|segment| segment.first);
-    let start = all
-        .iter()
-        .rposition(|segment| segment.first <= from)
-        .unwrap_or(0);
+    let start = all.iter().rposition(|segment| segment.first <= from).unwrap_or(0);
     let mut head: Option<Head> = None;
     for (index, segment) in all.iter().enumerate().skip(start) {
         let path = segment.path();
@@ -116,16 +91,11 @@ pub fn walk(
         loop {
             let number = head.map_or(segment.first, |head| head.blocks);
             // Those that come before are stepped over: their bodies need no hashing.
-            let next = if number < from {
-                scan::next_head(&bytes, at)
-            } else {
-                scan::next(&bytes, at)
-            };
+            let next = if number < from { scan::next_head(&bytes, at) } else { scan::next(&bytes, at) };
             match next {
                 Next::Block(block, length) => {
                     let mut next = head.unwrap_or_else(|| before(&block.header));
-                    next.follows(&block.header)
-                        .map_err(|wrong| bad_block(&path, at, number, wrong))?;
+                    next.follows(&block.header).map_err(|wrong| bad_block(&path, at, number, wrong))?;
                     next = Head::after(&block.header, block.header_bytes);
                     head = Some(next);
                     if block.header.number >= from && each(&block)? == Go::Stop {

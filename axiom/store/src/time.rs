@@ -12,10 +12,7 @@ pub fn format(ns: u64) -> String {
 
 /// ns since 1970 from `2026-11-21T08:30:00Z`, with or without a fraction; `None` if it is no such time.
 pub fn parse(text: &str) -> Option<u64> {
-    let (whole, fraction) = text
-        .strip_suffix('Z')?
-        .split_once('.')
-        .unwrap_or((text.strip_suffix('Z')?, "0"));
+    let (whole, fraction) = text.strip_suffix('Z')?.split_once('.').unwrap_or((text.strip_suffix('Z')?, "0"));
     let bytes = whole.as_bytes();
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
     if bytes.len() != 19 || separators.iter().any(|&(at, byte)| bytes[at] != byte) {
@@ -24,9 +21,7 @@ pub fn parse(text: &str) -> Option<u64> {
     let field = |from: usize, to: usize| whole.get(from..to)?.parse::<u64>().ok();
     let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
     let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
-    let days = (1970..=2554)
-        .contains(&year)
-        .then(|| days(year, month, day))?;
+    let days = (1970..=2554).contains(&year).then(|| days(year, month, day))?;
     if date(days) != (year, month, day) {
         return None;
     }
@@ -39,9 +34,7 @@ pub fn parse(text: &str) -> Option<u64> {
         return None;
     }
     let fraction: u64 = format!("{fraction:0<9}").parse().ok()?;
-    (days * 86_400 + hour * 3600 + minute * 60 + second)
-        .checked_mul(SECOND)?
-        .checked_add(fraction)
+    (days * 86_400 + hour * 3600 + minute * 60 + second).checked_mul(SECOND)?.checked_add(fraction)
 }
 
 /// Year, month and day of a day since 1970. The era algorithm of Howard Hinnant's "chrono-compatible
@@ -53,11 +46,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 

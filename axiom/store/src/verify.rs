@@ -4,9 +4,7 @@
 use crate::error::Error;
 use crate::folder::{Folder, Item, parent};
 use crate::log::trimmed;
-use crate::segments::{
-    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, read, segments,
-};
+use crate::segments::{CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, read, segments};
 use axiom::block::{Head, Step};
 use axiom::commit::Class;
 use axiom::event::Event;
@@ -46,42 +44,25 @@ pub fn verify(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error
 }
 
 fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
-    let checkpoint = key
-        .check(&read(folder, CHECKPOINT)?)
-        .map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
+    let checkpoint =
+        key.check(&read(folder, CHECKPOINT)?).map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
     check_names(folder, "", |name, is_folder| match name {
         CHECKPOINT => !is_folder,
         SEGMENTS | "tile" => is_folder,
         _ => false,
     })?;
-    let mut pass = Pass {
-        folder,
-        key,
-        checkpoint,
-        head: Head::EMPTY,
-        tree: Tree::new(),
-        trimmed: 0,
-        crashes: 0,
-        torn: None,
-    };
+    let mut pass =
+        Pass { folder, key, checkpoint, head: Head::EMPTY, tree: Tree::new(), trimmed: 0, crashes: 0, torn: None };
     let all = segments(folder)?;
     for (index, segment) in all.iter().enumerate() {
         if index > 0 && all[index - 1].first == segment.first {
             pass.check_pair(&all[index - 1], segment)?;
         } else {
-            pass.segment(
-                segment,
-                all[index + 1..]
-                    .iter()
-                    .all(|next| next.first == segment.first),
-            )?;
+            pass.segment(segment, all[index + 1..].iter().all(|next| next.first == segment.first))?;
         }
     }
     if pass.head.blocks < checkpoint.size {
-        let cause = format!(
-            "{SEGMENTS}: block {}, which the checkpoint covers, is missing",
-            pass.head.blocks
-        );
+        let cause = format!("{SEGMENTS}: block {}, which the checkpoint covers, is missing", pass.head.blocks);
         return Err(Error::new(cause, RESTORE));
     }
     for tile in pass.tree.partial() {
@@ -89,20 +70,8 @@ fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
     }
     pass.check_edge()?;
     pass.check_tile_names("tile")?;
-    let Pass {
-        head,
-        trimmed,
-        crashes,
-        torn,
-        ..
-    } = pass;
-    Ok(Verified {
-        head,
-        checkpoint,
-        trimmed,
-        crashes,
-        torn,
-    })
+    let Pass { head, trimmed, crashes, torn, .. } = pass;
+    Ok(Verified { head, checkpoint, trimmed, crashes, torn })
 }
 
 struct Pass<'a, F> {
@@ -120,10 +89,8 @@ impl<F: Folder> Pass<'_, F> {
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
         let path = segment.path();
         if segment.first != self.head.blocks {
-            let cause = format!(
-                "{path}: begins with block {}, but block {} comes next",
-                segment.first, self.head.blocks
-            );
+            let cause =
+                format!("{path}: begins with block {}, but block {} comes next", segment.first, self.head.blocks);
             return Err(Error::new(cause, RESTORE));
         }
         let bytes = read(self.folder, &path)?;
@@ -132,11 +99,8 @@ impl<F: Folder> Pass<'_, F> {
             let number = self.head.blocks;
             match scan::next(&bytes, at) {
                 Next::Block(block, length) => {
-                    let checked = if block.is_trimmed() == segment.trimmed {
-                        self.block(&block)
-                    } else {
-                        Err(Wrong::NoFrame)
-                    };
+                    let checked =
+                        if block.is_trimmed() == segment.trimmed { self.block(&block) } else { Err(Wrong::NoFrame) };
                     checked.map_err(|wrong| bad_block(&path, at, number, wrong))?;
                     self.tiles()?;
                     at += length;
@@ -210,26 +174,13 @@ impl<F: Folder> Pass<'_, F> {
     /// Compares what partial tiles there are of this one.
     fn check_partials(&self, tile: &Tile) -> Result<(), Error> {
         let item = tile.bytes.len() / usize::from(tile.id.width);
-        let folder = parent(
-            &TileId {
-                width: 1,
-                ..tile.id
-            }
-            .path(),
-        )
-        .to_owned();
-        let items = self
-            .folder
-            .list(&folder)
-            .map_err(|error| Error::file(&folder, "cannot be listed", error, READABLE))?;
+        let folder = parent(&TileId { width: 1, ..tile.id }.path()).to_owned();
+        let items =
+            self.folder.list(&folder).map_err(|error| Error::file(&folder, "cannot be listed", error, READABLE))?;
         for Item { name, .. } in items {
             let path = format!("{folder}/{name}");
             let width: usize = name.parse().unwrap_or(0);
-            if width == 0
-                || width >= TILE
-                || width.to_string() != name
-                || width * item > tile.bytes.len()
-            {
+            if width == 0 || width >= TILE || width.to_string() != name || width * item > tile.bytes.len() {
                 return Err(unknown(&path));
             }
             if read(self.folder, &path)? != tile.bytes[..width * item] {
@@ -244,19 +195,15 @@ impl<F: Folder> Pass<'_, F> {
         for id in tiles(self.checkpoint.size).filter(|id| usize::from(id.width) < TILE) {
             let path = id.path();
             // Compared before, where it is.
-            self.folder
-                .read(&path)
-                .map_err(|error| Error::file(&path, "cannot be read", error, RESTORE))?;
+            self.folder.read(&path).map_err(|error| Error::file(&path, "cannot be read", error, RESTORE))?;
         }
         Ok(())
     }
 
     /// Every file below `folder` is one of the tree's.
     fn check_tile_names(&self, folder: &str) -> Result<(), Error> {
-        let items = self
-            .folder
-            .list(folder)
-            .map_err(|error| Error::file(folder, "cannot be listed", error, READABLE))?;
+        let items =
+            self.folder.list(folder).map_err(|error| Error::file(folder, "cannot be listed", error, READABLE))?;
         for item in items {
             let path = format!("{folder}/{}", item.name);
             if item.length.is_none() {
@@ -270,15 +217,8 @@ impl<F: Folder> Pass<'_, F> {
 
     /// Whether the tree has got so far that this file can be.
     fn exists(&self, id: &TileId) -> bool {
-        let count = self
-            .head
-            .blocks
-            .checked_shr(8 * u32::from(id.level.unwrap_or(0)))
-            .unwrap_or(0);
-        id.index
-            .saturating_mul(TILE as u64)
-            .saturating_add(u64::from(id.width))
-            <= count
+        let count = self.head.blocks.checked_shr(8 * u32::from(id.level.unwrap_or(0))).unwrap_or(0);
+        id.index.saturating_mul(TILE as u64).saturating_add(u64::from(id.width)) <= count
     }
 
     /// Of a segment that is there whole and trimmed, trimming was interrupted.
@@ -296,11 +236,7 @@ impl<F: Folder> Pass<'_, F> {
 fn tile_named(path: &str) -> Option<TileId> {
     let rest = path.strip_prefix("tile/")?;
     let (level, rest) = rest.split_once('/')?;
-    let level = if level == "entries" {
-        None
-    } else {
-        Some(level.parse().ok()?)
-    };
+    let level = if level == "entries" { None } else { Some(level.parse().ok()?) };
     let (number, width) = match rest.split_once(".p/") {
         Some((number, width)) => (number, width.parse().ok()?),
         None => (rest, TILE as u16),
@@ -309,26 +245,13 @@ fn tile_named(path: &str) -> Option<TileId> {
         let digits: u64 = part.strip_prefix('x').unwrap_or(part).parse().ok()?;
         index.checked_mul(1000)?.checked_add(digits)
     })?;
-    let id = TileId {
-        level,
-        index,
-        width,
-    };
+    let id = TileId { level, index, width };
     (id.path() == path && width > 0).then_some(id)
 }
 
-fn check_names(
-    folder: &impl Folder,
-    path: &str,
-    known: impl Fn(&str, bool) -> bool,
-) -> Result<(), Error> {
-    let items = folder
-        .list(path)
-        .map_err(|error| Error::file(path, "cannot be listed", error, READABLE))?;
-    match items
-        .iter()
-        .find(|item| !known(&item.name, item.length.is_none()))
-    {
+fn check_names(folder: &impl Folder, path: &str, known: impl Fn(&str, bool) -> bool) -> Result<(), Error> {
+    let items = folder.list(path).map_err(|error| Error::file(path, "cannot be listed", error, READABLE))?;
+    match items.iter().find(|item| !known(&item.name, item.length.is_none())) {
         Some(item) => Err(unknown(&item.name)),
         None => Ok(()),
     }
@@ -342,8 +265,5 @@ fn unknown(path: &str) -> Error {
 }
 
 fn differs(path: &str) -> Error {
-    Error::new(
-        format!("{path}: not what the blocks in the segments give"),
-        RESTORE,
-    )
+    Error::new(format!("{path}: not what the blocks in the segments give"), RESTORE)
 }

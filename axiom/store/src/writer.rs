@@ -51,10 +51,7 @@ struct Shared {
 
 impl Shared {
     fn failed(&self) -> bool {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
@@ -73,9 +70,7 @@ impl<F: Folder + 'static> Writer<F> {
         let (sender, messages) = mpsc::sync_channel(QUEUE);
         let (give_back, spare) = mpsc::sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        shared
-            .durable
-            .store(log.durable().records, Ordering::Release);
+        shared.durable.store(log.durable().records, Ordering::Release);
         let work = Work {
             log,
             shared: shared.clone(),
@@ -84,15 +79,8 @@ impl<F: Folder + 'static> Writer<F> {
             oldest: None,
             last_publication: Instant::now(),
         };
-        let thread = std::thread::Builder::new()
-            .name("log".into())
-            .spawn(move || work.run(messages))?;
-        Ok(Writer {
-            sender,
-            spare,
-            shared,
-            thread,
-        })
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || work.run(messages))?;
+        Ok(Writer { sender, spare, shared, thread })
     }
 
     /// Hands a block over. Waits while [`QUEUE`] blocks wait: that is the bound by which the system
@@ -114,11 +102,7 @@ impl<F: Folder + 'static> Writer<F> {
         self.ask(Message::Publish, done);
     }
 
-    fn ask(
-        &self,
-        message: fn(Done) -> Message,
-        done: impl FnOnce(Result<(), LogLost>) + Send + 'static,
-    ) {
+    fn ask(&self, message: fn(Done) -> Message, done: impl FnOnce(Result<(), LogLost>) + Send + 'static) {
         if let Err(mpsc::SendError(Message::Flush(done) | Message::Publish(done))) =
             self.sender.send(message(Box::new(done)))
         {
@@ -148,32 +132,16 @@ impl<F: Folder + 'static> Writer<F> {
 
     /// Why the log cannot be written any more; `None` while it can.
     pub fn failure(&self) -> Option<String> {
-        self.shared
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes and publishes what was handed over, and ends the thread.
     pub fn stop(self) -> Result<Log<F>, Error> {
         // The thread ends at the message, or has ended already.
         let _ = self.sender.send(Message::Stop);
-        let log = self
-            .thread
-            .join()
-            .map_err(|_| Error::new("the log's writer panicked", "Report it."))?;
-        match self
-            .shared
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            Some(cause) => Err(Error::new(
-                cause,
-                "Start the machine again; it recovers the log.",
-            )),
+        let log = self.thread.join().map_err(|_| Error::new("the log's writer panicked", "Report it."))?;
+        match self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(cause) => Err(Error::new(cause, "Start the machine again; it recovers the log.")),
             None => Ok(log),
         }
     }
@@ -253,36 +221,22 @@ impl<F: Folder> Work<F> {
     }
 
     fn work_due(&mut self, stop: bool) {
-        let patience_over = self
-            .oldest
-            .is_some_and(|oldest| oldest.elapsed() >= PATIENCE);
+        let patience_over = self.oldest.is_some_and(|oldest| oldest.elapsed() >= PATIENCE);
         if stop || patience_over || !self.waiting.is_empty() || self.log.waiting() >= GROUP {
             self.sync();
         }
         let unpublished = self.log.published() < self.log.durable().blocks;
-        if unpublished
-            && (stop || self.log.must_publish() || self.last_publication.elapsed() >= PUBLISH_EVERY)
-        {
+        if unpublished && (stop || self.log.must_publish() || self.last_publication.elapsed() >= PUBLISH_EVERY) {
             // A failure is noted; nobody asked for this one.
             let _ = self.publish();
         }
     }
 
     fn sync(&mut self) {
-        let synced = if self.oldest.take().is_some() {
-            self.log.sync()
-        } else {
-            Ok(())
-        };
+        let synced = if self.oldest.take().is_some() { self.log.sync() } else { Ok(()) };
         self.note(synced);
-        let result = if self.shared.failed() {
-            Err(LogLost)
-        } else {
-            Ok(())
-        };
-        self.shared
-            .durable
-            .store(self.log.durable().records, Ordering::Release);
+        let result = if self.shared.failed() { Err(LogLost) } else { Ok(()) };
+        self.shared.durable.store(self.log.durable().records, Ordering::Release);
         for done in self.waiting.drain(..) {
             done(result);
         }
@@ -292,20 +246,12 @@ impl<F: Folder> Work<F> {
         self.last_publication = Instant::now();
         let published = self.log.publish();
         self.note(published);
-        if self.shared.failed() {
-            Err(LogLost)
-        } else {
-            Ok(())
-        }
+        if self.shared.failed() { Err(LogLost) } else { Ok(()) }
     }
 
     fn note(&self, result: Result<(), Error>) {
         if let Err(error) = result {
-            self.shared
-                .failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error.to_string());
+            self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
         }
     }
 }

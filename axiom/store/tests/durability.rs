@@ -15,10 +15,7 @@ use proptest::prelude::*;
 use trace::{Choice, Machine, key};
 
 /// Small segments, little to keep: short traces rotate and trim.
-const SMALL: Settings = Settings {
-    segment: 16 << 10,
-    keep: 1 << 20,
-};
+const SMALL: Settings = Settings { segment: 16 << 10, keep: 1 << 20 };
 
 /// xorshift64*: the same numbers from the same seed.
 fn random(seed: u64) -> impl FnMut() -> u64 {
@@ -53,13 +50,7 @@ struct Promised {
 }
 
 /// Runs a trace on a machine with a log, with a group commit every `group` steps, until it ends or the folder dies.
-fn run(
-    folder: &Model,
-    trace: &[Choice],
-    group: usize,
-    end: bool,
-    promised: &mut Promised,
-) -> Result<Verified, Error> {
+fn run(folder: &Model, trace: &[Choice], group: usize, end: bool, promised: &mut Promised) -> Result<Verified, Error> {
     let (mut log, opened) = open(folder)?;
     let mut machine = boot(&opened);
     for (index, choice) in trace.iter().enumerate() {
@@ -187,17 +178,10 @@ fn short_trace() -> Vec<Choice> {
 fn the_log_tells_a_crash_from_a_shutdown() {
     let folder = Model::default();
     run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
-    assert_eq!(
-        open(&folder).expect("opens").1.previous,
-        PreviousEnd::Orderly
-    );
+    assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Orderly);
     run(&folder, &short_trace(), 4, false, &mut Promised::default()).expect("all goes well");
-    assert_eq!(
-        open(&folder).expect("opens").1.previous,
-        PreviousEnd::Crash { cut: 0 }
-    );
-    let verified =
-        run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
+    assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Crash { cut: 0 });
+    let verified = run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
     assert_eq!((verified.head.boot, verified.crashes), (3, 1));
 }
 
@@ -208,31 +192,18 @@ fn a_torn_tail_is_cut_and_reported() {
     run(&folder, &short_trace(), 4, false, &mut Promised::default()).expect("all goes well");
     let (log, opened) = open(&folder).expect("opens");
     drop(log);
-    let segments: Vec<_> = folder
-        .files()
-        .into_iter()
-        .filter(|(name, _)| name.ends_with(".seg"))
-        .collect();
+    let segments: Vec<_> = folder.files().into_iter().filter(|(name, _)| name.ends_with(".seg")).collect();
     let (name, bytes) = segments.last().expect("there is a segment");
     let used = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
     let mut torn = bytes.clone();
     torn[used.next_multiple_of(16) + 16..][..100].fill(7);
     folder.put(name, &torn);
-    let found = verify(&folder, &key().verifier())
-        .expect("what comes before is whole")
-        .torn
-        .expect("it is seen");
-    assert!(
-        found.contains(name) && found.contains(&format!("block {}", opened.head.blocks)),
-        "{found}"
-    );
+    let found = verify(&folder, &key().verifier()).expect("what comes before is whole").torn.expect("it is seen");
+    assert!(found.contains(name) && found.contains(&format!("block {}", opened.head.blocks)), "{found}");
     let (_, again) = open(&folder).expect("opens");
     assert_eq!(again.head, opened.head);
     assert!(again.cut.expect("it is said").contains(name));
-    assert_eq!(
-        verify(&folder, &key().verifier()).expect("whole").torn,
-        None
-    );
+    assert_eq!(verify(&folder, &key().verifier()).expect("whole").torn, None);
 }
 
 /// Given more than is to be kept, when the log goes on, then activity and calls of the oldest segments go, authority and
@@ -240,10 +211,7 @@ fn a_torn_tail_is_cut_and_reported() {
 #[test]
 fn retention_keeps_authority() {
     let folder = Model::default();
-    let settings = Settings {
-        segment: 8 << 10,
-        keep: 300 << 10,
-    };
+    let settings = Settings { segment: 8 << 10, keep: 300 << 10 };
     let mut authority = Vec::new();
     for boot_number in 0..3 {
         let (mut log, opened) = Log::open(folder.clone(), key(), settings).expect("opens");
@@ -260,20 +228,10 @@ fn retention_keeps_authority() {
         authority = machine.axiom.state_hash()[0].to_vec();
     }
     let files = folder.files();
-    let kept = files
-        .iter()
-        .filter(|(name, _)| name.ends_with(".kept"))
-        .count();
-    let whole: usize = files
-        .iter()
-        .filter(|(name, _)| name.ends_with(".seg"))
-        .map(|(_, bytes)| bytes.len())
-        .sum();
+    let kept = files.iter().filter(|(name, _)| name.ends_with(".kept")).count();
+    let whole: usize = files.iter().filter(|(name, _)| name.ends_with(".seg")).map(|(_, bytes)| bytes.len()).sum();
     assert!(kept > 3, "{kept} segments were trimmed");
-    assert!(
-        whole as u64 <= settings.keep + (2 << 18),
-        "{whole} bytes are whole"
-    );
+    assert!(whole as u64 <= settings.keep + (2 << 18), "{whole} bytes are whole");
     let verified = verify(&folder, &key().verifier()).expect("it verifies");
     assert!(verified.trimmed > 0);
     let mut replay = axiom::replay::Replay::new(trace::PLATFORM);
@@ -291,9 +249,7 @@ fn a_log_without_its_checkpoint_is_refused() {
     let folder = Model::default();
     run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
     let other = axiom::note::MachineKey::from_seed(&[1; 32]);
-    let refused = Log::open(folder.clone(), other, SMALL)
-        .map(|_| ())
-        .expect_err("another key");
+    let refused = Log::open(folder.clone(), other, SMALL).map(|_| ()).expect_err("another key");
     assert!(refused.cause.contains("checkpoint"), "{refused}");
     use log_store::folder::Folder;
     let mut changed = folder.clone();

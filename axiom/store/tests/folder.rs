@@ -14,8 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tlog_tiles::{
-    Checkpoint, Hash, HashReader, Tile, TileHashReader, TileReader, check_record, prove_record,
-    record_hash,
+    Checkpoint, Hash, HashReader, Tile, TileHashReader, TileReader, check_record, prove_record, record_hash,
 };
 use trace::Machine;
 
@@ -33,11 +32,7 @@ impl State {
         let mut folders = vec![self.0.join(folder)];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).expect("readable").flatten() {
-                if entry.path().is_dir() {
-                    folders.push(entry.path())
-                } else {
-                    files.push(entry.path())
-                }
+                if entry.path().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
             }
         }
         files
@@ -65,9 +60,7 @@ fn boot_and_run(state: &State, steps: u64, secret: u64) -> u64 {
     machine.secret = secret;
     let mut state = opened.head.blocks + 1;
     for _ in 0..steps {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         machine.step(&(state >> 8).to_le_bytes());
         while let Some(block) = machine.axiom.take_block() {
             writer.append(block).expect("it is taken");
@@ -109,8 +102,7 @@ impl TileReader for Folder<'_> {
             .map(|tile| {
                 // This crate writes Go's paths with the height, the specification leaves it out.
                 let path = tile.path().replacen("tile/8/", "tile/", 1);
-                fs::read(self.0.join(path))
-                    .map_err(|error| tlog_tiles::Error::InvalidInput(error.to_string()))
+                fs::read(self.0.join(path)).map_err(|error| tlog_tiles::Error::InvalidInput(error.to_string()))
             })
             .collect()
     }
@@ -128,51 +120,28 @@ fn the_folder_is_accepted_by_other_peoples_verifiers() {
     let verifier = StandardVerifier::new(vkey.trim()).expect("a vkey");
     let note = fs::read(state.0.join("log/checkpoint")).expect("a checkpoint");
     let note = Note::from_bytes(&note).expect("a signed note");
-    let (signed, _) = note
-        .verify(&VerifierList::new(vec![Box::new(verifier)]))
-        .expect("the signature is good");
+    let (signed, _) = note.verify(&VerifierList::new(vec![Box::new(verifier)])).expect("the signature is good");
     assert_eq!(signed.len(), 1);
     let checkpoint = Checkpoint::from_bytes(note.text()).expect("a checkpoint");
     assert_eq!(checkpoint.extension(), "");
-    assert!(
-        checkpoint.size() > 300,
-        "{} blocks are more than one tile",
-        checkpoint.size()
-    );
+    assert!(checkpoint.size() > 300, "{} blocks are more than one tile", checkpoint.size());
 
     let tiles = Folder(&state.0.join("log"));
     let reader = TileHashReader::new(checkpoint.size(), *checkpoint.hash(), &tiles);
     for index in [0, 1, 255, 256, checkpoint.size() - 1] {
         let bundle = index / 256;
         let width = (checkpoint.size() - bundle * 256).min(256);
-        let partial = if width < 256 {
-            format!(".p/{width}")
-        } else {
-            String::new()
-        };
-        let entries = fs::read(
-            state
-                .0
-                .join(format!("log/tile/entries/{bundle:03}{partial}")),
-        )
-        .expect("a bundle");
+        let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
+        let entries = fs::read(state.0.join(format!("log/tile/entries/{bundle:03}{partial}"))).expect("a bundle");
         let mut rest = &entries[..];
         for _ in 0..index % 256 {
             rest = &rest[2 + usize::from(u16::from_be_bytes([rest[0], rest[1]]))..];
         }
         let entry = &rest[2..2 + usize::from(u16::from_be_bytes([rest[0], rest[1]]))];
         let proof = prove_record(checkpoint.size(), index, &reader).expect("a proof");
-        check_record(
-            &proof,
-            checkpoint.size(),
-            *checkpoint.hash(),
-            index,
-            record_hash(entry),
-        )
-        .expect("the entry is in the tree");
-        let stored = reader
-            .read_hashes(&[tlog_tiles::stored_hash_index(0, index)])
-            .expect("a leaf");
+        check_record(&proof, checkpoint.size(), *checkpoint.hash(), index, record_hash(entry))
+            .expect("the entry is in the tree");
+        let stored = reader.read_hashes(&[tlog_tiles::stored_hash_index(0, index)]).expect("a leaf");
         assert_eq!(stored, [record_hash(entry)]);
     }
 }
@@ -185,49 +154,23 @@ fn one_record_can_be_proved_to_an_outsider() {
     boot_and_run(&state, 3_000, 0);
     let (record, to) = (1_234, state.0.join("proof"));
     text(|out| commands::prove_record(&state.0, None, record, &to, Format::Json, out));
-    let file = |end: &str| {
-        fs::read(to.join(format!("record-{record}.{end}"))).expect("a file of the proof")
-    };
+    let file = |end: &str| fs::read(to.join(format!("record-{record}.{end}"))).expect("a file of the proof");
     let header = file("header");
     for (index, body) in ["authority", "activity", "calls"].into_iter().enumerate() {
-        assert_eq!(
-            blake3::hash(&file(body)).as_bytes(),
-            &header[94 + 32 * index..][..32]
-        );
+        assert_eq!(blake3::hash(&file(body)).as_bytes(), &header[94 + 32 * index..][..32]);
     }
     let proof = String::from_utf8(file("tlog-proof")).expect("text");
     let (head, checkpoint) = proof.split_once("\n\n").expect("a blank line");
     let mut lines = head.lines();
     assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
-    let index: u64 = lines
-        .next()
-        .and_then(|line| line.strip_prefix("index ")?.parse().ok())
-        .expect("an index");
-    let path: Vec<Hash> = lines
-        .map(|line| Hash::parse_hash(line).expect("a hash"))
-        .collect();
+    let index: u64 = lines.next().and_then(|line| line.strip_prefix("index ")?.parse().ok()).expect("an index");
+    let path: Vec<Hash> = lines.map(|line| Hash::parse_hash(line).expect("a hash")).collect();
     let note = Note::from_bytes(checkpoint.as_bytes()).expect("a note");
     let checkpoint = Checkpoint::from_bytes(note.text()).expect("a checkpoint");
-    check_record(
-        &path,
-        checkpoint.size(),
-        *checkpoint.hash(),
-        index,
-        record_hash(&header),
-    )
-    .expect("it is in the tree");
+    check_record(&path, checkpoint.size(), *checkpoint.hash(), index, record_hash(&header)).expect("it is in the tree");
     let mut other = header.clone();
     other[100] ^= 1;
-    assert!(
-        check_record(
-            &path,
-            checkpoint.size(),
-            *checkpoint.hash(),
-            index,
-            record_hash(&other)
-        )
-        .is_err()
-    );
+    assert!(check_record(&path, checkpoint.size(), *checkpoint.hash(), index, record_hash(&other)).is_err());
     // The bodies come out of export as they are hashed.
     let exported = {
         let mut out = Vec::new();
@@ -246,19 +189,10 @@ fn a7_no_secret_is_in_any_file_of_the_log() {
     let secret = 0x5EC2_E75E_C2E7_1234;
     boot_and_run(&state, 4_000, secret);
     let key = fs::read_to_string(state.0.join("machine.key")).expect("a key file");
-    let seed = Base64::decode_vec(key.trim().splitn(5, '+').nth(4).expect("a key"))
-        .expect("base64")[1..]
-        .to_vec();
-    assert_eq!(
-        MachineKey::from_seed(seed.as_slice().try_into().expect("32 bytes")).to_secret_text(),
-        key.trim()
-    );
+    let seed = Base64::decode_vec(key.trim().splitn(5, '+').nth(4).expect("a key")).expect("base64")[1..].to_vec();
+    assert_eq!(MachineKey::from_seed(seed.as_slice().try_into().expect("32 bytes")).to_secret_text(), key.trim());
     let mut canaries = vec![key.trim().as_bytes().to_vec()];
-    for raw in [
-        seed,
-        secret.to_le_bytes().to_vec(),
-        secret.to_be_bytes().to_vec(),
-    ] {
+    for raw in [seed, secret.to_le_bytes().to_vec(), secret.to_be_bytes().to_vec()] {
         let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
         canaries.extend([
             hex.to_uppercase().into_bytes(),
@@ -270,11 +204,7 @@ fn a7_no_secret_is_in_any_file_of_the_log() {
     for path in state.files("log") {
         let bytes = fs::read(&path).expect("readable");
         for canary in &canaries {
-            assert!(
-                !bytes.windows(canary.len()).any(|window| window == canary),
-                "{} has a secret",
-                path.display()
-            );
+            assert!(!bytes.windows(canary.len()).any(|window| window == canary), "{} has a secret", path.display());
         }
     }
 }
@@ -287,45 +217,17 @@ fn the_log_is_shown_in_words() {
     boot_and_run(&state, 1_000, 0);
     let records = boot_and_run(&state, 1_000, 0);
     let show = |options: &Show, format| text(|out| commands::show(&state.0, options, format, out));
-    let last = show(
-        &Show {
-            limit: Some(1),
-            ..Show::default()
-        },
-        Format::Text,
-    );
-    assert!(
-        last.contains("boot 2 ends in order") && last.contains(&(records - 1).to_string()),
-        "{last}"
-    );
-    let first = show(
-        &Show {
-            from: Some("0".parse().expect("a bound")),
-            limit: Some(2),
-            ..Show::default()
-        },
-        Format::Text,
-    );
-    assert!(
-        first.contains("the log begins, on a test") && first.contains("boot 1, a test"),
-        "{first}"
-    );
+    let last = show(&Show { limit: Some(1), ..Show::default() }, Format::Text);
+    assert!(last.contains("boot 2 ends in order") && last.contains(&(records - 1).to_string()), "{last}");
+    let first =
+        show(&Show { from: Some("0".parse().expect("a bound")), limit: Some(2), ..Show::default() }, Format::Text);
+    assert!(first.contains("the log begins, on a test") && first.contains("boot 1, a test"), "{first}");
     assert!(first.contains("2026-11-21T08:30:00.000000Z"), "{first}");
-    let some = show(
-        &Show {
-            process: Some("init".into()),
-            limit: Some(5),
-            ..Show::default()
-        },
-        Format::Json,
-    );
+    let some = show(&Show { process: Some("init".into()), limit: Some(5), ..Show::default() }, Format::Json);
     assert_eq!(some.lines().count(), 5);
     for line in some.lines() {
         let value: serde_json::Value = serde_json::from_str(line).expect("an object a line");
-        assert!(
-            value["record"].is_u64() && value["text"].is_string() && value["call"].is_string(),
-            "{line}"
-        );
+        assert!(value["record"].is_u64() && value["text"].is_string() && value["call"].is_string(), "{line}");
     }
     let bounded = Show {
         from: Some("10".parse().expect("a bound")),
@@ -333,10 +235,7 @@ fn the_log_is_shown_in_words() {
         ..Show::default()
     };
     assert_eq!(show(&bounded, Format::Text).lines().count(), 10);
-    let later = Show {
-        from: Some("2030-01-01T00:00:00Z".parse().expect("a bound")),
-        ..Show::default()
-    };
+    let later = Show { from: Some("2030-01-01T00:00:00Z".parse().expect("a bound")), ..Show::default() };
     assert_eq!(show(&later, Format::Text), "");
     assert!("tomorrow".parse::<commands::Bound>().is_err());
 }
@@ -349,25 +248,15 @@ fn verify_and_replay_say_what_they_found() {
     boot_and_run(&state, 1_000, 0);
     let found = text(|out| commands::verify(&state.0, None, Format::Json, out));
     let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
-    assert_eq!(
-        (found["boots"].as_u64(), found["ended"].as_bool()),
-        (Some(1), Some(true))
-    );
+    assert_eq!((found["boots"].as_u64(), found["ended"].as_bool()), (Some(1), Some(true)));
     let replayed = text(|out| commands::replay(&state.0, Format::Text, out));
-    assert!(
-        replayed.contains("1 state hashes compared, all equal"),
-        "{replayed}"
-    );
+    assert!(replayed.contains("1 state hashes compared, all equal"), "{replayed}");
     let segment = state.files("log/segments").pop().expect("a segment");
     let mut bytes = fs::read(&segment).expect("readable");
     bytes[5_000] ^= 4;
     fs::write(&segment, bytes).expect("writable");
-    let error =
-        commands::verify(&state.0, None, Format::Text, &mut Vec::new()).expect_err("it is changed");
-    assert!(
-        error.cause.contains("segments/") && error.cause.contains("block"),
-        "{error}"
-    );
+    let error = commands::verify(&state.0, None, Format::Text, &mut Vec::new()).expect_err("it is changed");
+    assert!(error.cause.contains("segments/") && error.cause.contains("block"), "{error}");
     assert!(!error.next.is_empty());
 }
 
@@ -384,22 +273,14 @@ fn a_process_reads_the_log_in_pieces() {
         assert!(!bytes.is_empty() && bytes.len() <= 1_000);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let (record, after): (abi::log::Record<'_>, _) =
-                postcard::take_from_bytes(rest).expect("whole records");
+            let (record, after): (abi::log::Record<'_>, _) = postcard::take_from_bytes(rest).expect("whole records");
             assert_eq!(record.number, next);
             next += 1;
             rest = after;
         }
     }
-    assert!(
-        reader
-            .read(records, records, 1_000)
-            .expect("nothing there")
-            .is_empty()
-    );
-    let last = reader
-        .read(records, u64::MAX - 2, 10_000)
-        .expect("it can be read");
+    assert!(reader.read(records, records, 1_000).expect("nothing there").is_empty());
+    let last = reader.read(records, u64::MAX - 2, 10_000).expect("it can be read");
     let (first, _): (abi::log::Record<'_>, _) = postcard::take_from_bytes(&last).expect("a record");
     assert_eq!(first.number, records - 3);
 }
@@ -411,25 +292,10 @@ fn the_key_file_is_its_owners_alone() {
     let state = State::new("key");
     let path = state.0.join("machine.key");
     let made = key::load_or_create(&path).expect("it is made");
-    assert_eq!(
-        fs::metadata(&path)
-            .expect("it is there")
-            .permissions()
-            .mode()
-            & 0o777,
-        0o600
-    );
-    assert_eq!(
-        key::load_or_create(&path).expect("it is found").public(),
-        made.public()
-    );
+    assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(key::load_or_create(&path).expect("it is found").public(), made.public());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
-    assert!(
-        key::load(&path)
-            .expect_err("others may read it")
-            .next
-            .contains("chmod 600")
-    );
+    assert!(key::load(&path).expect_err("others may read it").next.contains("chmod 600"));
 }
 
 /// Given an open segment that something else replaces, when the next group is committed, then the log is lost, and says so.
@@ -437,12 +303,8 @@ fn the_key_file_is_its_owners_alone() {
 fn a_segment_that_is_replaced_is_noticed() -> io::Result<()> {
     let state = State::new("replaced");
     let key = key::load_or_create(&state.0.join("machine.key")).expect("a key");
-    let (mut log, opened) = Log::open(
-        DiskFolder::new(state.0.join("log")),
-        key,
-        Settings::default(),
-    )
-    .expect("it opens");
+    let (mut log, opened) =
+        Log::open(DiskFolder::new(state.0.join("log")), key, Settings::default()).expect("it opens");
     let mut machine = Machine::boot(Machine::config(), opened.head);
     let blocks = machine.blocks();
     log.append(&blocks[0]).expect("appended");
@@ -452,12 +314,7 @@ fn a_segment_that_is_replaced_is_noticed() -> io::Result<()> {
     fs::remove_file(&segment)?;
     fs::write(&segment, copy)?;
     log.append(&blocks[1]).expect("only sealed");
-    assert!(
-        log.sync()
-            .expect_err("another file lies there")
-            .cause
-            .contains("open segment")
-    );
+    assert!(log.sync().expect_err("another file lies there").cause.contains("open segment"));
     assert!(log.append(&blocks[1]).is_err(), "nothing more is written");
     Ok(())
 }

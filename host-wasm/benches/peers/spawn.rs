@@ -41,7 +41,7 @@ impl Spawn {
         let mut fiber = Box::pin(async move {
             let instance = pre.instantiate_async(&mut store).await?;
             instance.get_typed_func::<(), ()>(&mut store, "run")?.call_async(&mut store, ()).await?;
-            Result::Ok(*store.data())
+            Ok::<_, wasmtime::Error>(*store.data())
         });
         match fiber.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             std::task::Poll::Ready(Ok(Some(first))) => first - begun,

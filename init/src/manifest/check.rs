@@ -1,18 +1,18 @@
 //! From the manifest as written to one that holds no contradiction.
 
-use super::{raw, units};
 use super::{
     Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service, Session,
     Source, Subspace,
 };
+use super::{raw, units};
 use crate::badge;
-use libprocess::abi::info::Limits;
-use libprocess::abi::{PAGE_SIZE, Rights};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
+use libprocess::abi::info::Limits;
+use libprocess::abi::{PAGE_SIZE, Rights};
 use toml::Spanned;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -56,7 +56,8 @@ impl Check<'_> {
 
     fn manifest(&self, raw: raw::Manifest) -> Result<Manifest, ManifestError> {
         if raw.service.len() > MAX_SERVICES {
-            return self.refuse(&raw.service[MAX_SERVICES].name, format!("there are more than {MAX_SERVICES} services"));
+            return self
+                .refuse(&raw.service[MAX_SERVICES].name, format!("there are more than {MAX_SERVICES} services"));
         }
         if raw.session.is_empty() {
             return Err(self.error(&(0..0), "there is no [[session]]: nothing would be run".to_string()));
@@ -93,11 +94,8 @@ impl Check<'_> {
             .zip(needs)
             .map(|(service, needs)| self.service(service, needs, &places))
             .collect::<Result<_, _>>()?;
-        let sessions = raw
-            .session
-            .into_iter()
-            .map(|session| self.session(session, &places))
-            .collect::<Result<_, _>>()?;
+        let sessions =
+            raw.session.into_iter().map(|session| self.session(session, &places)).collect::<Result<_, _>>()?;
         Ok(Manifest { services, sessions })
     }
 
@@ -143,7 +141,8 @@ impl Check<'_> {
                 && phases[place] > *service.phase.get_ref()
             {
                 let (own, other) = (*service.phase.get_ref(), phases[place]);
-                return self.refuse(need, format!("it is of phase {own} and needs `{name}` of the later phase {other}"));
+                return self
+                    .refuse(need, format!("it is of phase {own} and needs `{name}` of the later phase {other}"));
             }
             if !result.contains(&place) {
                 result.push(place);
@@ -234,7 +233,10 @@ impl Check<'_> {
             if let (Some(_), Source::Service(place)) = (grant.subspace, &grant.source)
                 && !needs.contains(place)
             {
-                return self.refuse(&capability.of, "a service that is asked for a subspace must be among `needs`".to_string());
+                return self.refuse(
+                    &capability.of,
+                    "a service that is asked for a subspace must be among `needs`".to_string(),
+                );
             }
         }
         Ok(Session {
@@ -363,7 +365,8 @@ impl Check<'_> {
                     None => return self.refuse(&raw.of, format!("there is no service `{name}`")),
                 },
                 Some(("init", name)) => {
-                    return self.refuse(&raw.of, format!("init has no interface `{name}`: readiness, control or registry"));
+                    return self
+                        .refuse(&raw.of, format!("init has no interface `{name}`: readiness, control or registry"));
                 }
                 _ => Source::Held(of.to_string()),
             },

@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_refused_with_its_text() {
-        for text in ["", "ms", "5", "-1 s", "1.5 s", "5 parsecs", "99999999999999999999 s", "18446744073709551615 min", "٣ s"] {
+        for text in
+            ["", "ms", "5", "-1 s", "1.5 s", "5 parsecs", "99999999999999999999 s", "18446744073709551615 min", "٣ s"]
+        {
             assert!(duration(text).is_err_and(|e| e.contains(text)), "{text}");
             assert!(size(text).is_err(), "{text}");
         }

@@ -10,7 +10,8 @@ const CONTRACT: &str = include_str!("../../../wit/kernel.wit");
 
 /// The cells of the rows of all tables of calls.
 fn rows() -> Vec<Vec<&'static str>> {
-    let rows = TABLE.lines().filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()));
+    let rows =
+        TABLE.lines().filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()));
     rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 

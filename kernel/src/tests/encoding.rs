@@ -15,7 +15,8 @@ fn wide(commit: &Commit) -> heapless::Vec<u8, MAX_ENCODED> {
 
 #[test]
 fn the_longest_commits_fit() {
-    let place = Some(Place { capability: CapabilityId(u32::MAX - 1), process: ProcessId(u32::MAX - 1), slot: u32::MAX });
+    let place =
+        Some(Place { capability: CapabilityId(u32::MAX - 1), process: ProcessId(u32::MAX - 1), slot: u32::MAX });
     let (far, name) = (u32::MAX - 1, Name([b'x'; 24]));
     let image = Authority::ImageCreated {
         image: ImageId(far),
@@ -49,8 +50,12 @@ fn the_longest_commits_fit() {
 fn small_commits_are_compact_and_leave_the_high_half_of_the_second_word_alone() {
     let commits = [
         Activity::HandedOver { caller: ThreadId(0xFFF_FFFF), server: ThreadId(5) }.into(),
-        Activity::Answered { server: ThreadId(5), caller: ThreadId(0xFFF_FFFF), via: CapabilityId(u32::MAX - 1) }.into(),
-        Commit { elapsed: 1_000_000, change: Activity::Signalled { notification: NotificationId(3), bits: 1 << 20 }.into() },
+        Activity::Answered { server: ThreadId(5), caller: ThreadId(0xFFF_FFFF), via: CapabilityId(u32::MAX - 1) }
+            .into(),
+        Commit {
+            elapsed: 1_000_000,
+            change: Activity::Signalled { notification: NotificationId(3), bits: 1 << 20 }.into(),
+        },
         Authority::Deleted { capability: CapabilityId(9) }.into(),
     ];
     for commit in commits {
@@ -63,7 +68,9 @@ fn small_commits_are_compact_and_leave_the_high_half_of_the_second_word_alone() 
 
 #[test]
 fn integers_have_one_form() {
-    for (bytes, value) in [(&[0u8][..], Some(0)), (&[0x80, 0], None), (&[0x80, 1], Some(128)), (&[0xFF], None), (&[], None)] {
+    for (bytes, value) in
+        [(&[0u8][..], Some(0)), (&[0x80, 0], None), (&[0x80, 1], Some(128)), (&[0xFF], None), (&[], None)]
+    {
         assert_eq!(u64::get(&mut &bytes[..]), value);
     }
     assert_eq!(u64::get(&mut &[0xFF; 9][..]), None);

@@ -101,7 +101,9 @@ impl Machine {
     /// A call, by the fast path where it is one.
     pub fn call(&mut self, thread: ThreadId, request: Request<'_>) -> Result<Outcome, Error> {
         if let Some(hand_over) = self.kernel.hand_over(thread, &request, self.now) {
-            let (Request::Call { message, .. } | Request::ReplyReceive { message, .. }) = request else { unreachable!() };
+            let (Request::Call { message, .. } | Request::ReplyReceive { message, .. }) = request else {
+                unreachable!()
+            };
             let kind = if hand_over.reply.is_none() { abi::DeliveryKind::Answer } else { abi::DeliveryKind::Called };
             let HandOver { from, to, badge, reply, commit, .. } = hand_over;
             let delivery = Delivery { kind, capabilities: 0, length: message.length, badge, tag: message.tag, reply };
@@ -159,7 +161,10 @@ impl Machine {
         let before = (self.authority(), self.activity(), self.log.len());
         let result = self.call(thread, request);
         assert_eq!(result, Err(error), "{request:?}");
-        assert!(before == (self.authority(), self.activity(), self.log.len()), "K7: {request:?} was refused and changed something");
+        assert!(
+            before == (self.authority(), self.activity(), self.log.len()),
+            "K7: {request:?} was refused and changed something"
+        );
     }
 
     /// The call blocks, or ends in an effect for its caller.
@@ -207,7 +212,10 @@ impl Machine {
     /// How the wait of a thread ended, taken out of the effects.
     #[track_caller]
     pub fn completion(&mut self, thread: ThreadId) -> Result<Returned, Error> {
-        let at = self.effects.iter().rposition(|effect| matches!(effect, Effect::Complete { thread: who, .. } if *who == thread));
+        let at = self
+            .effects
+            .iter()
+            .rposition(|effect| matches!(effect, Effect::Complete { thread: who, .. } if *who == thread));
         match at.map(|at| self.effects.remove(at)) {
             Some(Effect::Complete { result, .. }) => result,
             _ => panic!("the wait of {thread:?} did not end: {:?}", self.effects),

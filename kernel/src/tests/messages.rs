@@ -3,7 +3,9 @@
 use super::machine::{Machine, deriving, message, moving};
 use crate::{Effect, HandOver, PayloadSource, State, ThreadId};
 use abi::message::MAX_BYTES;
-use abi::{DeliveryKind, Error, FOREVER, Handle, Message, ReplyToken, Request, Returned, Rights, Transfer, TransferMode};
+use abi::{
+    DeliveryKind, Error, FOREVER, Handle, Message, ReplyToken, Request, Returned, Rights, Transfer, TransferMode,
+};
 
 /// Init serves `endpoint`; two children may send to it, under badges 1 and 2.
 struct Pair {
@@ -50,7 +52,10 @@ fn a_call_is_handed_over_answered_and_goes_on() {
     assert_eq!(m.kernel.current(), Some(init), "the server runs at once");
 
     let answer = Request::ReplyReceive { endpoint, reply: delivery.reply, message: message(8), timeout: FOREVER };
-    assert!(matches!(m.kernel.hand_over(init, &answer, m.now), Some(HandOver { reply: ReplyToken::NONE, .. })), "the fast path");
+    assert!(
+        matches!(m.kernel.hand_over(init, &answer, m.now), Some(HandOver { reply: ReplyToken::NONE, .. })),
+        "the fast path"
+    );
     m.blocks(init, answer);
     let (answer, from) = m.delivered(one);
     assert_eq!((answer.kind, answer.tag, from), (DeliveryKind::Answer, 8, PayloadSource::Thread(init)));
@@ -89,10 +94,16 @@ fn what_is_out_of_the_ordinary_is_not_on_the_fast_path() {
     m.tick(50);
     m.blocks(init, receive(endpoint));
     assert!(!fast(&m, two, call(two_sends, 1)), "it does not run");
-    assert!(!fast(&m, one, Request::Call { endpoint: one_sends, message: message(1), timeout: 9 }), "it has a time-out");
+    assert!(
+        !fast(&m, one, Request::Call { endpoint: one_sends, message: message(1), timeout: 9 }),
+        "it has a time-out"
+    );
     let transfers = [deriving(one_sends, Rights::ALL)];
     let laden = Message { tag: 1, length: 0, transfers: &transfers };
-    assert!(!fast(&m, one, Request::Call { endpoint: one_sends, message: laden, timeout: FOREVER }), "capabilities ride on it");
+    assert!(
+        !fast(&m, one, Request::Call { endpoint: one_sends, message: laden, timeout: FOREVER }),
+        "capabilities ride on it"
+    );
     m.blocks(one, call(one_sends, 1));
     let reply = m.delivery(init).reply;
     m.blocks(two, call(two_sends, 2));
@@ -184,7 +195,10 @@ fn send_goes_to_who_waits_and_its_sender_goes_on() {
     m.blocks(init, receive(endpoint));
     assert_eq!(m.ok(one, Request::Send { endpoint: one_sends, message: message(5), timeout: 0 }), Returned::Nothing);
     let (delivery, from) = m.delivered(init);
-    assert_eq!((delivery.kind, delivery.badge, delivery.tag, delivery.reply), (DeliveryKind::Sent, 1, 5, ReplyToken::NONE));
+    assert_eq!(
+        (delivery.kind, delivery.badge, delivery.tag, delivery.reply),
+        (DeliveryKind::Sent, 1, 5, ReplyToken::NONE)
+    );
     assert_eq!(from, PayloadSource::Thread(one));
     assert_eq!(m.kernel.current(), Some(one));
 }
@@ -192,7 +206,11 @@ fn send_goes_to_who_waits_and_its_sender_goes_on() {
 #[test]
 fn send_queues_up_to_the_depth_then_would_block_or_waits() {
     let Pair { mut m, init, endpoint, one, one_sends, two, two_sends, .. } = pair(2);
-    let send = |tag, timeout| Request::Send { endpoint: one_sends, message: Message { tag, length: 100, transfers: &[] }, timeout };
+    let send = |tag, timeout| Request::Send {
+        endpoint: one_sends,
+        message: Message { tag, length: 100, transfers: &[] },
+        timeout,
+    };
     m.ok(one, send(1, 0));
     m.ok(one, send(2, 0));
     m.refused(one, send(3, 0), Error::WouldBlock);
@@ -216,7 +234,8 @@ fn queued_messages_are_paid_for_by_their_sender_and_limited() {
         other => panic!("{other:?}"),
     };
     let before = used(&mut m);
-    let send = Request::Send { endpoint: one_sends, message: Message { tag: 0, length: 1000, transfers: &[] }, timeout: 0 };
+    let send =
+        Request::Send { endpoint: one_sends, message: Message { tag: 0, length: 1000, transfers: &[] }, timeout: 0 };
     m.ok(one, send);
     assert_eq!(used(&mut m), before + 1000);
     let limits = abi::info::Limits { capabilities: 32, queued_messages: 1, ..abi::info::Limits::DEFAULT };
@@ -298,7 +317,8 @@ fn reply_receive_refuses_before_it_replies() {
     let sender = m.derive(init, endpoint, Rights::SEND, 0);
     m.refused(init, with(sender, reply, FOREVER), Error::MissingRight);
     let it = [moving(endpoint)];
-    let request = Request::ReplyReceive { endpoint, reply, message: Message { tag: 0, length: 0, transfers: &it }, timeout: 0 };
+    let request =
+        Request::ReplyReceive { endpoint, reply, message: Message { tag: 0, length: 0, transfers: &it }, timeout: 0 };
     m.refused(init, request, Error::InvalidArgument);
     let brief = m.handle(init, Request::Derive { source: endpoint, rights: Rights::ALL, badge: 0, expiry: 10 });
     m.now = 10;
@@ -363,15 +383,28 @@ fn capabilities_move_and_derive_with_a_call_and_its_reply() {
     let transfers = [moving(one_sends), deriving(one_sends, Rights::SEND)];
     m.refused(
         one,
-        Request::Call { endpoint: one_sends, message: Message { tag: 0, length: 0, transfers: &transfers }, timeout: FOREVER },
+        Request::Call {
+            endpoint: one_sends,
+            message: Message { tag: 0, length: 0, transfers: &transfers },
+            timeout: FOREVER,
+        },
         Error::InvalidArgument,
     );
     let transfers = [deriving(one_sends, Rights::SEND)];
-    m.blocks(one, Request::Call { endpoint: one_sends, message: Message { tag: 0, length: 0, transfers: &transfers }, timeout: FOREVER });
+    m.blocks(
+        one,
+        Request::Call {
+            endpoint: one_sends,
+            message: Message { tag: 0, length: 0, transfers: &transfers },
+            timeout: FOREVER,
+        },
+    );
     let delivery = m.delivery(init);
     assert_eq!(delivery.capabilities, 1);
     let arrived = m.kernel.handles(init)[0];
-    let Returned::Capability(seen) = m.ok(init, Request::Inspect { process: Handle::NONE, slot: arrived.slot(), ancestor: 0 }) else {
+    let Returned::Capability(seen) =
+        m.ok(init, Request::Inspect { process: Handle::NONE, slot: arrived.slot(), ancestor: 0 })
+    else {
         panic!()
     };
     assert_eq!((seen.rights, seen.badge), (Rights::SEND, 1));
@@ -411,7 +444,14 @@ fn the_right_to_answer_is_handed_on() {
     m.blocks(one, call(one_sends, 1));
     let reply = m.delivery(init).reply;
     let transfers = [Transfer { handle: Handle(reply.0), mode: TransferMode::Reply, rights: Rights::ALL, badge: 0 }];
-    m.ok(init, Request::Send { endpoint: worker_endpoint, message: Message { tag: 3, length: 0, transfers: &transfers }, timeout: 0 });
+    m.ok(
+        init,
+        Request::Send {
+            endpoint: worker_endpoint,
+            message: Message { tag: 3, length: 0, transfers: &transfers },
+            timeout: 0,
+        },
+    );
     m.delivery(worker);
     let token = ReplyToken(m.kernel.handles(worker)[0].0);
     m.refused(init, Request::Reply { reply, message: message(0) }, Error::StaleHandle);

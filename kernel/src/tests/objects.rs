@@ -171,8 +171,14 @@ fn regions_are_read_and_written_by_copy_within_their_bounds() {
     assert!(m.has_effect(Effect::RegionCreated { region: id, pages: 32 }));
     let read = |region, offset, length| Request::RegionRead { region, offset, length };
     let write = |region, offset, length| Request::RegionWrite { region, offset, length };
-    assert_eq!(m.hosted(init, read(region, 4, 100)), Effect::RegionRead { thread: init, region: id, offset: 4, length: 100 });
-    assert_eq!(m.hosted(init, write(region, 0, 5)), Effect::RegionWrite { thread: init, region: id, offset: 0, length: 5 });
+    assert_eq!(
+        m.hosted(init, read(region, 4, 100)),
+        Effect::RegionRead { thread: init, region: id, offset: 4, length: 100 }
+    );
+    assert_eq!(
+        m.hosted(init, write(region, 0, 5)),
+        Effect::RegionWrite { thread: init, region: id, offset: 0, length: 5 }
+    );
     for call in [read, write] {
         m.refused(init, call(region, 32 * 4096 - 3, 4), Error::InvalidArgument);
         m.refused(init, call(region, u64::MAX, 4), Error::InvalidArgument);
@@ -246,7 +252,9 @@ fn an_image_is_made_when_the_host_has_checked_it() {
     m.input(&Input::HostDone { thread: init, result: Ok([9; 32]) }).unwrap();
     let Ok(Returned::Handle(image)) = m.completion(init) else { panic!() };
     assert!(m.has_effect(Effect::ImageCreated { image: crate::ImageId(2), hash: [9; 32] }));
-    let Returned::Capability(seen) = m.ok(init, Request::Inspect { process: Handle::NONE, slot: image.slot(), ancestor: 0 }) else {
+    let Returned::Capability(seen) =
+        m.ok(init, Request::Inspect { process: Handle::NONE, slot: image.slot(), ancestor: 0 })
+    else {
         panic!()
     };
     assert_eq!(seen.name, name);
@@ -254,7 +262,11 @@ fn an_image_is_made_when_the_host_has_checked_it() {
     m.blocks(init, create(quota, region, 10_000));
     m.input(&Input::HostDone { thread: init, result: Err(Error::InvalidArgument) }).unwrap();
     assert_eq!(m.completion(init), Err(Error::InvalidArgument));
-    assert_eq!(m.input(&Input::HostDone { thread: init, result: Ok([9; 32]) }), Err(Error::InvalidArgument), "nobody waits");
+    assert_eq!(
+        m.input(&Input::HostDone { thread: init, result: Ok([9; 32]) }),
+        Err(Error::InvalidArgument),
+        "nobody waits"
+    );
     assert_eq!(m.input(&Input::HostDone { thread: ThreadId(50), result: Ok([9; 32]) }), Err(Error::InvalidArgument));
 
     m.refused(init, create(quota, region, 0), Error::InvalidArgument);
@@ -295,7 +307,11 @@ fn interrupts_signal_and_are_acknowledged() {
     m.input(&Input::Interrupt(LINE)).unwrap();
     assert_eq!(m.ok(init, Request::Poll { notification: bits }), Returned::Value(4));
     m.input(&Input::Interrupt(LINE)).unwrap();
-    assert_eq!(m.ok(init, Request::Poll { notification: bits }), Returned::Value(0), "it is held back until it is acknowledged");
+    assert_eq!(
+        m.ok(init, Request::Poll { notification: bits }),
+        Returned::Value(0),
+        "it is held back until it is acknowledged"
+    );
     m.ok(init, Request::InterruptAcknowledge { interrupt });
     m.ok(init, Request::InterruptAcknowledge { interrupt });
     m.input(&Input::Interrupt(LINE)).unwrap();

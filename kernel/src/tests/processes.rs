@@ -4,7 +4,9 @@ use super::machine::{Machine, message};
 use crate::{Effect, Input, PayloadSource, ProcessId, State, ThreadId};
 use abi::info::Limits;
 use abi::message::{FaultKind, MAX_BYTES, TAG_EXIT, TAG_FAULT, VERDICT_KILL, VERDICT_RESUME};
-use abi::{DeliveryKind, Error, ExitReason, FOREVER, Handle, Name, ProcessInfo, ProcessState, Request, Returned, Rights};
+use abi::{
+    DeliveryKind, Error, ExitReason, FOREVER, Handle, Name, ProcessInfo, ProcessState, Request, Returned, Rights,
+};
 
 /// A supervisor's endpoint of init's, a child with that endpoint (to send), its thread.
 fn supervised() -> (Machine, Handle, Handle, ThreadId) {
@@ -57,7 +59,13 @@ fn a_process_is_made_granted_to_and_started() {
 fn process_create_refuses() {
     let mut m = Machine::new();
     let (init, image, quota, supervisor) = (m.init, m.image, m.quota, m.endpoint(m.init, m.quota, 4));
-    let with = |image, quota, supervisor, limits| Request::ProcessCreate { image, quota, supervisor, name: Name::default(), limits };
+    let with = |image, quota, supervisor, limits| Request::ProcessCreate {
+        image,
+        quota,
+        supervisor,
+        name: Name::default(),
+        limits,
+    };
     let limits = Limits::DEFAULT;
     m.refused(init, with(Handle::NONE, quota, supervisor, limits), Error::BadHandle);
     m.refused(init, with(quota, quota, supervisor, limits), Error::WrongKind);
@@ -82,7 +90,8 @@ fn process_grant_refuses() {
     let (mut m, supervisor, process, _) = supervised();
     let init = m.init;
     let made = m.create(supervisor);
-    let with = |process, source, rights, badge| Request::ProcessGrant { process, source, rights, badge, expiry: FOREVER };
+    let with =
+        |process, source, rights, badge| Request::ProcessGrant { process, source, rights, badge, expiry: FOREVER };
     m.refused(init, with(Handle::NONE, supervisor, Rights::SEND, 0), Error::BadHandle);
     m.refused(init, with(supervisor, supervisor, Rights::SEND, 0), Error::WrongKind);
     m.refused(init, with(made, Handle::NONE, Rights::SEND, 0), Error::BadHandle);
@@ -131,8 +140,16 @@ fn start_suspend_resume_kill_inspect_and_limit_refuse() {
     m.refused(init, Request::ProcessStart { process: made, length: MAX_BYTES as u32 + 1 }, Error::TooLarge);
     m.refused(init, Request::ProcessSuspend { process: made }, Error::InvalidArgument);
     m.refused(init, Request::ProcessResume { process: made }, Error::InvalidArgument);
-    m.refused(init, Request::ProcessLimit { process, limits: Limits { capabilities: 0, ..limits } }, Error::InvalidArgument);
-    m.refused(init, Request::ProcessLimit { process, limits: Limits { capabilities: 1 << 20, ..limits } }, Error::QuotaExceeded);
+    m.refused(
+        init,
+        Request::ProcessLimit { process, limits: Limits { capabilities: 0, ..limits } },
+        Error::InvalidArgument,
+    );
+    m.refused(
+        init,
+        Request::ProcessLimit { process, limits: Limits { capabilities: 1 << 20, ..limits } },
+        Error::QuotaExceeded,
+    );
     m.now = 10;
     for call in calls {
         m.refused(init, call(brief, limits), Error::Expired);
@@ -147,7 +164,11 @@ fn start_suspend_resume_kill_inspect_and_limit_refuse() {
     m.refused(init, Request::ProcessSuspend { process }, Error::InvalidArgument);
     m.refused(init, Request::ProcessResume { process }, Error::InvalidArgument);
     m.refused(init, Request::ProcessLimit { process, limits }, Error::InvalidArgument);
-    assert_eq!(m.ok(init, Request::ProcessKill { process, code: 4 }), Returned::Nothing, "a second kill is too late to matter");
+    assert_eq!(
+        m.ok(init, Request::ProcessKill { process, code: 4 }),
+        Returned::Nothing,
+        "a second kill is too late to matter"
+    );
     assert_eq!(inspect(&mut m, process).code, 3);
 }
 
@@ -220,7 +241,10 @@ fn a_fault_waits_for_its_verdict() {
     m.fault(thread, FaultKind::BadInstruction, true);
     let reply = m.delivery(init).reply;
     // The verdict can come with the wait for the next message.
-    m.blocks(init, Request::ReplyReceive { endpoint: supervisor, reply, message: message(VERDICT_KILL), timeout: FOREVER });
+    m.blocks(
+        init,
+        Request::ReplyReceive { endpoint: supervisor, reply, message: message(VERDICT_KILL), timeout: FOREVER },
+    );
     let (delivery, from) = m.delivered(init);
     assert_eq!(delivery.kind, DeliveryKind::Exit);
     assert_eq!(words(from)[..2], [ExitReason::Faulted as u64, FaultKind::BadInstruction as u64]);
@@ -308,7 +332,12 @@ fn the_time_limit_is_a_fault_that_can_be_lifted() {
     m.ok(init, Request::ProcessLimit { process, limits: Limits { processor_time: FOREVER, ..limits } });
     m.blocks(
         init,
-        Request::ReplyReceive { endpoint: supervisor, reply: delivery.reply, message: message(VERDICT_RESUME), timeout: FOREVER },
+        Request::ReplyReceive {
+            endpoint: supervisor,
+            reply: delivery.reply,
+            message: message(VERDICT_RESUME),
+            timeout: FOREVER,
+        },
     );
     assert_eq!(m.kernel.current(), Some(thread));
     m.tick(1_000_000);
@@ -334,7 +363,8 @@ fn a_process_goes_with_its_quota_and_its_supervisor_hears_of_it() {
     let (init, image, quota, supervisor) = (m.init, m.image, m.quota, m.endpoint(m.init, m.quota, 4));
     let part = m.handle(init, Request::QuotaSplit { quota, memory: 1 << 20, pages: 10 });
     let limits = Limits { capabilities: 8, ..Limits::DEFAULT };
-    let process = m.handle(init, Request::ProcessCreate { image, quota: part, supervisor, name: Name::default(), limits });
+    let process =
+        m.handle(init, Request::ProcessCreate { image, quota: part, supervisor, name: Name::default(), limits });
     m.start(process);
     m.ok(init, Request::Destroy { handle: part });
     m.refused(init, Request::ProcessKill { process, code: 0 }, Error::StaleHandle);
@@ -378,7 +408,8 @@ fn ten_thousand_processes_come_and_go_and_leave_nothing() {
     let limits = Limits { capabilities: 16, ..Limits::DEFAULT };
     let round = |m: &mut Machine| {
         let part = m.handle(init, Request::QuotaSplit { quota, memory: 1 << 20, pages: 10 });
-        let process = m.handle(init, Request::ProcessCreate { image, quota: part, supervisor, name: Name::default(), limits });
+        let process =
+            m.handle(init, Request::ProcessCreate { image, quota: part, supervisor, name: Name::default(), limits });
         m.grant(process, supervisor, Rights::SEND);
         m.grant(process, part, Rights::ALL);
         let thread = m.start(process);

@@ -46,8 +46,13 @@ impl Run {
         machine.ok(init, Request::InterruptBind { interrupt, notification: bits, bits: 1 });
         for _ in 0..3 {
             let part = machine.handle(init, Request::QuotaSplit { quota, memory: 2 << 20, pages: 64 });
-            let grants =
-                [(endpoint, Rights::ALL), (bits, Rights::ALL), (part, Rights::ALL), (machine.image, Rights::ALL), (interrupt, Rights::ALL)];
+            let grants = [
+                (endpoint, Rights::ALL),
+                (bits, Rights::ALL),
+                (part, Rights::ALL),
+                (machine.image, Rights::ALL),
+                (interrupt, Rights::ALL),
+            ];
             machine.child(endpoint, &grants);
         }
         Run { machine, used_replies: BTreeSet::new() }
@@ -64,7 +69,13 @@ impl Run {
                 let cell = table.slots[slot as usize];
                 !cell.is_free()
                     && (number % 16 == 15
-                        || self.machine.kernel.authority.capabilities.get(cell.capability).is_some_and(|c| c.kind == kind))
+                        || self
+                            .machine
+                            .kernel
+                            .authority
+                            .capabilities
+                            .get(cell.capability)
+                            .is_some_and(|c| c.kind == kind))
             })
             .collect();
         if of_kind.is_empty() { Handle::NONE } else { table.handle(of_kind[usize::from(number) % of_kind.len()]) }
@@ -123,9 +134,24 @@ impl Run {
         let rights = if a % 3 == 0 { Rights::ALL } else { Rights(b) };
         let badge = if b % 4 == 0 { u64::from(b) } else { 0 };
         let offers = [
-            Transfer { handle: self.pick(process, Kind::Endpoint, c), mode: TransferMode::Derive, rights: Rights::ALL, badge: 0 },
-            Transfer { handle: self.pick(process, Kind::Notification, b), mode: TransferMode::Move, rights: Rights::ALL, badge: 0 },
-            Transfer { handle: Handle(self.reply(process, a).0), mode: TransferMode::Reply, rights: Rights::ALL, badge: 0 },
+            Transfer {
+                handle: self.pick(process, Kind::Endpoint, c),
+                mode: TransferMode::Derive,
+                rights: Rights::ALL,
+                badge: 0,
+            },
+            Transfer {
+                handle: self.pick(process, Kind::Notification, b),
+                mode: TransferMode::Move,
+                rights: Rights::ALL,
+                badge: 0,
+            },
+            Transfer {
+                handle: Handle(self.reply(process, a).0),
+                mode: TransferMode::Reply,
+                rights: Rights::ALL,
+                badge: 0,
+            },
         ];
         let offers = match b % 4 {
             _ if plain => &[],
@@ -148,27 +174,41 @@ impl Run {
             48..72 => Request::Call { endpoint: pick(Kind::Endpoint, a), message, timeout },
             72..90 => Request::Receive { endpoint: pick(Kind::Endpoint, a), timeout },
             90..98 => Request::Reply { reply: self.reply(process, b), message },
-            98..118 => Request::ReplyReceive { endpoint: pick(Kind::Endpoint, a), reply: self.reply(process, b), message, timeout },
+            98..118 => Request::ReplyReceive {
+                endpoint: pick(Kind::Endpoint, a),
+                reply: self.reply(process, b),
+                message,
+                timeout,
+            },
             118..126 => Request::Signal { notification: pick(Kind::Notification, a), bits: u64::from(b) },
             126..132 => Request::Wait { notification: pick(Kind::Notification, a), timeout },
             132..135 => Request::Poll { notification: pick(Kind::Notification, a) },
             135..138 => Request::Yield,
-            138..148 => {
-                Request::Derive { source: pick(Kind::Endpoint, a), rights, badge, expiry: if c % 8 == 0 { now + 500 } else { FOREVER } }
-            }
+            138..148 => Request::Derive {
+                source: pick(Kind::Endpoint, a),
+                rights,
+                badge,
+                expiry: if c % 8 == 0 { now + 500 } else { FOREVER },
+            },
             148..151 => Request::Derive { source: pick(Kind::Region, a), rights, badge: 0, expiry: FOREVER },
             151..155 => Request::Delete { handle: pick(Kind::Endpoint, a) },
             155..158 => Request::Revoke { handle: pick(Kind::Endpoint, a) },
             158..160 => Request::Destroy {
                 handle: pick(
-                    [Kind::Endpoint, Kind::Quota, Kind::Process, Kind::Region, Kind::Notification, Kind::Thread][usize::from(b) % 6],
+                    [Kind::Endpoint, Kind::Quota, Kind::Process, Kind::Region, Kind::Notification, Kind::Thread]
+                        [usize::from(b) % 6],
                     a,
                 ),
             },
-            160..162 => Request::Inspect { process: pick(Kind::Process, a), slot: u32::from(b % 8), ancestor: u32::from(c % 3) },
+            160..162 => {
+                Request::Inspect { process: pick(Kind::Process, a), slot: u32::from(b % 8), ancestor: u32::from(c % 3) }
+            }
             162..168 => Request::EndpointCreate { quota: pick(Kind::Quota, a), depth: u32::from(b % 5) },
             168..172 => Request::NotificationCreate { quota: pick(Kind::Quota, a) },
-            172..175 => Request::NotificationBind { notification: pick(Kind::Notification, a), endpoint: pick(Kind::Endpoint, b) },
+            172..175 => Request::NotificationBind {
+                notification: pick(Kind::Notification, a),
+                endpoint: pick(Kind::Endpoint, b),
+            },
             175..177 => Request::NotificationUnbind { notification: pick(Kind::Notification, a) },
             177..184 => Request::ProcessCreate {
                 image: pick(Kind::Image, a),
@@ -177,9 +217,13 @@ impl Run {
                 name,
                 limits,
             },
-            184..190 => {
-                Request::ProcessGrant { process: pick(Kind::Process, a), source: pick(Kind::Endpoint, b), rights, badge, expiry: FOREVER }
-            }
+            184..190 => Request::ProcessGrant {
+                process: pick(Kind::Process, a),
+                source: pick(Kind::Endpoint, b),
+                rights,
+                badge,
+                expiry: FOREVER,
+            },
             190..197 => Request::ProcessStart { process: pick(Kind::Process, a), length: u32::from(b) },
             197..199 => Request::ProcessSuspend { process: pick(Kind::Process, a) },
             199..202 => Request::ProcessResume { process: pick(Kind::Process, a) },
@@ -208,11 +252,24 @@ impl Run {
                 }
             }
             219..223 => Request::RegionCreate { quota: pick(Kind::Quota, a), pages: u64::from(b % 6) },
-            223..225 => Request::RegionRead { region: pick(Kind::Region, a), offset: u64::from(b), length: u32::from(c) },
-            225..227 => Request::RegionWrite { region: pick(Kind::Region, a), offset: u64::from(b), length: u32::from(c) },
-            227..231 => Request::RegionMap { region: pick(Kind::Region, a), address: u64::from(b % 8) << 14, rights: Rights(b & 0x380) },
+            223..225 => {
+                Request::RegionRead { region: pick(Kind::Region, a), offset: u64::from(b), length: u32::from(c) }
+            }
+            225..227 => {
+                Request::RegionWrite { region: pick(Kind::Region, a), offset: u64::from(b), length: u32::from(c) }
+            }
+            227..231 => Request::RegionMap {
+                region: pick(Kind::Region, a),
+                address: u64::from(b % 8) << 14,
+                rights: Rights(b & 0x380),
+            },
             231..233 => Request::RegionUnmap { region: pick(Kind::Region, a), address: u64::from(b % 8) << 14 },
-            233..236 => Request::ImageCreate { quota: pick(Kind::Quota, a), region: pick(Kind::Region, b), length: u64::from(c), name },
+            233..236 => Request::ImageCreate {
+                quota: pick(Kind::Quota, a),
+                region: pick(Kind::Region, b),
+                length: u64::from(c),
+                name,
+            },
             236..238 => Request::InterruptBind {
                 interrupt: pick(Kind::Interrupt, a),
                 notification: pick(Kind::Notification, b),
@@ -222,9 +279,17 @@ impl Run {
             238..241 => Request::InterruptAcknowledge { interrupt: pick(Kind::Interrupt, a) },
             241..242 => Request::DeviceRead { device: pick(Kind::Device, a), register: 0 },
             242..243 => Request::DeviceWrite { device: pick(Kind::Device, a), register: 0, value: 0 },
-            243..244 => Request::DeviceSubmit { device: pick(Kind::Device, a), operation: Operation::Read, a: 0, b: 0, length: 0 },
+            243..244 => Request::DeviceSubmit {
+                device: pick(Kind::Device, a),
+                operation: Operation::Read,
+                a: 0,
+                b: 0,
+                length: 0,
+            },
             244..245 => Request::DeviceComplete { device: pick(Kind::Device, a) },
-            245..250 => Request::QuotaSplit { quota: pick(Kind::Quota, a), memory: u64::from(b) * 8, pages: u64::from(c % 16) },
+            245..250 => {
+                Request::QuotaSplit { quota: pick(Kind::Quota, a), memory: u64::from(b) * 8, pages: u64::from(c % 16) }
+            }
             250..252 => Request::QuotaInspect { quota: pick(Kind::Quota, a) },
             252..253 => Request::LogRead { log: pick(Kind::Log, a), from: 0, length: 100 },
             _ => Request::Debug { length: u32::from(a) },
@@ -240,8 +305,14 @@ impl Run {
     /// One call, with the invariants that a step shows.
     fn call(&mut self, thread: ThreadId, process: ProcessId, request: Request<'_>) {
         let before = (self.machine.authority(), self.machine.activity(), self.machine.log.len());
-        let held: BTreeMap<CapabilityId, ProcessId> =
-            self.machine.kernel.authority.capabilities.iter().map(|(id, capability)| (CapabilityId(id), capability.process)).collect();
+        let held: BTreeMap<CapabilityId, ProcessId> = self
+            .machine
+            .kernel
+            .authority
+            .capabilities
+            .iter()
+            .map(|(id, capability)| (CapabilityId(id), capability.process))
+            .collect();
         let result: Result<Outcome, _> = self.machine.call(thread, request);
         if result.is_err() {
             let after = (self.machine.authority(), self.machine.activity(), self.machine.log.len());
@@ -257,18 +328,30 @@ impl Run {
                         giver == Some(process) || received || arrival.is_some(),
                         "K6: {request:?} derived from what its caller does not hold"
                     );
-                    assert!(arrival.is_some() || giver == Some(process), "K6: {request:?} took from another process without a message");
+                    assert!(
+                        arrival.is_some() || giver == Some(process),
+                        "K6: {request:?} took from another process without a message"
+                    );
                 }
                 Half::Authority(Change::Moved { place, .. }) => {
                     let giver = held.get(&place.capability).copied();
-                    assert!(giver == Some(process) || place.process == process, "K6: {request:?} moved between two other processes");
+                    assert!(
+                        giver == Some(process) || place.process == process,
+                        "K6: {request:?} moved between two other processes"
+                    );
                 }
                 Half::Activity(Doing::Replied { caller, .. } | Doing::Answered { caller, .. }) => {
                     let call = self.machine.kernel.activity.view(caller).call;
                     assert!(self.used_replies.insert((caller.0, call)) || call == 0, "K8: a reply was used twice");
                 }
                 Half::Authority(Change::Revoked { capability }) => {
-                    let children = self.machine.kernel.authority.capabilities.get(capability).map(|capability| capability.first_child);
+                    let children = self
+                        .machine
+                        .kernel
+                        .authority
+                        .capabilities
+                        .get(capability)
+                        .map(|capability| capability.first_child);
                     assert!(children.is_none_or(CapabilityId::is_none), "K5: a descendant is left after revoke");
                 }
                 _ => {}
@@ -311,7 +394,13 @@ fn random_runs_reach_every_kind_of_commit() {
         let mut run = Run::new(if round % 4 == 0 { Platform::WASM } else { Platform::NATIVE });
         for _ in 0..400 {
             let (x, y) = (random(), random());
-            run.step(Step { call: x as u8, who: (x >> 8) as u8, a: y as u16, b: (y >> 16) as u16, c: (y >> 32) as u16 });
+            run.step(Step {
+                call: x as u8,
+                who: (x >> 8) as u8,
+                a: y as u16,
+                b: (y >> 16) as u16,
+                c: (y >> 32) as u16,
+            });
         }
         for commit in &run.machine.log {
             *seen.entry(commit.kind()).or_default() += 1;
@@ -326,8 +415,12 @@ fn random_runs_reach_every_kind_of_commit() {
 fn the_price_of_things_covers_what_they_take() {
     use core::mem::size_of;
     let halves = [
-        size_of::<crate::process::Process>() + size_of::<crate::process::ProcessActivity>() + size_of::<crate::table::Table>(),
-        size_of::<crate::thread::Thread>() + size_of::<crate::thread::ThreadActivity>() + size_of::<crate::thread::ThreadDetail>(),
+        size_of::<crate::process::Process>()
+            + size_of::<crate::process::ProcessActivity>()
+            + size_of::<crate::table::Table>(),
+        size_of::<crate::thread::Thread>()
+            + size_of::<crate::thread::ThreadActivity>()
+            + size_of::<crate::thread::ThreadDetail>(),
         size_of::<crate::endpoint::Endpoint>() + size_of::<crate::endpoint::EndpointActivity>(),
         size_of::<crate::endpoint::Message>(),
         size_of::<crate::capability::Capability>() + size_of::<crate::table::Slot>(),

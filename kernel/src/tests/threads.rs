@@ -30,7 +30,10 @@ fn a_second_thread_runs_in_its_turn() {
     m.blocks(init, Request::ThreadExit);
     assert_eq!(m.kernel.current(), Some(second));
     m.blocks(second, Request::ThreadExit);
-    assert!(m.effects.iter().any(|effect| matches!(effect, Effect::ProcessGone(_))), "with its last thread a process ends");
+    assert!(
+        m.effects.iter().any(|effect| matches!(effect, Effect::ProcessGone(_))),
+        "with its last thread a process ends"
+    );
 }
 
 #[test]
@@ -168,7 +171,11 @@ fn a_caller_lends_its_priority_and_its_time_until_the_reply() {
     m.tick(10_055);
     assert_eq!(m.kernel.activity.detail_view(client_thread).left, 0);
     let seen = m.kernel.activity.view(server_thread).clone();
-    assert_eq!((seen.priority, seen.payer), (4, server_thread), "what is lent runs out, the server goes on with its own");
+    assert_eq!(
+        (seen.priority, seen.payer),
+        (4, server_thread),
+        "what is lent runs out, the server goes on with its own"
+    );
     assert_eq!(m.kernel.current(), Some(server_thread));
     let answer = Request::ReplyReceive { endpoint, reply, message: message(2), timeout: FOREVER };
     assert!(m.kernel.hand_over(server_thread, &answer, m.now).is_none(), "another pays now: the time is to be charged");
@@ -203,7 +210,8 @@ fn lending_goes_along_a_chain_of_calls_and_ends_with_its_first() {
     let (init, quota) = (m.init, m.quota);
     let (middle, middle_thread) = create(&mut m, init, quota);
     let (last, last_thread) = create(&mut m, init, quota);
-    let (to_middle, to_last, own) = (m.endpoint(init, quota, 1), m.endpoint(init, quota, 1), m.endpoint(init, quota, 1));
+    let (to_middle, to_last, own) =
+        (m.endpoint(init, quota, 1), m.endpoint(init, quota, 1), m.endpoint(init, quota, 1));
     m.ok(init, configure(middle, 5, FOREVER, FOREVER));
     m.ok(init, configure(last, 3, FOREVER, FOREVER));
     m.blocks(init, Request::Receive { endpoint: own, timeout: 10 });

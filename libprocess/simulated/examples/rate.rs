@@ -51,10 +51,6 @@ fn main() {
             systems += 1;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        println!(
-            "{:.0} systems/s ({name}; {} system calls each)",
-            systems as f64 / seconds,
-            calls / systems
-        );
+        println!("{:.0} systems/s ({name}; {} system calls each)", systems as f64 / seconds, calls / systems);
     }
 }

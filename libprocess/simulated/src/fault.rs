@@ -35,7 +35,12 @@ impl Traps {
 
     /// At the `count`th system call called `name` (from 1 on), counted over all processes called `process`.
     pub fn plan_named(&mut self, process: &str, name: &str, count: u64) {
-        self.planned.push(Planned { process: process.into(), incarnation: None, call: count, named: Some(name.into()) });
+        self.planned.push(Planned {
+            process: process.into(),
+            incarnation: None,
+            call: count,
+            named: Some(name.into()),
+        });
     }
 
     /// At one in so many system calls of processes called `process`, at most `most` times.
@@ -81,7 +86,8 @@ mod tests {
     fn a_planned_trap_strikes_once_at_its_call() {
         let (mut traps, mut random) = (Traps::default(), Random::new(1));
         traps.plan("storage", Some(2), 3);
-        let mut strike = |process: &str, incarnation, call| traps.strike(process, incarnation, call, "call", &mut random);
+        let mut strike =
+            |process: &str, incarnation, call| traps.strike(process, incarnation, call, "call", &mut random);
         assert!(!strike("storage", 1, 3) && !strike("storage", 2, 2) && !strike("shell", 2, 3));
         assert!(strike("storage", 2, 3));
         assert!(!strike("storage", 2, 3));

@@ -3,6 +3,7 @@
 //! the others, and may leave a torn one.
 
 use abi::log::Record;
+use axiom::Axiom;
 use axiom::block::{Block, Head};
 use axiom::door::{Config, state_hash};
 use axiom::event::{Platform, PreviousEnd};
@@ -12,7 +13,6 @@ use axiom::scan::{self, Next};
 use axiom::seal::Sealer;
 use axiom::tree::Tree;
 use axiom::words::Narrator;
-use axiom::Axiom;
 use simulated_disk::Random;
 
 /// The seed of the key that all simulated machines sign with.
@@ -74,12 +74,7 @@ impl Log {
         let key = MachineKey::from_seed(&KEY);
         let config = Config {
             slots: SLOTS,
-            platform: Platform {
-                name: "simulated".into(),
-                manifest: [0; 32],
-                images: images.to_vec(),
-                wall_time,
-            },
+            platform: Platform { name: "simulated".into(), manifest: [0; 32], images: images.to_vec(), wall_time },
             key: key.public(),
             previous: match (head.blocks, head.ended) {
                 (0, _) => PreviousEnd::First,

@@ -149,7 +149,11 @@ impl Machine {
 
     fn install(self: &Rc<Self>, thread: &Rc<Thread>) -> Rc<Installed> {
         let mut place = thread.context.borrow_mut();
-        place.get_or_insert_with(|| Installed::new(Rc::new(Door { machine: Rc::downgrade(self), thread: thread.clone() }))).clone()
+        place
+            .get_or_insert_with(|| {
+                Installed::new(Rc::new(Door { machine: Rc::downgrade(self), thread: thread.clone() }))
+            })
+            .clone()
     }
 
     /// Drops the futures of threads that are gone.

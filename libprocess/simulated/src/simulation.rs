@@ -366,12 +366,8 @@ impl Simulation {
         let name = self.first.clone().or_else(|| self.images.names.first().cloned()).unwrap_or_default();
         let (images, traps) = (self.images.clone(), self.traps.clone());
         let mut world = World::new(axiom, log, devices, images, traps, random);
-        let first = First {
-            name: &name,
-            arguments: &self.arguments,
-            environment: &self.environment,
-            prefix: self.prefix,
-        };
+        let first =
+            First { name: &name, arguments: &self.arguments, environment: &self.environment, prefix: self.prefix };
         if let Err(error) = boot(&mut world, &first) {
             panic!("the machine cannot be set up: {error}");
         }

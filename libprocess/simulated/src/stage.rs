@@ -251,7 +251,13 @@ impl Stage {
         for client in clients {
             let exits = played.exits.get(&client).map_or(&[][..], Vec::as_slice);
             let passed = [Exit { reason: ExitReason::Exited, code: 0 }];
-            assert_eq!(exits, passed, "how {client} ended; the run ended with {:?}\n{}", played.end, simulation.story());
+            assert_eq!(
+                exits,
+                passed,
+                "how {client} ended; the run ended with {:?}\n{}",
+                played.end,
+                simulation.story()
+            );
         }
         assert_eq!(played.end, End::PowerOff(0));
         simulation.check();
@@ -370,7 +376,9 @@ impl Stock {
             Source::Device(name) => self.handle(&format!("device:{name}")),
             Source::Image(name) => self.handle(&format!("image:{name}")),
             Source::Log => self.handle("log"),
-            Source::Process(name) => self.processes.get(name).map(|(process, _)| process.handle()).ok_or(abi::Error::BadHandle),
+            Source::Process(name) => {
+                self.processes.get(name).map(|(process, _)| process.handle()).ok_or(abi::Error::BadHandle)
+            }
             Source::Endpoint(name) => {
                 if !self.endpoints.contains_key(name) {
                     self.endpoints.insert(name.clone(), Cap::<kinds::Endpoint>::create(self.process.quota(), 64)?);

@@ -324,4 +324,3 @@ impl World {
         [self.axiom.deadline(), self.devices.next_due()].into_iter().flatten().min()
     }
 }
-

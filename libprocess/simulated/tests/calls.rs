@@ -116,7 +116,11 @@ fn a_held_call_ends_when_its_server_does() {
                     match function {
                         PANIC | EXIT => {
                             assert_eq!(answer, Err(ClientError::ServiceRestarted));
-                            assert_eq!(next(&server, 1).await, Ok(2), "the endpoint lives, and the successor serves it");
+                            assert_eq!(
+                                next(&server, 1).await,
+                                Ok(2),
+                                "the endpoint lives, and the successor serves it"
+                            );
                         }
                         _ => assert_eq!(answer, Err(ClientError::TimedOut)),
                     }

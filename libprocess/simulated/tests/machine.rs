@@ -91,7 +91,11 @@ fn a_process_that_loops_costs_time_and_is_not_alone() {
 #[test]
 fn a_panic_is_a_trap_and_its_words_are_kept() {
     let played = Stage::new(1)
-        .service("bad", async |_| if true { panic!("out of cheese") })
+        .service("bad", async |_| {
+            if true {
+                panic!("out of cheese")
+            }
+        })
         .client("client", async |_| sleep(Duration::from_millis(1)).await)
         .play();
     assert_eq!(played.exits["bad"][0].reason, abi::ExitReason::Faulted);
@@ -138,7 +142,9 @@ fn clock_and_entropy_are_of_the_machine() {
                 let clock = process.clock();
                 let (before, wall) = (clock.read(CLOCK_MONOTONIC).unwrap(), clock.read(CLOCK_WALL).unwrap());
                 sleep(Duration::from_secs(3_600)).await;
-                assert!((3_600_000_000_000..3_600_010_000_000).contains(&(clock.read(CLOCK_MONOTONIC).unwrap() - before)));
+                assert!(
+                    (3_600_000_000_000..3_600_010_000_000).contains(&(clock.read(CLOCK_MONOTONIC).unwrap() - before))
+                );
                 assert!((3_600_000_000_000..3_600_010_000_000).contains(&(clock.read(CLOCK_WALL).unwrap() - wall)));
                 assert_eq!(clock.read(99), Err(Error::InvalidArgument));
                 let entropy: Cap<capability::Device> = take(&process, "entropy");

@@ -164,7 +164,9 @@ impl Machine {
     /// Puts a message into an endpoint's queue, as if somebody had sent it.
     pub fn post(&self, endpoint: Handle, kind: DeliveryKind, badge: u64, tag: u64, words: Words, bytes: Vec<u8>) {
         let mut inside = self.0.borrow_mut();
-        let Some((Object::Endpoint(index), _)) = inside.objects.get(&endpoint.0).copied() else { panic!("no endpoint") };
+        let Some((Object::Endpoint(index), _)) = inside.objects.get(&endpoint.0).copied() else {
+            panic!("no endpoint")
+        };
         let reply = if matches!(kind, DeliveryKind::Fault) { ReplyToken::new(999, 1) } else { ReplyToken::NONE };
         inside.endpoints[index].push_back(Message {
             from: usize::MAX,
@@ -313,12 +315,20 @@ impl Inside {
         }
     }
 
-    fn reply(&mut self, token: ReplyToken, tag: u64, words: &Words, bytes: &[u8], transfers: &[Transfer]) -> Result<(), Error> {
+    fn reply(
+        &mut self,
+        token: ReplyToken,
+        tag: u64,
+        words: &Words,
+        bytes: &[u8],
+        transfers: &[Transfer],
+    ) -> Result<(), Error> {
         assert!(!token.is_none(), "a reply to nobody");
         let to = token.thread() as usize;
-        let waits = self.processes.get(to).is_some_and(|state| {
-            state.calls == token.call() && matches!(state.wait, Some((Wait::Answer, _)))
-        });
+        let waits = self
+            .processes
+            .get(to)
+            .is_some_and(|state| state.calls == token.call() && matches!(state.wait, Some((Wait::Answer, _))));
         if !waits && to != 999 {
             return Err(Error::StaleHandle);
         }
@@ -441,9 +451,9 @@ impl Inside {
                 self.notifications[index].bits |= bits;
                 Returned::Nothing
             }),
-            Request::Poll { notification } => {
-                self.notification(notification).map(|index| Returned::Value(std::mem::take(&mut self.notifications[index].bits)))
-            }
+            Request::Poll { notification } => self
+                .notification(notification)
+                .map(|index| Returned::Value(std::mem::take(&mut self.notifications[index].bits))),
             Request::NotificationCreate { quota } => self.object(quota).map(|_| {
                 self.notifications.push(Notification::default());
                 let object = Object::Notification(self.notifications.len() - 1);
@@ -463,9 +473,9 @@ impl Inside {
                 let object = Object::Endpoint(self.endpoints.len() - 1);
                 Ok(Returned::Handle(self.handle(object, 0)))
             }
-            Request::Derive { source, badge, .. } => self.object(source).map(|(object, old)| {
-                Returned::Handle(self.handle(object, if badge == 0 { old } else { badge }))
-            }),
+            Request::Derive { source, badge, .. } => self
+                .object(source)
+                .map(|(object, old)| Returned::Handle(self.handle(object, if badge == 0 { old } else { badge }))),
             Request::Delete { handle } => match self.objects.remove(&handle.0) {
                 Some(_) => Ok(Returned::Nothing),
                 None => Err(Error::StaleHandle),

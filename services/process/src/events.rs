@@ -2,11 +2,11 @@
 //! a subscriber's queue full is lost; a subscriber whose endpoint is gone is forgotten.
 
 use crate::requester::Requester;
-use libprocess::abi::{Error, Kind, Rights};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use libprocess::abi::{Error, Kind, Rights};
 use libprocess::interfaces::process::{lifecycle, process_events};
 use libprocess::{Cap, ClientError, Endpoint};
 

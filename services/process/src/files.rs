@@ -24,7 +24,8 @@ pub async fn read(storage: Cap<Endpoint>, path: &str, quota: &Cap<Quota>) -> Res
     if stat.size > MAX_IMAGE {
         return Err(Error::InvalidImage(format!("`{path}` has {} bytes: it may have {MAX_IMAGE}", stat.size)));
     }
-    let region = Cap::<Region>::create(quota, pages(stat.size)).map_err(|_| Error::LimitExceeded("memory".to_string()))?;
+    let region =
+        Cap::<Region>::create(quota, pages(stat.size)).map_err(|_| Error::LimitExceeded("memory".to_string()))?;
     let write = |offset: u64, bytes: &[u8]| {
         region.write(offset, bytes).map_err(|error| Error::StorageFailed(format!("`{path}`: {error}")))
     };

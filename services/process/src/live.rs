@@ -2,10 +2,10 @@
 
 use crate::limits::{Limits, Warned, warning};
 use crate::table::{End, Reason};
-use libprocess::abi::message::FaultKind;
-use libprocess::abi::{ExitReason, PAGE_SIZE};
 use alloc::vec::Vec;
 use core::task::Waker;
+use libprocess::abi::message::FaultKind;
+use libprocess::abi::{ExitReason, PAGE_SIZE};
 use libprocess::capability::Process as ProcessObject;
 use libprocess::{Cap, Exited, Notification, Quota};
 

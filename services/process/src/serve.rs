@@ -7,8 +7,6 @@ use crate::live::Live;
 use crate::requester::Requester;
 use crate::spawn::Spawner;
 use crate::table::{self, Entry, Life, Reason, Refusal, Table};
-use libprocess::abi::PAGE_SIZE;
-use libprocess::abi::message::FaultKind;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -16,6 +14,8 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
+use libprocess::abi::PAGE_SIZE;
+use libprocess::abi::message::FaultKind;
 use libprocess::capability::Process as ProcessObject;
 use libprocess::interfaces::process::{lifecycle, process_events};
 use libprocess::{Any, Caller, Cap, Endpoint, Exited, Faulted, Hooks, Rights, abi};
@@ -159,12 +159,7 @@ impl lifecycle::Server for Server {
         })
     }
 
-    async fn wait(
-        &self,
-        caller: Caller,
-        pid: u64,
-        timeout: Option<u64>,
-    ) -> Result<lifecycle::End, lifecycle::Error> {
+    async fn wait(&self, caller: Caller, pid: u64, timeout: Option<u64>) -> Result<lifecycle::End, lifecycle::Error> {
         let requester = Requester(caller.badge);
         let service = &self.0;
         let ended = poll_fn(|context| {
@@ -391,7 +386,9 @@ fn end(end: &table::End) -> lifecycle::End {
 fn refused(refusal: Refusal) -> lifecycle::Error {
     match refusal {
         Refusal::NoSuchProcess => lifecycle::Error::NoSuchProcess,
-        Refusal::PermissionDenied => lifecycle::Error::PermissionDenied("the process is not yours to manage".to_string()),
+        Refusal::PermissionDenied => {
+            lifecycle::Error::PermissionDenied("the process is not yours to manage".to_string())
+        }
     }
 }
 

@@ -2,9 +2,7 @@
 //! errors, and what its processes can and cannot do.
 
 use libprocess::abi::{self, Kind, Rights};
-use libprocess::interfaces::process::lifecycle::{
-    Client, End, Error, Grant, Limits, Reason, Request, Source, State,
-};
+use libprocess::interfaces::process::lifecycle::{Client, End, Error, Grant, Limits, Reason, Request, Source, State};
 use libprocess::interfaces::process::process_events;
 use libprocess::{Any, Cap, ClientError, Endpoint, Exit, Inbox, Incoming, Notification, Process, Region};
 use simulated::{Grant as Given, Played, Stage, executable, for_seeds, spin};
@@ -127,7 +125,10 @@ fn a_process_gets_what_was_passed_on_and_nothing_else() {
             request.arguments = vec!["a".into(), "b".into()];
             request.environment = vec![("TERM".into(), "dumb".into())];
             request.grants = vec![grant("bell"), Grant { name: "half".into(), rights: Rights::SEND.0 }];
-            let passed = vec![bell.derive(Rights::SIGNAL).unwrap().erase(), half.derive_badged(Rights::SEND.or(Rights::GRANT), 9).unwrap().erase()];
+            let passed = vec![
+                bell.derive(Rights::SIGNAL).unwrap().erase(),
+                half.derive_badged(Rights::SEND.or(Rights::GRANT), 9).unwrap().erase(),
+            ];
             let pid = service.spawn(&request, None, passed).await.unwrap();
             ended(Reason::Exited, 0, service.wait(pid, None).await.unwrap());
         })
@@ -152,7 +153,9 @@ fn spawn_never_gives_a_right_that_was_not_passed() {
         let mut request = boot("quick");
         request.grants = vec![Grant { name: "bell".into(), rights: Rights::SIGNAL.or(Rights::WAIT).0 }];
         let passed = vec![bell.derive(Rights::SIGNAL).unwrap().erase()];
-        assert!(matches!(refused(service.spawn(&request, None, passed).await), Error::PermissionDenied(words) if words.contains("bell")));
+        assert!(
+            matches!(refused(service.spawn(&request, None, passed).await), Error::PermissionDenied(words) if words.contains("bell"))
+        );
         assert_eq!(service.list(0).await.unwrap(), [], "nothing was started");
     });
 }
@@ -572,9 +575,8 @@ fn one_that_uses_up_its_memory_is_warned_of() {
 
 #[test]
 fn a_trap_for_want_of_memory_is_told_as_such() {
-    let stage = stage(1)
-        .with(Given::image("hungry"))
-        .simulation(|machine| hungry(machine).trap_at("hungry", "wait", 1));
+    let stage =
+        stage(1).with(Given::image("hungry")).simulation(|machine| hungry(machine).trap_at("hungry", "wait", 1));
     with(stage, |_, service| async move {
         let pid = service.spawn(&boot("hungry"), None, vec![]).await.unwrap();
         ended(Reason::MemoryLimit, SMALL.memory, service.wait(pid, None).await.unwrap());

@@ -52,7 +52,11 @@ impl<D: BlockDevice> Data<D> {
     }
 
     /// Hands new bytes to a transaction: the content and the extent for its record.
-    pub(crate) fn place_bytes(&self, transaction: &mut Transaction<D>, new: New<D>) -> Result<(Content, Bytes<D>), Error> {
+    pub(crate) fn place_bytes(
+        &self,
+        transaction: &mut Transaction<D>,
+        new: New<D>,
+    ) -> Result<(Content, Bytes<D>), Error> {
         Ok(match new {
             New::Inline(bytes) => (Content::Inline(bytes), Bytes::None),
             New::Extent(staged) => (Content::Extent, Bytes::New(staged)),
@@ -66,7 +70,13 @@ impl<D: BlockDevice> Data<D> {
         })
     }
 
-    fn put_chunk(&self, transaction: &mut Transaction<D>, number: u64, index: u32, staged: Staged<D>) -> Result<(), Error> {
+    fn put_chunk(
+        &self,
+        transaction: &mut Transaction<D>,
+        number: u64,
+        index: u32,
+        staged: Staged<D>,
+    ) -> Result<(), Error> {
         let key = chunk_key(number, index);
         transaction.put(&key, Vec::new(), Bytes::New(staged)).map_err(|error| refusal(error, "chunk"))
     }
@@ -79,7 +89,13 @@ impl<D: BlockDevice> Data<D> {
         }
     }
 
-    async fn discard_chunks(&self, transaction: &mut Transaction<D>, number: u64, from: u32, name: &str) -> Result<(), Error> {
+    async fn discard_chunks(
+        &self,
+        transaction: &mut Transaction<D>,
+        number: u64,
+        from: u32,
+        name: &str,
+    ) -> Result<(), Error> {
         loop {
             let scan = transaction.scan(&chunk_key(number, from), &chunks_end(number), BATCH).await;
             if scan.damaged {
@@ -114,7 +130,14 @@ impl<D: BlockDevice> Data<D> {
     }
 
     /// Up to `length` bytes from `offset` on, at most [`MAX_PART`].
-    pub(crate) async fn read_part(&self, view: &View<'_, D>, stored: &Stored, offset: u64, length: u32, name: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn read_part(
+        &self,
+        view: &View<'_, D>,
+        stored: &Stored,
+        offset: u64,
+        length: u32,
+        name: &str,
+    ) -> Result<Vec<u8>, Error> {
         let end = offset.saturating_add(u64::from(length).min(MAX_PART as u64)).min(stored.file.size);
         let mut bytes = vec![0; end.saturating_sub(offset) as usize];
         if bytes.is_empty() {
@@ -126,7 +149,8 @@ impl<D: BlockDevice> Data<D> {
             let from = offset.max(start);
             let to = end.min(start + chunk.len() as u64);
             if from < to {
-                bytes[(from - offset) as usize..(to - offset) as usize].copy_from_slice(&chunk[(from - start) as usize..(to - start) as usize]);
+                bytes[(from - offset) as usize..(to - offset) as usize]
+                    .copy_from_slice(&chunk[(from - start) as usize..(to - start) as usize]);
             }
         }
         Ok(bytes)
@@ -177,7 +201,13 @@ impl<D: BlockDevice> Data<D> {
     }
 
     /// Makes a file's content at most `size` bytes long.
-    pub(crate) async fn cut(&self, transaction: &mut Transaction<D>, stored: &Stored, size: u64, name: &str) -> Result<(Content, Bytes<D>), Error> {
+    pub(crate) async fn cut(
+        &self,
+        transaction: &mut Transaction<D>,
+        stored: &Stored,
+        size: u64,
+        name: &str,
+    ) -> Result<(Content, Bytes<D>), Error> {
         if size <= CHUNK {
             let mut whole = self.chunk(&View::Changing(transaction), stored, 0, name).await?;
             whole.truncate(size as usize);
@@ -227,4 +257,3 @@ fn patch(whole: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     }
     whole[at..at + bytes.len()].copy_from_slice(bytes);
 }
-

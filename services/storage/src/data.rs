@@ -87,7 +87,11 @@ impl<D: BlockDevice> View<'_, D> {
 impl<D: BlockDevice> Data<D> {
     /// Mounts the disk, formats it with `name` if it is empty. [`Data::commit`] has to be
     /// polled beside everything else from now on, [`Data::prepare`] first of all.
-    pub async fn mount(device: D, name: [u8; 16], clock: impl Fn() -> u64 + 'static) -> Result<(Data<D>, MountReport), MountError> {
+    pub async fn mount(
+        device: D,
+        name: [u8; 16],
+        clock: impl Fn() -> u64 + 'static,
+    ) -> Result<(Data<D>, MountReport), MountError> {
         let (store, report) = Store::mount(device, name).await?;
         Ok((Data { store, clock: Box::new(clock), uploads: RefCell::new(Uploads::default()) }, report))
     }
@@ -163,7 +167,13 @@ impl<D: BlockDevice> Data<D> {
         there.map(|_| transaction).ok_or(Error::NotFound)
     }
 
-    pub(crate) fn put_record<T: serde::Serialize>(&self, transaction: &mut Transaction<D>, key: &[u8], record: &T, bytes: Bytes<D>) -> Result<(), Error> {
+    pub(crate) fn put_record<T: serde::Serialize>(
+        &self,
+        transaction: &mut Transaction<D>,
+        key: &[u8],
+        record: &T,
+        bytes: Bytes<D>,
+    ) -> Result<(), Error> {
         transaction.put(key, encode(record), bytes).map_err(|error| refusal(error, &name_of(key)))
     }
 
@@ -173,7 +183,13 @@ impl<D: BlockDevice> Data<D> {
 
     /// Counts a change against the namespace and those above it. Refuses what would go
     /// over a quota; giving back always works.
-    pub(crate) async fn charge(&self, transaction: &mut Transaction<D>, namespace: u64, bytes: i128, objects: i128) -> Result<(), Error> {
+    pub(crate) async fn charge(
+        &self,
+        transaction: &mut Transaction<D>,
+        namespace: u64,
+        bytes: i128,
+        objects: i128,
+    ) -> Result<(), Error> {
         if bytes == 0 && objects == 0 {
             return Ok(());
         }

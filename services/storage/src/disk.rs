@@ -20,8 +20,15 @@ impl HostDisk {
         Ok(HostDisk { device, blocks, read_only })
     }
 
-    async fn operate(&self, operation: Operation, first: u64, count: u64, bytes: &[u8]) -> Result<Vec<u8>, DeviceError> {
-        let (completion, bytes) = self.device.operate(operation, first, count, bytes).await.map_err(|_| DeviceError::Failed)?;
+    async fn operate(
+        &self,
+        operation: Operation,
+        first: u64,
+        count: u64,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, DeviceError> {
+        let (completion, bytes) =
+            self.device.operate(operation, first, count, bytes).await.map_err(|_| DeviceError::Failed)?;
         match completion.status {
             CompletionStatus::Done => Ok(bytes),
             CompletionStatus::Failed => Err(DeviceError::Failed),

@@ -32,7 +32,9 @@ struct Place<'a> {
 fn info(node: &Node) -> Info {
     match node {
         Node::File(file) => Info { kind: Kind::File, size: file.size, version: file.version, modified: file.modified },
-        Node::Folder(folder) => Info { kind: Kind::Folder, size: 0, version: folder.version, modified: folder.modified },
+        Node::Folder(folder) => {
+            Info { kind: Kind::Folder, size: 0, version: folder.version, modified: folder.modified }
+        }
     }
 }
 
@@ -41,7 +43,13 @@ fn own_folder() -> Error {
 }
 
 impl<D: BlockDevice> Data<D> {
-    async fn node(&self, view: &View<'_, D>, namespace: u64, folder: u64, name: &str) -> Result<Option<(Node, Rc<Value>)>, Error> {
+    async fn node(
+        &self,
+        view: &View<'_, D>,
+        namespace: u64,
+        folder: u64,
+        name: &str,
+    ) -> Result<Option<(Node, Rc<Value>)>, Error> {
         let Some(value) = view.value(&entry_key(namespace, folder, name)).await? else { return Ok(None) };
         let node = decode(&value.meta).ok_or_else(|| Error::Corrupt(name.to_string()))?;
         Ok(Some((node, value)))
@@ -63,7 +71,12 @@ impl<D: BlockDevice> Data<D> {
     }
 
     /// `None` for the namespace's own folder, which no folder has a name for.
-    async fn place<'a>(&self, view: &View<'_, D>, namespace: u64, names: &[&'a str]) -> Result<Option<Place<'a>>, Error> {
+    async fn place<'a>(
+        &self,
+        view: &View<'_, D>,
+        namespace: u64,
+        names: &[&'a str],
+    ) -> Result<Option<Place<'a>>, Error> {
         let Some((name, above)) = names.split_last() else { return Ok(None) };
         let folder = self.folders(view, namespace, above).await?.last().copied().unwrap_or(0);
         let found = self.node(view, namespace, folder, name).await?;
@@ -71,7 +84,12 @@ impl<D: BlockDevice> Data<D> {
     }
 
     /// The place for a file, and the file if it is there.
-    async fn file_place<'a>(&self, view: &View<'_, D>, namespace: u64, names: &[&'a str]) -> Result<(u64, &'a str, Option<Stored>), Error> {
+    async fn file_place<'a>(
+        &self,
+        view: &View<'_, D>,
+        namespace: u64,
+        names: &[&'a str],
+    ) -> Result<(u64, &'a str, Option<Stored>), Error> {
         let place = self.place(view, namespace, names).await?.ok_or(Error::IsAFolder)?;
         match place.found {
             Some((Node::File(file), value)) => Ok((place.folder, place.name, Some(Stored { file, value }))),
@@ -97,7 +115,8 @@ impl<D: BlockDevice> Data<D> {
         (content, extent): (Content, Bytes<D>),
     ) -> Result<Info, Error> {
         let old_size = old.map_or(0, |old| old.file.size);
-        self.charge(&mut transaction, namespace, i128::from(size) - i128::from(old_size), i128::from(old.is_none())).await?;
+        self.charge(&mut transaction, namespace, i128::from(size) - i128::from(old_size), i128::from(old.is_none()))
+            .await?;
         let file = Node::File(File { size, version: transaction.sequence(), modified: self.now(), content });
         self.put_record(&mut transaction, &entry_key(namespace, folder, name), &file, extent)?;
         if size < old_size {
@@ -190,11 +209,25 @@ impl<D: BlockDevice> Data<D> {
         self.replace_with(grant, path, bytes.len() as u64, new, None).await
     }
 
-    pub(crate) async fn replace_new(&self, grant: Grant, path: &str, size: u64, new: New<D>, if_version: Option<u64>) -> Result<u64, Error> {
+    pub(crate) async fn replace_new(
+        &self,
+        grant: Grant,
+        path: &str,
+        size: u64,
+        new: New<D>,
+        if_version: Option<u64>,
+    ) -> Result<u64, Error> {
         Ok(self.replace_with(grant, path, size, new, if_version).await?.version)
     }
 
-    async fn replace_with(&self, grant: Grant, path: &str, size: u64, new: New<D>, if_version: Option<u64>) -> Result<Info, Error> {
+    async fn replace_with(
+        &self,
+        grant: Grant,
+        path: &str,
+        size: u64,
+        new: New<D>,
+        if_version: Option<u64>,
+    ) -> Result<Info, Error> {
         let names = names(path)?;
         let (mut transaction, namespace) = self.writing(grant).await?;
         let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, &names).await?;
@@ -230,7 +263,8 @@ impl<D: BlockDevice> Data<D> {
         let view = View::Durable(&snapshot);
         let folder = self.folders(&view, namespace, &names).await?.last().copied().unwrap_or(0);
         let limit = (limit as usize).min(MAX_ENTRIES);
-        let scan = view.scan(&entry_key(namespace, folder, from.unwrap_or("")), &entries_end(namespace, folder), limit).await;
+        let scan =
+            view.scan(&entry_key(namespace, folder, from.unwrap_or("")), &entries_end(namespace, folder), limit).await;
         let mut page = Page { entries: Vec::new(), next: cursor(scan.next), complete: !scan.damaged };
         let mut fitting = Fitting::new();
         for entry in scan.entries {
@@ -285,7 +319,13 @@ impl<D: BlockDevice> Data<D> {
         self.commit_transaction(transaction, from).await.map(|_| ())
     }
 
-    async fn must_be_empty(&self, view: &View<'_, D>, namespace: u64, folder: &Folder, path: &str) -> Result<(), Error> {
+    async fn must_be_empty(
+        &self,
+        view: &View<'_, D>,
+        namespace: u64,
+        folder: &Folder,
+        path: &str,
+    ) -> Result<(), Error> {
         let scan = view.scan(&entry_key(namespace, folder.number, ""), &entries_end(namespace, folder.number), 1).await;
         if scan.damaged {
             return Err(Error::Corrupt(path.to_string()));

@@ -13,8 +13,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use libprocess::interfaces::storage::namespaces::{Access, QuotaUse};
 use libprocess::interfaces::storage::types::Error;
-use storage_engine::transaction::Content as Bytes;
 use storage_engine::BlockDevice;
+use storage_engine::transaction::Content as Bytes;
 
 /// Entries looked at in one go.
 const BATCH: usize = 512;
@@ -152,6 +152,11 @@ impl<D: BlockDevice> Data<D> {
     pub async fn usage(&self, grant: Grant) -> Result<QuotaUse, Error> {
         let (snapshot, namespace) = self.reading(grant).await?;
         let record = self.namespace(&View::Durable(&snapshot), namespace).await?;
-        Ok(QuotaUse { bytes: record.bytes, quota: record.quota, objects: record.objects, object_quota: record.object_quota() })
+        Ok(QuotaUse {
+            bytes: record.bytes,
+            quota: record.quota,
+            objects: record.objects,
+            object_quota: record.object_quota(),
+        })
     }
 }

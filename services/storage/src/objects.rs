@@ -55,7 +55,14 @@ impl<D: BlockDevice> Data<D> {
         self.put_new(grant, key, bytes.len() as u64, new, if_version).await
     }
 
-    pub(crate) async fn put_new(&self, grant: Grant, key: &str, size: u64, new: New<D>, if_version: Option<u64>) -> Result<u64, Error> {
+    pub(crate) async fn put_new(
+        &self,
+        grant: Grant,
+        key: &str,
+        size: u64,
+        new: New<D>,
+        if_version: Option<u64>,
+    ) -> Result<u64, Error> {
         let (mut transaction, namespace) = self.writing(grant).await?;
         self.put_in(&mut transaction, namespace, key, size, new, if_version).await?;
         self.commit_transaction(transaction, key).await
@@ -83,7 +90,14 @@ impl<D: BlockDevice> Data<D> {
     }
 
     /// Part of a value, and what the whole is.
-    pub async fn get(&self, grant: Grant, key: &str, offset: u64, length: u32, version: Option<u64>) -> Result<Part, Error> {
+    pub async fn get(
+        &self,
+        grant: Grant,
+        key: &str,
+        offset: u64,
+        length: u32,
+        version: Option<u64>,
+    ) -> Result<Part, Error> {
         grant.allows(Access::READ)?;
         check_key(key)?;
         let (snapshot, namespace) = self.reading(grant).await?;
@@ -109,7 +123,13 @@ impl<D: BlockDevice> Data<D> {
         self.commit_transaction(transaction, key).await.map(|_| ())
     }
 
-    async fn delete_in(&self, transaction: &mut Transaction<D>, namespace: u64, key: &str, old: &Stored) -> Result<(), Error> {
+    async fn delete_in(
+        &self,
+        transaction: &mut Transaction<D>,
+        namespace: u64,
+        key: &str,
+        old: &Stored,
+    ) -> Result<(), Error> {
         self.discard(transaction, &old.file, key).await?;
         self.charge(transaction, namespace, -i128::from(old.file.size), -1).await?;
         transaction.delete(&object_key(namespace, key));

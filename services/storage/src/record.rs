@@ -183,7 +183,6 @@ pub fn chunks_end(content: u64) -> Vec<u8> {
     after_prefix(key(0, CHUNK, &[&content.to_be_bytes()]))
 }
 
-
 /// Before the first and behind the last of all that is in a namespace, its record not included.
 pub fn everything_in(namespace: u64) -> (Vec<u8>, Vec<u8>) {
     (key(namespace, CHILD, &[]), key(namespace + 1, NAMESPACE, &[]))
@@ -255,10 +254,16 @@ mod tests {
     fn the_longest_fit_the_engine() {
         assert!(object_key(u64::MAX, &"x".repeat(MAX_OBJECT_KEY)).len() <= MAX_KEY);
         assert!(entry_key(u64::MAX, u64::MAX, &"x".repeat(MAX_NAME)).len() <= MAX_KEY);
-        let file = File { size: u64::MAX, version: u64::MAX, modified: u64::MAX, content: Content::Inline(vec![0; MAX_INLINE]) };
+        let file = File {
+            size: u64::MAX,
+            version: u64::MAX,
+            modified: u64::MAX,
+            content: Content::Inline(vec![0; MAX_INLINE]),
+        };
         assert!(encode(&Node::File(file.clone())).len() <= MAX_META);
         assert_eq!(decode::<File>(&encode(&file)), Some(file));
-        let space = Namespace { parent: 1, name: "x".repeat(MAX_NAME), bytes: u64::MAX, objects: u64::MAX, quota: u64::MAX };
+        let space =
+            Namespace { parent: 1, name: "x".repeat(MAX_NAME), bytes: u64::MAX, objects: u64::MAX, quota: u64::MAX };
         assert!(encode(&space).len() <= MAX_META);
     }
 }

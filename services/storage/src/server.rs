@@ -46,7 +46,14 @@ impl<D: BlockDevice> objects::Server for Service<D> {
         self.data.get(Grant::from_badge(caller.badge)?, &key, 0, MAX_PART as u32, None).await
     }
 
-    async fn get_part(&self, caller: Caller, key: String, offset: u64, length: u32, version: Option<u64>) -> Result<Part, Error> {
+    async fn get_part(
+        &self,
+        caller: Caller,
+        key: String,
+        offset: u64,
+        length: u32,
+        version: Option<u64>,
+    ) -> Result<Part, Error> {
         self.data.get(Grant::from_badge(caller.badge)?, &key, offset, length, version).await
     }
 
@@ -54,7 +61,13 @@ impl<D: BlockDevice> objects::Server for Service<D> {
         self.data.delete(Grant::from_badge(caller.badge)?, &key, if_version).await
     }
 
-    async fn list(&self, caller: Caller, prefix: String, limit: u32, cursor: Option<String>) -> Result<objects::Page, Error> {
+    async fn list(
+        &self,
+        caller: Caller,
+        prefix: String,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<objects::Page, Error> {
         self.data.list(Grant::from_badge(caller.badge)?, &prefix, limit, cursor.as_deref()).await
     }
 
@@ -108,7 +121,13 @@ impl<D: BlockDevice> files::Server for Service<D> {
         self.data.set_size(Grant::from_badge(caller.badge)?, &path, size).await
     }
 
-    async fn list(&self, caller: Caller, path: String, limit: u32, cursor: Option<String>) -> Result<files::Page, Error> {
+    async fn list(
+        &self,
+        caller: Caller,
+        path: String,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<files::Page, Error> {
         self.data.list_folder(Grant::from_badge(caller.badge)?, &path, limit, cursor.as_deref()).await
     }
 

@@ -76,7 +76,8 @@ impl<D: BlockDevice> Data<D> {
         let record = self.namespace(&View::Durable(&snapshot), namespace).await?;
         let now = self.now();
         let mut uploads = self.uploads.borrow_mut();
-        let coming: u64 = uploads.under_way.values().filter(|upload| upload.namespace == namespace).map(|upload| upload.size).sum();
+        let coming: u64 =
+            uploads.under_way.values().filter(|upload| upload.namespace == namespace).map(|upload| upload.size).sum();
         let left = record.quota.saturating_sub(record.bytes).saturating_sub(coming);
         // What is replaced gives its bytes back, which the transaction counts exactly;
         // here it is only about what may lie on the disk meanwhile.
@@ -99,7 +100,8 @@ impl<D: BlockDevice> Data<D> {
         }
         let number = uploads.next;
         uploads.next += 1;
-        let upload = Upload { namespace, target, size, received: 0, chunks: Vec::new(), rest: Vec::new(), touched: now };
+        let upload =
+            Upload { namespace, target, size, received: 0, chunks: Vec::new(), rest: Vec::new(), touched: now };
         uploads.under_way.insert(number, upload);
         Ok(number)
     }
@@ -141,7 +143,8 @@ impl<D: BlockDevice> Data<D> {
     /// Puts what was added where it belongs. Whatever comes of it, the upload has ended.
     pub async fn finish(&self, grant: Grant, number: u64, if_version: Option<u64>) -> Result<u64, Error> {
         let namespace = grant.allows(libprocess::interfaces::storage::namespaces::Access::WRITE)?;
-        let Upload { target, size, received, mut chunks, rest, .. } = self.uploads.borrow_mut().take(namespace, number)?;
+        let Upload { target, size, received, mut chunks, rest, .. } =
+            self.uploads.borrow_mut().take(namespace, number)?;
         if received != size {
             return Err(Error::Invalid("fewer bytes than the upload was begun with".to_string()));
         }

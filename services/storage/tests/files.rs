@@ -195,7 +195,10 @@ fn a_file_may_have_holes() {
     let whole = read(&system, "f").unwrap();
     assert!(whole.starts_with(b"sta\0\0"), "what was cut off does not come back");
     assert_eq!(whole.iter().filter(|&&byte| byte != 0).count(), 3);
-    assert!(matches!(system.run(system.data.set_size(grant(USER), "f", DEFAULT_QUOTA + 1)), Err(Error::QuotaExceeded(_))));
+    assert!(matches!(
+        system.run(system.data.set_size(grant(USER), "f", DEFAULT_QUOTA + 1)),
+        Err(Error::QuotaExceeded(_))
+    ));
 }
 
 #[test]

@@ -22,7 +22,10 @@ fn there(system: &System, of: Grant, key: &str) -> bool {
 #[test]
 fn the_first_namespaces_are_there_and_named() {
     let system = System::new();
-    assert_eq!(system.run(system.data.list_namespaces(grant(ROOT), None)), Ok(vec!["apps".into(), "system".into(), "user".into()]));
+    assert_eq!(
+        system.run(system.data.list_namespaces(grant(ROOT), None)),
+        Ok(vec!["apps".into(), "system".into(), "user".into()])
+    );
     for badge in [0x207, USER] {
         assert_eq!(system.run(system.data.usage(grant(badge))).unwrap().quota, DEFAULT_QUOTA);
     }

@@ -225,7 +225,10 @@ fn quotas_are_kept_exactly() {
     system.run(system.data.delete(grant(USER), "large", None)).unwrap();
     let usage = system.run(system.data.usage(grant(USER))).unwrap();
     assert_eq!((usage.bytes, usage.objects, usage.quota), (10, 2, DEFAULT_QUOTA));
-    assert_eq!(upload(&system, "larger", &pattern(quota + 1), MAX_PART, None), Err(Error::QuotaExceeded(DEFAULT_QUOTA - 10)));
+    assert_eq!(
+        upload(&system, "larger", &pattern(quota + 1), MAX_PART, None),
+        Err(Error::QuotaExceeded(DEFAULT_QUOTA - 10))
+    );
 }
 
 #[test]
@@ -245,7 +248,16 @@ fn objects_are_counted_too() {
 #[test]
 fn large_values_come_in_parts_of_any_size() {
     let system = System::new();
-    for (size, piece) in [(0, 1), (1, 1), (1000, 7), (1025, 1024), (MAX_PART, 9999), (MAX_PART + 1, MAX_PART), (500_000, 33_333), (2 * MAX_PART, MAX_PART)] {
+    for (size, piece) in [
+        (0, 1),
+        (1, 1),
+        (1000, 7),
+        (1025, 1024),
+        (MAX_PART, 9999),
+        (MAX_PART + 1, MAX_PART),
+        (500_000, 33_333),
+        (2 * MAX_PART, MAX_PART),
+    ] {
         let key = format!("{size}");
         upload(&system, &key, &pattern(size), piece, Some(0)).unwrap();
         assert_eq!(get(&system, &key), Ok(pattern(size)), "{size} bytes in pieces of {piece}");
@@ -272,7 +284,11 @@ fn an_upload_changes_nothing_before_it_is_finished() {
     }
     assert_eq!(get(&system, "k"), Ok(b"old".to_vec()));
     assert_eq!(get(&system.restarted(), "k"), Ok(b"old".to_vec()));
-    assert_eq!(system.run(system.data.finish(grant(APPS), number, None)), Err(Error::NoSuchUpload), "of another namespace");
+    assert_eq!(
+        system.run(system.data.finish(grant(APPS), number, None)),
+        Err(Error::NoSuchUpload),
+        "of another namespace"
+    );
     system.data.abandon(user, number).unwrap();
     assert_eq!(system.data.store().usage().free, free);
     assert_eq!(system.run(system.data.add(user, number, b"x")), Err(Error::NoSuchUpload));
@@ -285,7 +301,10 @@ fn an_upload_is_as_long_as_it_said() {
     let system = System::new();
     let user = grant(USER);
     let number = system.run(system.data.begin_object(user, "k", 10)).unwrap();
-    assert_eq!(system.run(system.data.add(user, number, &vec![0; MAX_PART + 1])), Err(Error::TooLarge(MAX_PART as u64)));
+    assert_eq!(
+        system.run(system.data.add(user, number, &vec![0; MAX_PART + 1])),
+        Err(Error::TooLarge(MAX_PART as u64))
+    );
     system.run(system.data.add(user, number, &[0; 9])).unwrap();
     assert!(matches!(system.run(system.data.finish(user, number, None)), Err(Error::Invalid(_))));
     let number = system.run(system.data.begin_object(user, "k", 10)).unwrap();
@@ -315,23 +334,44 @@ fn a_transaction_is_all_or_nothing() {
     let system = System::new();
     let user = grant(USER);
     let put_step = |key: &str, value: &[u8]| Step::Put(PutStep { key: key.into(), value: value.to_vec() });
-    let version = system.run(system.data.transact(user, &[put_step("a", b"1"), put_step("b", &[2; 3000]), put_step("a", b"3")])).unwrap();
+    let version = system
+        .run(system.data.transact(user, &[put_step("a", b"1"), put_step("b", &[2; 3000]), put_step("a", b"3")]))
+        .unwrap();
     assert_eq!(get(&system, "a"), Ok(b"3".to_vec()));
     assert_eq!(system.run(system.data.stat(user, "b")).unwrap().version, version);
     let wrong = Step::Check(CheckStep { key: "b".into(), version: version + 1 });
-    assert_eq!(system.run(system.data.transact(user, &[put_step("a", b"4"), Step::Delete("b".into()), wrong])), Err(Error::VersionConflict(0)));
+    assert_eq!(
+        system.run(system.data.transact(user, &[put_step("a", b"4"), Step::Delete("b".into()), wrong])),
+        Err(Error::VersionConflict(0))
+    );
     assert_eq!(get(&system, "a"), Ok(b"3".to_vec()));
     let over = system.run(system.data.transact(user, &[put_step("a", b"5"), put_step("c", &[0; 60_000])]));
     assert!(over.is_ok());
     let right = Step::Check(CheckStep { key: "b".into(), version });
-    system.run(system.data.transact(user, &[right, Step::Delete("b".into()), Step::Delete("nothing".into()), put_step("d", b"")])).unwrap();
+    system
+        .run(
+            system
+                .data
+                .transact(user, &[right, Step::Delete("b".into()), Step::Delete("nothing".into()), put_step("d", b"")]),
+        )
+        .unwrap();
     assert_eq!(keys(&system, ""), ["a", "c", "d"]);
     assert_eq!(keys(&system.restarted(), ""), ["a", "c", "d"]);
     let many: Vec<Step> = (0..257).map(|_| Step::Delete("x".into())).collect();
     assert_eq!(system.run(system.data.transact(user, &many)), Err(Error::TooLarge(256)));
-    assert_eq!(system.run(system.data.transact(user, &[put_step("k", &vec![0; MAX_PART + 1])])), Err(Error::TooLarge(MAX_PART as u64)));
+    assert_eq!(
+        system.run(system.data.transact(user, &[put_step("k", &vec![0; MAX_PART + 1])])),
+        Err(Error::TooLarge(MAX_PART as u64))
+    );
     system.run(system.data.set_quota(grant(common::ROOT), "user", 60_010)).unwrap();
-    assert_eq!(system.run(system.data.transact(user, &[Step::Delete("c".into()), put_step("e", &[0; 60_000]), put_step("f", &[0; 60])])), Err(Error::QuotaExceeded(9)));
+    assert_eq!(
+        system.run(
+            system
+                .data
+                .transact(user, &[Step::Delete("c".into()), put_step("e", &[0; 60_000]), put_step("f", &[0; 60])])
+        ),
+        Err(Error::QuotaExceeded(9))
+    );
     assert_eq!(keys(&system, ""), ["a", "c", "d"]);
 }
 
@@ -343,9 +383,12 @@ fn a_damaged_value_is_named_and_the_rest_stays_readable() {
     }
     upload(&system, "large", &pattern(300_000), MAX_PART, None).unwrap();
     let image = system.disk.image();
-    let find = |from: usize| (from..image.len() / 4096).find(|page| image[page * 4096..][..3000] == pattern(3000)[..]).unwrap();
+    let find = |from: usize| {
+        (from..image.len() / 4096).find(|page| image[page * 4096..][..3000] == pattern(3000)[..]).unwrap()
+    };
     system.disk.flip(find(4) * 4096 + 17, 2);
-    let broken: Vec<String> = (0..10).map(|number| format!("small{number}")).filter(|key| get(&system, key).is_err()).collect();
+    let broken: Vec<String> =
+        (0..10).map(|number| format!("small{number}")).filter(|key| get(&system, key).is_err()).collect();
     assert_eq!(broken.len(), 1);
     assert_eq!(get(&system, &broken[0]), Err(Error::Corrupt(broken[0].clone())));
     assert_eq!(get(&system, "large"), Ok(pattern(300_000)));

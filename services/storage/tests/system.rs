@@ -79,7 +79,8 @@ fn every_method_works_over_the_wire() {
 
             let namespaces = process.connect::<namespaces::Client>().await.unwrap();
             assert_eq!(namespaces.allowed().await.unwrap(), namespaces::Access::ALL);
-            let notes = namespaces.subspace("notes", namespaces::Access::READ | namespaces::Access::WRITE).await.unwrap();
+            let notes =
+                namespaces.subspace("notes", namespaces::Access::READ | namespaces::Access::WRITE).await.unwrap();
             let notes = Connection::new(notes);
             let inside = <objects::Client as libprocess::Client>::over(&notes);
             inside.put("t", b"note", None).await.unwrap();
@@ -149,7 +150,8 @@ async fn read(process: Process, notes: Notes) {
                 Err(_) => {}
             }
         };
-        let is_right = found == known.acknowledged || found.as_ref().is_some_and(|found| known.possible.contains(found));
+        let is_right =
+            found == known.acknowledged || found.as_ref().is_some_and(|found| known.possible.contains(found));
         let shown = found.map(|found| String::from_utf8_lossy(&found[..found.len().min(16)]).into_owned());
         assert!(is_right, "{key} has {shown:?}");
     }
@@ -199,7 +201,9 @@ fn the_power_cut_at_any_moment_loses_nothing() {
         let notes = Notes::default();
         let (one, two) = (notes.clone(), notes.clone());
         let (mut simulation, _) = stage(seed, 40)
-            .simulation(|simulation| if seed % 2 == 0 { simulation.random_traps("storage", 300, 3) } else { simulation })
+            .simulation(
+                |simulation| if seed % 2 == 0 { simulation.random_traps("storage", 300, 3) } else { simulation },
+            )
             .client("one", move |process| write(process, "a", 1000, one))
             .with(user())
             .client("two", move |process| write(process, "bb", 1000, two))
@@ -214,11 +218,11 @@ fn the_power_cut_at_any_moment_loses_nothing() {
         let notes: Notes = Rc::new(RefCell::new(notes.borrow().clone()));
         known.set(known.get() + notes.borrow().values().filter(|known| known.acknowledged.is_some()).count());
         let wreck = simulation.crash(Cut::Random(seed));
-        stage(seed, 0)
-            .disk(wreck.disk)
-            .client("reader", move |process| read(process, notes))
-            .with(user())
-            .pass();
+        stage(seed, 0).disk(wreck.disk).client("reader", move |process| read(process, notes)).with(user()).pass();
     });
-    assert!(known.get() > 100 || std::env::var_os("ORBITAL_SEED").is_some(), "{} values were acknowledged", known.get());
+    assert!(
+        known.get() > 100 || std::env::var_os("ORBITAL_SEED").is_some(),
+        "{} values were acknowledged",
+        known.get()
+    );
 }

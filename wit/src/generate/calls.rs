@@ -361,7 +361,9 @@ fn begin_passing(code: &mut Code, function: &Function) -> &'static str {
                 Count::List if *mode == Mode::Move => {
                     format!("{name}.into_iter().map(|one| passing.{pass}(one)).collect::<$::generated::Vec<u8>>()")
                 }
-                Count::List => format!("{name}.iter().map(|one| passing.{pass}(one)).collect::<$::generated::Vec<u8>>()"),
+                Count::List => {
+                    format!("{name}.iter().map(|one| passing.{pass}(one)).collect::<$::generated::Vec<u8>>()")
+                }
             };
             code.line(&format!("let {name} = {index};"));
         }

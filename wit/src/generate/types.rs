@@ -3,8 +3,10 @@
 use super::{Code, camel, owned, screaming, snake};
 use crate::model::{Body, Member, Type, TypeDefinition};
 
-const COPY: &str = "#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, $::generated::Serialize, $::generated::Deserialize";
-const DATA: &str = "#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, $::generated::Serialize, $::generated::Deserialize";
+const COPY: &str =
+    "#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, $::generated::Serialize, $::generated::Deserialize";
+const DATA: &str =
+    "#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, $::generated::Serialize, $::generated::Deserialize";
 
 /// One type.
 pub(super) fn definition(code: &mut Code, definition: &TypeDefinition) {
@@ -136,9 +138,8 @@ fn debug_of_variant(code: &mut Code, definition: &TypeDefinition, cases: &[Membe
                 (Some(_), true) => {
                     code.line(&format!("Self::{case_name}(_) => f.write_str(\"{case_name}(<secret>)\"),"));
                 }
-                (Some(_), false) => code.line(&format!(
-                    "Self::{case_name}(value) => f.debug_tuple({case_name:?}).field(value).finish(),"
-                )),
+                (Some(_), false) => code
+                    .line(&format!("Self::{case_name}(value) => f.debug_tuple({case_name:?}).field(value).finish(),")),
             }
         }
         code.line("}");
@@ -190,7 +191,9 @@ fn display_of_cases(code: &mut Code, name: &str, cases: &[Member], secret: bool)
             Some(_) if secret || case.secret => code.line(&format!("{name}::{case_name}(_) => f.write_str({says:?}),")),
             Some(type_) => {
                 let format = if shows(type_) { "{}: {value}" } else { "{}: {value:?}" };
-                code.line(&format!("{name}::{case_name}(value) => f.write_fmt(::core::format_args!({format:?}, {says:?})),"));
+                code.line(&format!(
+                    "{name}::{case_name}(value) => f.write_fmt(::core::format_args!({format:?}, {says:?})),"
+                ));
             }
         }
     }

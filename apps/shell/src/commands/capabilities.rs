@@ -141,7 +141,8 @@ impl Shell {
             let mut from: Vec<String> = holder.chain(info).iter().skip(1).map(|link| names.of(link.holder)).collect();
             from.dedup();
             let from = if from.is_empty() { String::from("-") } else { from.join(" < ") };
-            let texts = [info.handle.slot().to_string(), object(&info), info.rights.to_string(), badge(info.badge), from];
+            let texts =
+                [info.handle.slot().to_string(), object(&info), info.rights.to_string(), badge(info.badge), from];
             table.row(texts.into_iter().chain(name.map(ToString::to_string)));
         }
         self.show(&table.to_text()).await;

@@ -147,7 +147,11 @@ impl Shell {
             }
         }
         self.show(&text).await;
-        if complete { Ok(()) } else { Err(Failure::new(format!("some names in {} are damaged on the disk", shown(&path)))) }
+        if complete {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("some names in {} are damaged on the disk", shown(&path))))
+        }
     }
 
     /// `cat`.
@@ -177,7 +181,10 @@ impl Shell {
         let (path, text) = path_and_text("append", arguments)?;
         let files = self.files()?;
         if text.len() > PART {
-            return Err(Failure::new(format!("at most {} are appended at once, so that it is all or nothing", size(PART as u64))));
+            return Err(Failure::new(format!(
+                "at most {} are appended at once, so that it is all or nothing",
+                size(PART as u64)
+            )));
         }
         files.append(&path, text.as_bytes()).await.map(|_| ()).map_err(in_folder(&path))
     }
@@ -193,7 +200,10 @@ impl Shell {
                 // An empty folder goes like a file only if it is asked for.
                 false => match files.stat(&path).await {
                     Ok(info) if info.kind == Kind::Folder => {
-                        return Err(Failure::new(format!("{0} is a folder; `rm -r {0}` removes it with all that is in it", shown(&path))));
+                        return Err(Failure::new(format!(
+                            "{0} is a folder; `rm -r {0}` removes it with all that is in it",
+                            shown(&path)
+                        )));
                     }
                     Ok(_) => files.remove(&path).await,
                     Err(error) => Err(error),
@@ -396,7 +406,8 @@ mod tests {
     fn text_is_one_line_unless_told_otherwise() {
         let arguments = |words: &[&str], flags: &[&str]| {
             let words: Vec<String> = flags.iter().chain(words).map(ToString::to_string).collect();
-            Arguments::parse(&words, &[crate::arguments::Opt::Flag("-n")], crate::arguments::Order::OptionsFirst).unwrap()
+            Arguments::parse(&words, &[crate::arguments::Opt::Flag("-n")], crate::arguments::Order::OptionsFirst)
+                .unwrap()
         };
         let text = |words: &[&str], flags: &[&str]| path_and_text("put", &arguments(words, flags));
         assert_eq!(text(&["a", "b", "-n"], &[]), Ok(("/a".into(), "b -n\n".into())));
@@ -406,7 +417,10 @@ mod tests {
 
     #[test]
     fn a_program_has_one_namespace_wherever_its_file_lies() {
-        assert_eq!(["notes", "/bin/notes.wasm", "/bin/notes", "/x/.wasm"].map(namespace_of), ["notes", "notes", "notes", ".wasm"]);
+        assert_eq!(
+            ["notes", "/bin/notes.wasm", "/bin/notes", "/x/.wasm"].map(namespace_of),
+            ["notes", "notes", "notes", ".wasm"]
+        );
     }
 
     #[test]

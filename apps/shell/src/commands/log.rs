@@ -59,11 +59,8 @@ fn records(mut bytes: &[u8]) -> Vec<Record<'_>> {
 }
 
 fn in_words(record: &Record<'_>) -> String {
-    let who = if record.process == 0 {
-        String::from("host")
-    } else {
-        format!("{}[{}]", shown(record.name), record.process)
-    };
+    let who =
+        if record.process == 0 { String::from("host") } else { format!("{}[{}]", shown(record.name), record.process) };
     format!("{:>8}  {:>8}  {who:<14}  {}", record.number, duration(record.time), shown(record.text))
 }
 
@@ -82,7 +79,8 @@ impl Shell {
         }
         let count = arguments.value("-n").map_or(Ok(COUNT), |text| number("log", "number of records", text))?;
         if count > MOST {
-            let problem = format!("{MOST} records at most; the whole log is shown by the host, with `orbital log show`");
+            let problem =
+                format!("{MOST} records at most; the whole log is shown by the host, with `orbital log show`");
             return Err(Failure::misuse("log", &problem));
         }
         let whose = match arguments.value("--process") {
@@ -90,8 +88,8 @@ impl Shell {
             Some(text) => text.parse().map_or_else(|_| Whose::Name(text.to_string()), Whose::Pid),
         };
         let log = self.log()?;
-        let lines = newest(log, &whose, count)
-            .map_err(|error| Failure::new(format!("the log cannot be read: {error}")))?;
+        let lines =
+            newest(log, &whose, count).map_err(|error| Failure::new(format!("the log cannot be read: {error}")))?;
         let mut text = String::new();
         for line in &lines {
             text.push_str(&line.text);

@@ -108,12 +108,11 @@ impl Shell {
             rows.into_iter().filter(|row| Some(row.pid) == pid || pid.is_none() && row.name == target).collect();
         match (found.len(), found.pop()) {
             (1, Some(row)) => Ok(row),
-            (0, _) | (_, None) => {
-                Err(Failure::new(format!("there is no process {}; `ps` lists them", shown(target))))
-            }
-            (several, _) => {
-                Err(Failure::new(format!("{several} processes are called {}; give the pid, as `ps` shows it", shown(target))))
-            }
+            (0, _) | (_, None) => Err(Failure::new(format!("there is no process {}; `ps` lists them", shown(target)))),
+            (several, _) => Err(Failure::new(format!(
+                "{several} processes are called {}; give the pid, as `ps` shows it",
+                shown(target)
+            ))),
         }
     }
 
@@ -166,7 +165,9 @@ impl Shell {
             Err(failure) => {
                 return match self.control()?.kill(target).await {
                     Ok(()) => Ok(()),
-                    Err(ClientError::Service(libprocess::interfaces::init::control::Error::NoSuchService)) => Err(failure),
+                    Err(ClientError::Service(libprocess::interfaces::init::control::Error::NoSuchService)) => {
+                        Err(failure)
+                    }
                     Err(error) => Err(failed("init", target, error)),
                 };
             }
@@ -179,7 +180,10 @@ impl Shell {
         }
         if row.of_init {
             if ask {
-                return Err(Failure::new(format!("{0} is a service: `stop {0}` asks it to end, `restart {0}` begins anew", row.name)));
+                return Err(Failure::new(format!(
+                    "{0} is a service: `stop {0}` asks it to end, `restart {0}` begins anew",
+                    row.name
+                )));
             }
             return self.control()?.kill(&row.name).await.map_err(|error| failed("init", target, error));
         }
@@ -245,7 +249,9 @@ impl Shell {
         let patient = lifecycle.within(core::time::Duration::from_secs(60));
         let pid = match patient.spawn(&request, from, capabilities).await {
             Ok(pid) => pid,
-            Err(ClientError::Service(lifecycle::Error::ImageNotFound(_))) if !order.image.contains('/') => return Ok(None),
+            Err(ClientError::Service(lifecycle::Error::ImageNotFound(_))) if !order.image.contains('/') => {
+                return Ok(None);
+            }
             Err(error) => return Err(failed("process", &order.image, error)),
         };
         if mode == Mode::Background {
@@ -334,7 +340,9 @@ impl Shell {
         if let Some(console) = derived("console", console)? {
             pass("console", console);
         }
-        if order.input == Input::Program && let Some(interrupt) = derived("interrupt:console", Rights::ALL)? {
+        if order.input == Input::Program
+            && let Some(interrupt) = derived("interrupt:console", Rights::ALL)?
+        {
             pass("interrupt:console", interrupt);
         }
         if let Some(clock) = derived("clock", Rights::READ)? {
@@ -404,11 +412,14 @@ impl Plan {
             environment.push((name.to_string(), value.to_string()));
         }
         let memory = match words.value("--memory") {
-            Some(text) => bytes(text).ok_or_else(|| wrong(&format!("{} is no memory size: a number, K, M or G after it", shown(text))))?,
+            Some(text) => bytes(text)
+                .ok_or_else(|| wrong(&format!("{} is no memory size: a number, K, M or G after it", shown(text))))?,
             None => 0,
         };
         let processor_time = match words.value("--time") {
-            Some(text) => seconds(text).ok_or_else(|| wrong(&format!("{} is no time: seconds, such as 2 or 0.5", shown(text))))?,
+            Some(text) => {
+                seconds(text).ok_or_else(|| wrong(&format!("{} is no time: seconds, such as 2 or 0.5", shown(text))))?
+            }
             None => 0,
         };
         Ok(Plan {

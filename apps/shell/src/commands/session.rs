@@ -36,10 +36,8 @@ impl Shell {
 
     /// `time` without a command.
     pub(crate) async fn clock(&mut self) -> Result<(), Failure> {
-        let now = self
-            .process
-            .wall_clock()
-            .map_err(|error| Failure::new(format!("the clock cannot be read: {error}")))?;
+        let now =
+            self.process.wall_clock().map_err(|error| Failure::new(format!("the clock cannot be read: {error}")))?;
         self.line(&format!("{}, {} since boot", date(now), duration(self.process.now()))).await;
         Ok(())
     }
@@ -80,5 +78,6 @@ impl Shell {
 
 /// The number in `text`, or what is wrong, as wrong use of `command`.
 pub(crate) fn number(command: &str, what: &str, text: &str) -> Result<u64, Failure> {
-    text.parse().map_err(|_| failure::Failure::misuse(command, &format!("{} is no {what}: a whole number", shown(text))))
+    text.parse()
+        .map_err(|_| failure::Failure::misuse(command, &format!("{} is no {what}: a whole number", shown(text))))
 }

@@ -35,10 +35,9 @@ impl Desk {
     fn press(&mut self, key: Key) -> Outcome {
         let outcome = self.editor.key(key, &self.history);
         match &outcome {
-            Outcome::Draw(draw)
-            | Outcome::Line { draw, .. }
-            | Outcome::Cancelled(draw)
-            | Outcome::EndOfInput(draw) => self.screen.process(draw.as_bytes()),
+            Outcome::Draw(draw) | Outcome::Line { draw, .. } | Outcome::Cancelled(draw) | Outcome::EndOfInput(draw) => {
+                self.screen.process(draw.as_bytes())
+            }
             Outcome::Complete(_) => {}
         }
         outcome

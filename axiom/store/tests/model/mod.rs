@@ -65,11 +65,7 @@ impl Model {
         }
         let mut files = Vec::new();
         for content in &inner.files {
-            let length = if random() & 1 == 0 {
-                content.now.len()
-            } else {
-                content.durable.len()
-            };
+            let length = if random() & 1 == 0 { content.now.len() } else { content.durable.len() };
             let mut bytes = content.durable.clone();
             bytes.resize(length, 0);
             for (index, sector) in content.now.chunks(SECTOR).enumerate() {
@@ -79,38 +75,23 @@ impl Model {
                     bytes[start..end].copy_from_slice(&sector[..end - start]);
                 }
             }
-            files.push(Content {
-                durable: bytes.clone(),
-                now: bytes,
-            });
+            files.push(Content { durable: bytes.clone(), now: bytes });
         }
         let durable_names = names.clone();
-        Model(Arc::new(Mutex::new(Inner {
-            files,
-            names,
-            durable_names,
-            ..Inner::default()
-        })))
+        Model(Arc::new(Mutex::new(Inner { files, names, durable_names, ..Inner::default() })))
     }
 
     /// Every file with its content.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let inner = self.0.lock().unwrap();
-        inner
-            .names
-            .iter()
-            .map(|(name, &file)| (name.clone(), inner.files[file].now.clone()))
-            .collect()
+        inner.names.iter().map(|(name, &file)| (name.clone(), inner.files[file].now.clone())).collect()
     }
 
     /// Puts a file there, durable.
     pub fn put(&self, name: &str, bytes: &[u8]) {
         let mut inner = self.0.lock().unwrap();
         let file = inner.files.len();
-        inner.files.push(Content {
-            durable: bytes.to_vec(),
-            now: bytes.to_vec(),
-        });
+        inner.files.push(Content { durable: bytes.to_vec(), now: bytes.to_vec() });
         inner.names.insert(name.to_owned(), file);
         inner.durable_names.insert(name.to_owned(), file);
     }
@@ -136,25 +117,15 @@ impl Folder for Model {
 
     fn list(&self, path: &str) -> io::Result<Vec<Item>> {
         let inner = self.0.lock().unwrap();
-        let prefix = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}/")
-        };
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
         let mut items: Vec<Item> = inner
             .names
             .iter()
             .filter_map(|(name, &file)| {
                 let rest = name.strip_prefix(&prefix)?;
                 Some(match rest.split_once('/') {
-                    Some((folder, _)) => Item {
-                        name: folder.to_owned(),
-                        length: None,
-                    },
-                    None => Item {
-                        name: rest.to_owned(),
-                        length: Some(inner.files[file].now.len() as u64),
-                    },
+                    Some((folder, _)) => Item { name: folder.to_owned(), length: None },
+                    None => Item { name: rest.to_owned(), length: Some(inner.files[file].now.len() as u64) },
                 })
             })
             .collect();

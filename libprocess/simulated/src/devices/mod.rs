@@ -162,8 +162,17 @@ impl Devices {
         queue.next += 1;
         let request = queue.next;
         // What was submitted first is shown first: a console does not reorder.
-        let after = queue.submitted.last().map_or(0, |last| if device == CONSOLE { last.due.min(now + takes) } else { 0 });
-        queue.submitted.push(Submitted { request, owner: Some(owner), operation, a, b, bytes, due: (now + takes).max(after) });
+        let after =
+            queue.submitted.last().map_or(0, |last| if device == CONSOLE { last.due.min(now + takes) } else { 0 });
+        queue.submitted.push(Submitted {
+            request,
+            owner: Some(owner),
+            operation,
+            a,
+            b,
+            bytes,
+            due: (now + takes).max(after),
+        });
         Ok(request)
     }
 
@@ -197,7 +206,12 @@ impl Devices {
     /// When something completes next; `None`: nothing will by itself.
     pub fn next_due(&self) -> Option<u64> {
         let queues = [&self.console_queue, &self.disk_queue];
-        queues.into_iter().flat_map(|queue| &queue.submitted).map(|submitted| submitted.due).filter(|due| *due != u64::MAX).min()
+        queues
+            .into_iter()
+            .flat_map(|queue| &queue.submitted)
+            .map(|submitted| submitted.due)
+            .filter(|due| *due != u64::MAX)
+            .min()
     }
 
     /// Whether carrying out what is due up to now flushes the disk: the log comes first then.

@@ -133,8 +133,11 @@ fn whatever_dies_the_keys_hold_what_was_acknowledged() {
                 _ => Command::Kill(["storage", "process"][random.below(2) as usize]),
             });
         }
-        let script: String =
-            commands.iter().enumerate().map(|(number, command)| format!("{}; echo end{number};", command.text())).collect();
+        let script: String = commands
+            .iter()
+            .enumerate()
+            .map(|(number, command)| format!("{}; echo end{number};", command.text()))
+            .collect();
         let simulation = self::script(seed, &script)
             .random_traps("storage", 60, 3)
             .check_once_in(if seed < 5 { 1 } else { 0 })
@@ -146,7 +149,8 @@ fn whatever_dies_the_keys_hold_what_was_acknowledged() {
         let mut rest = output.as_str();
         let mut model = Model::new();
         for (number, command) in commands.iter().enumerate() {
-            let (shown, after) = rest.split_once(&format!("end{number}\n")).unwrap_or_else(|| panic!("no end{number}\n{output}"));
+            let (shown, after) =
+                rest.split_once(&format!("end{number}\n")).unwrap_or_else(|| panic!("no end{number}\n{output}"));
             rest = after;
             command.judge(shown, &mut model);
         }
@@ -224,7 +228,10 @@ fn the_same_seed_is_the_same_story() {
 fn the_machine_ends_in_order_when_it_is_asked_to() {
     for_seeds(0..10, |seed| {
         let mut simulation = orbital(seed, &[]).console_input("put a 1\n").console_stays_open();
-        assert_eq!(simulation.run_until(|simulation| simulation.processes().contains(&"shell".to_string())), End::Reached);
+        assert_eq!(
+            simulation.run_until(|simulation| simulation.processes().contains(&"shell".to_string())),
+            End::Reached
+        );
         simulation.request_end(130);
         let (status, simulation) = ends(simulation);
         assert_eq!(status, 130);

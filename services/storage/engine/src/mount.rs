@@ -36,12 +36,21 @@ impl core::fmt::Display for MountError {
         match self {
             MountError::Device(error) => error.fmt(f),
             MountError::Foreign(block) => {
-                write!(f, "the disk has something else on it (block {block} is not empty); give an empty disk, or fill this one with zeros")
+                write!(
+                    f,
+                    "the disk has something else on it (block {block} is not empty); give an empty disk, or fill this one with zeros"
+                )
             }
-            MountError::Damaged => f.write_str("the disk was a store, but none of its superblocks leads to a whole tree"),
-            MountError::Version(version) => write!(f, "the disk has format version {version}, newer than this system knows"),
+            MountError::Damaged => {
+                f.write_str("the disk was a store, but none of its superblocks leads to a whole tree")
+            }
+            MountError::Version(version) => {
+                write!(f, "the disk has format version {version}, newer than this system knows")
+            }
             MountError::TooSmall => write!(f, "the disk is smaller than {} KiB", MIN_PAGES as usize * PAGE / 1024),
-            MountError::Truncated(pages) => write!(f, "the disk is smaller than the store on it, which has {} KiB", pages * 4),
+            MountError::Truncated(pages) => {
+                write!(f, "the disk is smaller than the store on it, which has {} KiB", pages * 4)
+            }
             MountError::EmptyReadOnly => f.write_str("the disk is empty and read-only, so it cannot be formatted"),
         }
     }
@@ -291,11 +300,9 @@ impl<D: BlockDevice> Store<D> {
         let first = Superblock::block(superblock.generation);
         let half_formatted = |block: u64, bytes: &[u8]| {
             (block == first || block == first + BLOCKS_PER_PAGE)
-                && bytes
-                    .iter()
-                    .zip(expected)
-                    .enumerate()
-                    .all(|(at, (&byte, expected))| byte == 0 || byte == expected || (24..40).contains(&at) || at >= BLOCK - 32)
+                && bytes.iter().zip(expected).enumerate().all(|(at, (&byte, expected))| {
+                    byte == 0 || byte == expected || (24..40).contains(&at) || at >= BLOCK - 32
+                })
         };
         for part in [start, end] {
             let mut block = part.start;

@@ -228,7 +228,8 @@ mod tests {
     fn branch() -> impl Strategy<Value = Node> {
         prop::collection::btree_map(prop::collection::vec(any::<u8>(), 0..40), any::<u64>(), 1..30).prop_map(|map| {
             let pointer = |page| Pointer { page, copy: page ^ 1, generation: page, hash: [page as u8; 32] };
-            let children = map.into_iter().map(|(key, page)| Branch { key: key.into(), child: pointer(page) }).collect();
+            let children =
+                map.into_iter().map(|(key, page)| Branch { key: key.into(), child: pointer(page) }).collect();
             Node { level: 3, generation: 1, body: Body::Branch(children) }
         })
     }
@@ -272,7 +273,8 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let mut bytes = Superblock { pages: 64, disk: [3; 16], generation: 1, sequence: 5, sealed: false, root: None }.encode();
+        let mut bytes =
+            Superblock { pages: 64, disk: [3; 16], generation: 1, sequence: 5, sealed: false, root: None }.encode();
         bytes[8] = 2;
         let sum = crate::layout::hash(&bytes[..480]);
         bytes[480..].copy_from_slice(&sum);

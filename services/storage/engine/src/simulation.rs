@@ -149,7 +149,8 @@ impl SimulatedDisk {
     }
 
     fn range(&self, first: u64, length: usize) -> Result<core::ops::Range<usize>, DeviceError> {
-        let from = usize::try_from(first).ok().and_then(|first| first.checked_mul(BLOCK)).ok_or(DeviceError::OutOfRange)?;
+        let from =
+            usize::try_from(first).ok().and_then(|first| first.checked_mul(BLOCK)).ok_or(DeviceError::OutOfRange)?;
         let to = from.checked_add(length).ok_or(DeviceError::OutOfRange)?;
         if !length.is_multiple_of(BLOCK) || to > self.0.bytes.borrow().len() {
             return Err(DeviceError::OutOfRange);

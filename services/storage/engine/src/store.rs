@@ -165,7 +165,13 @@ impl<D: BlockDevice> Store<D> {
             in_flight: BTreeMap::new(),
             cache: Cache { nodes: BTreeMap::new(), order: VecDeque::new(), limit: CACHED_NODES },
         };
-        Store(Rc::new(Shared { device, state: RefCell::new(state), turn: Turn::default(), dirty: Signal::default(), settled: Signal::default() }))
+        Store(Rc::new(Shared {
+            device,
+            state: RefCell::new(state),
+            turn: Turn::default(),
+            dirty: Signal::default(),
+            settled: Signal::default(),
+        }))
     }
 
     /// The disk underneath.
@@ -379,7 +385,13 @@ impl<D: BlockDevice> Store<D> {
             for (pointer, node) in &frozen.nodes {
                 state.in_flight.insert(pointer.page, node.clone());
             }
-            let superblock = Superblock { generation, sequence: state.sequence, sealed: false, root: frozen.root, ..state.durable.clone() };
+            let superblock = Superblock {
+                generation,
+                sequence: state.sequence,
+                sealed: false,
+                root: frozen.root,
+                ..state.durable.clone()
+            };
             (frozen, superblock, working)
         };
         // From here on the next transactions change what comes after this commit.
@@ -406,7 +418,12 @@ impl<D: BlockDevice> Store<D> {
     /// Nothing on the disk refers to new pages before the superblock does; what the
     /// superblock says of chunks is true because they were flushed before, what it
     /// says of the tree is checked by hash when mounting.
-    async fn write_commit(&self, frozen: &Frozen, superblock: &Superblock, has_chunks: bool) -> Result<(), DeviceError> {
+    async fn write_commit(
+        &self,
+        frozen: &Frozen,
+        superblock: &Superblock,
+        has_chunks: bool,
+    ) -> Result<(), DeviceError> {
         if has_chunks {
             self.0.device.flush().await?;
         }

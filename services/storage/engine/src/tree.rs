@@ -258,7 +258,13 @@ impl Tree {
         let taken = space.allocate(2 * count)?;
         let pages: Vec<u64> = taken.iter().flat_map(|run| run.page..run.page + run.count).collect();
         let (first, second) = pages.split_at(count as usize);
-        let mut freezing = Freezing { generation, pages: first.iter().zip(second), nodes: Vec::new(), bytes: Vec::new(), dropped: Vec::new() };
+        let mut freezing = Freezing {
+            generation,
+            pages: first.iter().zip(second),
+            nodes: Vec::new(),
+            bytes: Vec::new(),
+            dropped: Vec::new(),
+        };
         let root = self.root.take().and_then(|root| freezing.child(root));
         let Freezing { nodes, mut bytes, mut dropped, .. } = freezing;
         dropped.append(&mut self.dropped);
@@ -266,7 +272,9 @@ impl Tree {
         let mut writes: Vec<(u64, Vec<u8>)> = Vec::new();
         for (page, content) in bytes {
             match writes.last_mut() {
-                Some((start, joined)) if *start + (joined.len() / PAGE) as u64 == page => joined.extend_from_slice(&content),
+                Some((start, joined)) if *start + (joined.len() / PAGE) as u64 == page => {
+                    joined.extend_from_slice(&content)
+                }
                 _ => writes.push((page, content.to_vec())),
             }
         }
@@ -317,7 +325,13 @@ impl Freezing<'_> {
     }
 }
 
-fn insert(node: &mut Loaded, key: Rc<[u8]>, value: Rc<Value>, replaced: &mut Option<Rc<Value>>, loaded: &mut usize) -> Option<Branch<Child>> {
+fn insert(
+    node: &mut Loaded,
+    key: Rc<[u8]>,
+    value: Rc<Value>,
+    replaced: &mut Option<Rc<Value>>,
+    loaded: &mut usize,
+) -> Option<Branch<Child>> {
     match &mut node.body {
         Body::Leaf(entries) => match entries.binary_search_by(|entry| entry.key.cmp(&key)) {
             Ok(at) => *replaced = Some(core::mem::replace(&mut entries[at].value, value)),
@@ -405,7 +419,9 @@ fn remove(node: &mut Loaded, key: &[u8], dropped: &mut Vec<Run>) -> Option<Rc<Va
 fn join(children: &mut Vec<Branch<Child>>, at: usize, dropped: &mut Vec<Run>) {
     for left in [at.checked_sub(1), Some(at)].into_iter().flatten() {
         let pair = children.get(left..left + 2);
-        let Some([Branch { child: Child::Loaded(a), .. }, Branch { child: Child::Loaded(b), .. }]) = pair else { continue };
+        let Some([Branch { child: Child::Loaded(a), .. }, Branch { child: Child::Loaded(b), .. }]) = pair else {
+            continue;
+        };
         if a.body.size() + b.body.size() > CAPACITY * 3 / 4 {
             continue;
         }

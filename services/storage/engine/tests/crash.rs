@@ -87,7 +87,8 @@ async fn transact<D: BlockDevice>(store: &Store<D>, script: &Script, random: &Re
 /// Mounts an image and returns what is in it and its last transaction.
 fn recover(image: Vec<u8>, context: &str) -> (Store<SimulatedDisk>, Contents, u64) {
     let disk = SimulatedDisk::with(image);
-    let (store, report) = run(Store::mount(disk, [9; 16]), async {}).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let (store, report) =
+        run(Store::mount(disk, [9; 16]), async {}).unwrap_or_else(|error| panic!("{context}: {error}"));
     assert!(report.damage.is_empty(), "{context}: {report:?}");
     let (contents, last) = read_all(&store, context);
     (store, contents, last)
@@ -198,7 +199,9 @@ fn a_kill_before_the_power_cut_loses_nothing() {
         let script = Script::default();
         let random = RefCell::new(Random(seed));
         for life in 0..4 {
-            let Some(Ok((store, _))) = run_for(Store::mount(disk.clone(), [9; 16]), async {}, 1_000_000) else { panic!("mounts") };
+            let Some(Ok((store, _))) = run_for(Store::mount(disk.clone(), [9; 16]), async {}, 1_000_000) else {
+                panic!("mounts")
+            };
             let tasks = (0..3)
                 .map(|_| {
                     Box::pin(async {
@@ -226,7 +229,12 @@ fn formatting_can_be_cut_off() {
 #[test]
 fn sealing_and_mending_can_be_cut_off() {
     let (disk, script) = workload(40, 1, 5);
-    let last = disk.history().events.iter().filter_map(|event| if let Event::Mark(mark) = event { Some(*mark) } else { None }).max();
+    let last = disk
+        .history()
+        .events
+        .iter()
+        .filter_map(|event| if let Event::Mark(mark) = event { Some(*mark) } else { None })
+        .max();
     let (store, _) = run(Store::mount(disk.clone(), [9; 16]), async {}).unwrap();
     disk.record();
     disk.mark(last.unwrap());

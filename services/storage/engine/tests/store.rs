@@ -428,13 +428,20 @@ fn a_leaf_lost_twice_costs_only_its_keys() {
     let image = disk.image();
     // Leaves are the pages of level 0; spoil both copies of the one that holds key 100.
     let live: Vec<usize> = (4..image.len() / 4096)
-        .filter(|page| &image[page * 4096..page * 4096 + 5] == b"node\0" && storage_engine::node::Node::decode(&image[page * 4096..][..4096]).is_some())
+        .filter(|page| {
+            &image[page * 4096..page * 4096 + 5] == b"node\0"
+                && storage_engine::node::Node::decode(&image[page * 4096..][..4096]).is_some()
+        })
         .collect();
     let checked = run(store.check(), async {});
     assert!(checked.damage.is_empty());
     let mut spoiled = 0;
     for page in live {
-        let storage_engine::node::Body::Leaf(entries) = storage_engine::node::Node::decode(&image[page * 4096..][..4096]).unwrap().body else { continue };
+        let storage_engine::node::Body::Leaf(entries) =
+            storage_engine::node::Node::decode(&image[page * 4096..][..4096]).unwrap().body
+        else {
+            continue;
+        };
         if entries.iter().any(|entry| *entry.key == [100]) {
             disk.flip(page * 4096 + 40, 1);
             spoiled += 1;
@@ -448,7 +455,11 @@ fn a_leaf_lost_twice_costs_only_its_keys() {
     assert!(scan.damaged);
     assert!(scan.entries.len() > 200);
     assert_eq!(run(store.snapshot().get(&[100]), async {}), Err(Error::Corrupt));
-    assert_eq!(run(put(&store, &[100], b"new", &[]), store.run()), Err(Error::Corrupt), "nothing can be put into what cannot be read");
+    assert_eq!(
+        run(put(&store, &[100], b"new", &[]), store.run()),
+        Err(Error::Corrupt),
+        "nothing can be put into what cannot be read"
+    );
     run(put(&store, &[254], b"new", &[]), store.run()).expect("elsewhere it can");
     assert!(run(store.check(), async {}).damage.iter().any(|damage| matches!(damage, Damage::Keys { .. })));
 }

@@ -9,7 +9,6 @@ use storage_engine::simulation::{SimulatedDisk, run};
 
 pub use libprocess::interfaces::storage::types::Error;
 
-
 /// The user's namespace with everything allowed.
 pub const USER: u64 = 0x407;
 /// That of all apps.
@@ -34,7 +33,14 @@ impl System {
 
     pub fn on(disk: SimulatedDisk) -> System {
         let clock = Rc::new(Cell::new(1_000_000));
-        let (data, report) = run(Data::mount(disk.clone(), [1; 16], { let clock = clock.clone(); move || clock.get() }), async {}).unwrap();
+        let (data, report) = run(
+            Data::mount(disk.clone(), [1; 16], {
+                let clock = clock.clone();
+                move || clock.get()
+            }),
+            async {},
+        )
+        .unwrap();
         assert!(report.damage.is_empty());
         run(data.prepare(), data.commit()).unwrap();
         System { disk, data, clock }
