@@ -12,7 +12,7 @@ use abi::device::Operation;
 use abi::info::Limits;
 use abi::message::{MAX_BYTES, MAX_TRANSFERS, Message, Words};
 use abi::{Delivery, Error, Handle, Name, ReplyToken, Request, Returned, Rights, Transfer, TransferMode};
-use wasmtime::{AsContextMut, Caller, Engine, ExternType, Linker, Memory, Module, Result, ValType, bail};
+use wasmtime::{AsContextMut, Caller, Engine, Extern, ExternType, Linker, Memory, Module, Result, ValType, bail};
 
 /// Where the canonical ABI puts the payload of a `result`: after the discriminant, at
 /// the alignment of its largest case.
@@ -501,7 +501,17 @@ async fn put_list(caller: &mut Caller<'_, Process>, bytes: &[u8], alignment: u32
         // An empty list may lie anywhere that is aligned.
         return Ok((alignment, 0));
     }
-    let Some(realloc) = caller.data().realloc.clone() else { bail!("it takes a list and exports no cabi_realloc") };
+    let realloc = match caller.data().realloc.clone() {
+        Some(realloc) => realloc,
+        None => {
+            let Some(exported) = caller.get_export("cabi_realloc").and_then(Extern::into_func) else {
+                bail!("it takes a list and exports no cabi_realloc")
+            };
+            let realloc = exported.typed(&*caller)?;
+            caller.data_mut().realloc = Some(realloc.clone());
+            realloc
+        }
+    };
     let pointer = realloc.call_async(caller.as_context_mut(), (0, 0, alignment as i32, length as i32)).await?;
     area(caller, pointer, alignment as usize, bytes.len())?.copy_from_slice(bytes);
     Ok((pointer as u32, length))

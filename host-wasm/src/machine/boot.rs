@@ -34,7 +34,7 @@ pub const KERNEL_MEMORY: u64 = 1 << 30;
 pub const PAGES: u64 = 2 << 20;
 /// Processes that may live at one time. Each takes about six of the memory maps that the
 /// system allows a program, of which there are 65,530 by default.
-pub const MOST_PROCESSES: u32 = 10_000;
+pub const MOST_PROCESSES: u32 = 4_096;
 /// A guest's stack, in bytes.
 pub const GUEST_STACK: usize = 512 << 10;
 /// The stack of a fiber: the guest's, and what the host's side of a call takes.

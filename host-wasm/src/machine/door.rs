@@ -16,7 +16,7 @@
 //! - (g) a nested guest's trap is a fault input like any other.
 
 use super::Machine;
-use super::process::Me;
+use super::process::{Fiber, Me};
 use abi::message::Words;
 use abi::{Error, Handle, Request, Returned};
 use kernel::ThreadId;
@@ -51,8 +51,8 @@ impl Answer {
 pub(super) enum Next {
     /// Return to the guest.
     Answer(Answer),
-    /// Poll this thread in place.
-    HandOver(ThreadId),
+    /// Poll this thread's fiber, which was taken from its slot, in place.
+    HandOver(Me, Fiber),
     /// Give way to the executor.
     Wait,
 }
@@ -86,13 +86,10 @@ pub enum Called {
 pub fn call(me: Me, request: &Request<'_>, words: &Words, bytes: &[u8]) -> Called {
     match with(|machine| machine.enter(me, request, words, bytes)) {
         Some(Next::Answer(answer)) => Called::Ready(Some(answer)),
-        Some(Next::HandOver(to)) => {
-            poll_thread(to);
-            match with(|machine| machine.answer(me)) {
-                Some(Some(answer)) => Called::Ready(Some(answer)),
-                _ => Called::Waiting(me),
-            }
-        }
+        Some(Next::HandOver(to, fiber)) => match poll_fiber(to, fiber, |machine| machine.answer(me)).flatten() {
+            Some(answer) => Called::Ready(Some(answer)),
+            None => Called::Waiting(me),
+        },
         Some(Next::Wait) | None => Called::Waiting(me),
     }
 }
@@ -112,12 +109,20 @@ impl Future for Called {
 
 /// Polls a thread's fiber, if it is parked, until it waits, yields or ends.
 pub(super) fn poll_thread(thread: ThreadId) {
-    let Some(Some((me, mut fiber))) = with(|machine| machine.take_fiber(thread)) else { return };
+    if let Some(Some((me, fiber))) = with(|machine| machine.take_fiber(thread)) {
+        poll_fiber(me, fiber, |_| ());
+    }
+}
+
+/// Polls a fiber that was taken from its slot; afterwards asks the machine.
+#[inline]
+fn poll_fiber<R>(me: Me, mut fiber: Fiber, ask: impl FnOnce(&mut Machine) -> R) -> Option<R> {
     // Nobody is woken through the waker: the kernel says who runs.
     let polled = fiber.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    let ended = with(|machine| machine.polled(me, polled, fiber));
+    let (ended, asked) = with(|machine| (machine.polled(me, polled, fiber), ask(machine)))?;
     // A fiber that ended is dropped when the machine is no longer borrowed.
     drop(ended);
+    Some(asked)
 }
 
 /// At the end of a slice, or when something happened: whether the guest goes on.

@@ -146,9 +146,9 @@ impl Machine {
                 Some(answer) => Next::Answer(answer),
                 None => Next::Wait,
             },
-            Some(other) if self.nested < MOST_NESTED => match self.threads.get(other) {
-                Some(thread) if matches!(thread.run, Run::New | Run::Parked(_)) => Next::HandOver(other),
-                _ => Next::Wait,
+            Some(other) if self.nested < MOST_NESTED => match self.take_fiber(other) {
+                Some((other, fiber)) => Next::HandOver(other, fiber),
+                None => Next::Wait,
             },
             _ => Next::Wait,
         }
@@ -170,7 +170,13 @@ impl Machine {
         let me = slot.me;
         let fiber = match std::mem::replace(&mut slot.run, Run::Taken) {
             Run::Parked(fiber) => fiber,
-            Run::New => process::fiber(&self.engine, self.processes.get(&me.process.0)?.executable.clone(), me),
+            Run::New => match self.processes.get(&me.process.0) {
+                Some(record) => process::fiber(&self.engine, record.executable.clone(), me),
+                None => {
+                    slot.run = Run::Over;
+                    return None;
+                }
+            },
             other => {
                 slot.run = other;
                 return None;

@@ -29,7 +29,7 @@ pub struct Process {
     pub me: Me,
     /// The memory that the core path reads and writes.
     pub memory: Option<Memory>,
-    /// How the guest allocates what the core path hands in.
+    /// How the guest allocates what the core path hands in; looked up when it is first needed.
     pub realloc: Option<TypedFunc<(i32, i32, i32, i32), i32>>,
 }
 
@@ -62,7 +62,6 @@ pub fn fiber(engine: &Engine, executable: Arc<Executable>, me: Me) -> Fiber {
             Form::Core(pre) => {
                 let instance = pre.instantiate_async(&mut store).await?;
                 store.data_mut().memory = instance.get_memory(&mut store, "memory");
-                store.data_mut().realloc = instance.get_typed_func(&mut store, "cabi_realloc").ok();
                 let run = instance.get_typed_func::<(), ()>(&mut store, "run")?;
                 run.call_async(&mut store, ()).await
             }
