@@ -36,7 +36,8 @@ fn main() {
 }
 
 fn build() -> Result<(), String> {
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo did not set CARGO_MANIFEST_DIR")?).join("..");
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo did not set CARGO_MANIFEST_DIR")?).join("..");
     let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
 
@@ -80,7 +81,8 @@ fn rerun_if_changed(root: &Path) {
             println!("cargo::rerun-if-changed={}", path.join("src").display());
             // WIT files and manifests lie beside src.
             let files = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
-            for file in files.filter(|file| file.extension().is_some_and(|e| e == "wit" || e == "toml" || e == "lock")) {
+            for file in files.filter(|file| file.extension().is_some_and(|e| e == "wit" || e == "toml" || e == "lock"))
+            {
                 println!("cargo::rerun-if-changed={}", file.display());
             }
         } else {
@@ -134,10 +136,19 @@ fn compile(root: &Path, target_folder: &Path, arguments: &[&str]) -> Result<(), 
 /// Whether a variable belongs to this build and must not reach the images' build.
 fn is_of_this_build(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "TARGET", "HOST", "OUT_DIR", "OPT_LEVEL", "PROFILE",
-        "DEBUG", "NUM_JOBS",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_TARGET_DIR",
+        "TARGET",
+        "HOST",
+        "OUT_DIR",
+        "OPT_LEVEL",
+        "PROFILE",
+        "DEBUG",
+        "NUM_JOBS",
     ];
-    const BEGINNINGS: &[&str] = &["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PKG_", "RUSTC"];
+    const BEGINNINGS: &[&str] =
+        &["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PKG_", "RUSTC"];
     NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 

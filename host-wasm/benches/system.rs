@@ -83,7 +83,9 @@ fn calls(criterion: &mut Criterion) {
 
     for (name, length, work, wat) in [("call_64_bytes", 64, "call", PAIR), ("call_64_kib", 64 << 10, "bulk", BULK)] {
         let mut group = criterion.benchmark_group(name);
-        group.bench_function("orbital", |bencher| bencher.iter_custom(|rounds| orbital(&state, work, rounds, Path::Fastest)));
+        group.bench_function("orbital", |bencher| {
+            bencher.iter_custom(|rounds| orbital(&state, work, rounds, Path::Fastest))
+        });
         group.bench_function("orbital_component_path", |bencher| {
             bencher.iter_custom(|rounds| orbital(&state, work, rounds, Path::Component));
         });
@@ -100,7 +102,9 @@ fn spawn(criterion: &mut Criterion) {
     let state = State::open(folder.path()).expect("a state folder");
     let engine = boot::engine(None).expect("an engine");
     let mut group = criterion.benchmark_group("spawn");
-    group.bench_function("orbital", |bencher| bencher.iter_custom(|count| orbital(&state, "spawn", count, Path::Fastest)));
+    group.bench_function("orbital", |bencher| {
+        bencher.iter_custom(|count| orbital(&state, "spawn", count, Path::Fastest))
+    });
     let bare = Spawn::new(&engine, FIRST).expect("the guest is linked");
     group.bench_function("bare_wasmtime", |bencher| bencher.iter_custom(|count| bare.spawns(count)));
     group.finish();

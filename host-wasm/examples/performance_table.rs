@@ -27,22 +27,38 @@ const ROWS: &[Row] = &[
     Row {
         title: "call + reply, 64 bytes, both logs",
         ours: "call_64_bytes/orbital",
-        beside: Beside::Peer { name: "Unix socket pair, one core", measured: "call_64_bytes/socket_pair", at_least: 15.0 },
+        beside: Beside::Peer {
+            name: "Unix socket pair, one core",
+            measured: "call_64_bytes/socket_pair",
+            at_least: 15.0,
+        },
     },
     Row {
         title: "call + reply, 64 bytes, both logs",
         ours: "call_64_bytes/orbital",
-        beside: Beside::Floor { name: "two bare fibers, no kernel", measured: "call_64_bytes/bare_fibers", at_most: 2.0 },
+        beside: Beside::Floor {
+            name: "two bare fibers, no kernel",
+            measured: "call_64_bytes/bare_fibers",
+            at_most: 2.0,
+        },
     },
     Row {
         title: "the same by the component linker",
         ours: "call_64_bytes/orbital_component_path",
-        beside: Beside::Peer { name: "Unix socket pair, one core", measured: "call_64_bytes/socket_pair", at_least: 15.0 },
+        beside: Beside::Peer {
+            name: "Unix socket pair, one core",
+            measured: "call_64_bytes/socket_pair",
+            at_least: 15.0,
+        },
     },
     Row {
         title: "call + reply, 64 KiB each way",
         ours: "call_64_kib/orbital",
-        beside: Beside::Peer { name: "Unix socket pair, one core", measured: "call_64_kib/socket_pair", at_least: 15.0 },
+        beside: Beside::Peer {
+            name: "Unix socket pair, one core",
+            measured: "call_64_kib/socket_pair",
+            at_least: 15.0,
+        },
     },
     Row {
         title: "call + reply, 64 KiB each way",
@@ -68,8 +84,10 @@ fn main() {
 
 fn write() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let measured = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("criterion");
-    let mut table = String::from("| what | measured | beside | that measured | ratio | to reach |\n|---|---|---|---|---|---|\n");
+    let measured =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("criterion");
+    let mut table =
+        String::from("| what | measured | beside | that measured | ratio | to reach |\n|---|---|---|---|---|---|\n");
     for row in ROWS {
         table += &line(&measured, row)?;
     }
@@ -77,7 +95,8 @@ fn write() -> Result<(), String> {
     let text = std::fs::read_to_string(&page).map_err(|error| format!("{}: {error}", page.display()))?;
     let (before, rest) = text.split_once(BEGIN).ok_or(format!("docs/performance.md has no line {BEGIN}"))?;
     let (_, after) = rest.split_once(END).ok_or(format!("docs/performance.md has no line {END}"))?;
-    std::fs::write(&page, format!("{before}{BEGIN}\n{table}{END}{after}")).map_err(|error| format!("{}: {error}", page.display()))?;
+    std::fs::write(&page, format!("{before}{BEGIN}\n{table}{END}{after}"))
+        .map_err(|error| format!("{}: {error}", page.display()))?;
     print!("{table}");
     Ok(())
 }
@@ -89,13 +108,23 @@ fn line(measured: &Path, row: &Row) -> Result<String, String> {
             let peer = median(measured, peer)?;
             let ratio = peer / ours;
             let verdict = verdict(ratio >= at_least);
-            format!("| {} | {} | {name} | {} | {ratio:.1} times quicker | {at_least} times: {verdict} |\n", row.title, time(ours), time(peer))
+            format!(
+                "| {} | {} | {name} | {} | {ratio:.1} times quicker | {at_least} times: {verdict} |\n",
+                row.title,
+                time(ours),
+                time(peer)
+            )
         }
         Beside::Floor { name, measured: floor, at_most } => {
             let floor = median(measured, floor)?;
             let ratio = ours / floor;
             let verdict = verdict(ratio <= at_most);
-            format!("| {} | {} | {name} | {} | {ratio:.2} times its time | at most {at_most}: {verdict} |\n", row.title, time(ours), time(floor))
+            format!(
+                "| {} | {} | {name} | {} | {ratio:.2} times its time | at most {at_most}: {verdict} |\n",
+                row.title,
+                time(ours),
+                time(floor)
+            )
         }
         Beside::Rate { at_least } => {
             let records = elements(measured, row.ours)?;

@@ -11,7 +11,9 @@ use crate::machine::process::Process;
 use abi::Error;
 use kernel::input::Hash;
 use std::sync::Arc;
-use wasmparser::{CanonicalFunction, CanonicalOption, ComponentExternalKind, Encoding, ExternalKind, Parser, Payload, TypeRef};
+use wasmparser::{
+    CanonicalFunction, CanonicalOption, ComponentExternalKind, Encoding, ExternalKind, Parser, Payload, TypeRef,
+};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -141,7 +143,8 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     if !has_component_type(module) {
         let mut resolve = wit_parser::Resolve::default();
         let package = resolve.push_source("kernel.wit", KERNEL_WIT).map_err(|error| refusal(&format!("{error:#}")))?;
-        let world = resolve.select_world(&[package], Some("process")).map_err(|error| refusal(&format!("{error:#}")))?;
+        let world =
+            resolve.select_world(&[package], Some("process")).map_err(|error| refusal(&format!("{error:#}")))?;
         wit_component::embed_component_metadata(&mut bytes, &resolve, world, wit_component::StringEncoding::UTF8)
             .map_err(|error| refusal(&format!("{error:#}")))?;
     }
@@ -154,10 +157,9 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>, Refusal> {
 
 /// Whether the module itself says what component it is to be.
 fn has_component_type(module: &[u8]) -> bool {
-    Parser::new(0)
-        .parse_all(module)
-        .map_while(Result::ok)
-        .any(|payload| matches!(payload, Payload::CustomSection(section) if section.name().starts_with("component-type")))
+    Parser::new(0).parse_all(module).map_while(Result::ok).any(
+        |payload| matches!(payload, Payload::CustomSection(section) if section.name().starts_with("component-type")),
+    )
 }
 
 /// The one application module of a component that has exactly the known shape: it imports
@@ -171,7 +173,9 @@ fn application_module(component: &[u8]) -> Option<&[u8]> {
             Payload::Version { encoding: Encoding::Module, .. } => depth += 1,
             Payload::End(_) if depth > 0 => depth -= 1,
             _ if depth > 0 => {}
-            Payload::ModuleSection { unchecked_range, .. } => modules.push((unchecked_range.start, unchecked_range.end)),
+            Payload::ModuleSection { unchecked_range, .. } => {
+                modules.push((unchecked_range.start, unchecked_range.end))
+            }
             Payload::ComponentSection { .. } | Payload::ComponentStartSection { .. } => return None,
             Payload::ComponentImportSection(imports) => {
                 for import in imports {
@@ -209,7 +213,9 @@ fn plain(function: &CanonicalFunction) -> bool {
     let (CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. }) = function else {
         return false;
     };
-    options.iter().all(|option| matches!(option, CanonicalOption::UTF8 | CanonicalOption::Memory(_) | CanonicalOption::Realloc(_)))
+    options.iter().all(|option| {
+        matches!(option, CanonicalOption::UTF8 | CanonicalOption::Memory(_) | CanonicalOption::Realloc(_))
+    })
 }
 
 /// Whether a module is one of the encoder's own: a table of trampolines or what fills it.
@@ -218,7 +224,9 @@ fn is_added_by_encoder(module: &[u8]) -> bool {
     Parser::new(0).parse_all(module).all(|payload| match payload {
         Ok(Payload::MemorySection(_) | Payload::StartSection { .. } | Payload::DataSection(_)) => false,
         Ok(Payload::ExportSection(exports)) => exports.into_iter().all(|export| {
-            export.is_ok_and(|export| matches!(export.kind, ExternalKind::Func | ExternalKind::Table) && is_number(export.name))
+            export.is_ok_and(|export| {
+                matches!(export.kind, ExternalKind::Func | ExternalKind::Table) && is_number(export.name)
+            })
         }),
         Ok(Payload::ImportSection(imports)) => imports
             .into_imports()

@@ -74,7 +74,8 @@ impl State {
     pub fn disk(&self) -> Result<File, Problem> {
         let path = self.folder.join("disk.img");
         let problem = |error: std::io::Error| Problem::file(&path, &error);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(problem)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(problem)?;
         if file.metadata().map_err(problem)?.len() == 0 {
             file.set_len(DISK_SIZE).map_err(problem)?;
             file.sync_all().map_err(problem)?;

@@ -2,7 +2,9 @@
 //! back however the program ends.
 
 use rustix::stdio::{stdin, stdout};
-use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 use std::sync::OnceLock;
 
 /// How the terminal was before anything changed it.
@@ -25,7 +27,9 @@ pub fn set_raw(raw: bool) {
     let original = ORIGINAL.get_or_init(|| current.clone());
     let mut wanted = original.clone();
     if raw {
-        wanted.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ISIG | LocalModes::IEXTEN);
+        wanted
+            .local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ISIG | LocalModes::IEXTEN);
         wanted.input_modes.remove(InputModes::IXON | InputModes::ICRNL);
         wanted.special_codes[SpecialCodeIndex::VMIN] = 1;
         wanted.special_codes[SpecialCodeIndex::VTIME] = 0;

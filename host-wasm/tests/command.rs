@@ -76,7 +76,14 @@ fn help_teaches_with_examples_and_statuses() {
 
 #[test]
 fn a_wrong_command_line_is_status_2() {
-    for arguments in [&["fly"][..], &["--output", "xml"], &["run", "-c"], &["log"], &["log", "prove", "x"], &["run", "-e", "novalue"]] {
+    for arguments in [
+        &["fly"][..],
+        &["--output", "xml"],
+        &["run", "-c"],
+        &["log"],
+        &["log", "prove", "x"],
+        &["run", "-e", "novalue"],
+    ] {
         let output = orbital().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
         assert!(err(&output).contains("--help"), "{arguments:?}: {}", err(&output));
@@ -93,7 +100,8 @@ fn a_script_runs_and_its_status_is_the_status() {
 #[test]
 fn without_a_command_a_pipe_is_the_session() {
     let system = System::new();
-    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"put note 'from a pipe'\ncat note\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(good(&output).contains("from a pipe"));
@@ -155,7 +163,12 @@ fn the_log_of_a_run_is_shown_verified_replayed_proved_and_exported() {
     let key = good(&system.run(["log", "key"]));
     assert!(good(&system.run(["log", "verify", "--key", key.trim()])).contains("whole"));
     let proof = system.folder.path().join("proof");
-    good(&system.command([OsStr::new("log"), "prove".as_ref(), "10".as_ref(), "--to".as_ref(), proof.as_ref()]).output().unwrap());
+    good(
+        &system
+            .command([OsStr::new("log"), "prove".as_ref(), "10".as_ref(), "--to".as_ref(), proof.as_ref()])
+            .output()
+            .unwrap(),
+    );
     assert!(std::fs::read_dir(proof).unwrap().count() > 0);
     assert!(!system.run(["log", "export", "calls", "0"]).stdout.is_empty());
 }
@@ -198,7 +211,8 @@ fn completions_come_for_each_shell() {
 
 /// A session that waits for input, once it answers.
 fn waiting_session(system: &System) -> (Child, impl Read) {
-    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(b"echo ready\n").unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -257,7 +271,13 @@ fn a_second_instance_is_told_that_the_folder_is_in_use() {
 fn what_storage_acknowledged_survives_a_kill_of_the_host() {
     let system = System::new();
     for round in 0..3 {
-        let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = system
+            .command::<&str>([])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut input = child.stdin.take().unwrap();
         writeln!(input, "put note-{round} 'kept {round}'\necho done-{round}").unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);

@@ -7,7 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use wasmtime::{AsContextMut, Caller, Engine, InstancePre, Linker, Memory, Module, Result, Store, TypedFunc, UpdateDeadline};
+use wasmtime::{
+    AsContextMut, Caller, Engine, InstancePre, Linker, Memory, Module, Result, Store, TypedFunc, UpdateDeadline,
+};
 
 const CALLS: &str = "orbital:kernel/calls@0.1.0";
 
@@ -70,9 +72,11 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     linker.func_wrap_async(
         CALLS,
         "call",
-        |mut caller: Caller<'_, Guest>, (_, _, _, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+        |mut caller: Caller<'_, Guest>,
+         (_, _, _, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
             Box::new(async move {
-                REQUEST.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
+                REQUEST
+                    .set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
                 hand_over();
                 let reply = come(&REPLY).await;
                 put(&mut caller, ret, reply)
@@ -82,7 +86,22 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     linker.func_wrap_async(
         CALLS,
         "reply-receive",
-        |mut caller: Caller<'_, Guest>, (_, _, _, _, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+        |mut caller: Caller<'_, Guest>,
+         (_, _, _, _, a, b, c, d, e, f, g, h, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+        )| {
             Box::new(async move {
                 REPLY.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
                 let request = come(&REQUEST).await;
@@ -93,7 +112,25 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     linker.func_wrap_async(
         CALLS,
         "call-with",
-        |mut caller: Caller<'_, Guest>, (_, _, _, a, b, c, d, e, f, g, h, bytes, length, _, _, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+        |mut caller: Caller<'_, Guest>,
+         (_, _, _, a, b, c, d, e, f, g, h, bytes, length, _, _, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
             Box::new(async move {
                 let bytes = read(&mut caller, bytes, length);
                 REQUEST.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes }));
@@ -106,7 +143,26 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     linker.func_wrap_async(
         CALLS,
         "reply-receive-with",
-        |mut caller: Caller<'_, Guest>, (_, _, _, _, a, b, c, d, e, f, g, h, bytes, length, _, _, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+        |mut caller: Caller<'_, Guest>,
+         (_, _, _, _, a, b, c, d, e, f, g, h, bytes, length, _, _, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
             Box::new(async move {
                 let bytes = read(&mut caller, bytes, length);
                 REPLY.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes }));
@@ -119,7 +175,8 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
         Box::new(async move {
             let bytes = TAKEN.take();
             let realloc = caller.data().realloc.clone().expect("set when it was instantiated");
-            let pointer = realloc.call_async(caller.as_context_mut(), (0, 0, 1, bytes.len() as i32)).await? as u32 as usize;
+            let pointer =
+                realloc.call_async(caller.as_context_mut(), (0, 0, 1, bytes.len() as i32)).await? as u32 as usize;
             let memory = caller.data().memory.expect("set when it was instantiated");
             let data = memory.data_mut(caller.as_context_mut());
             data[pointer..pointer + bytes.len()].copy_from_slice(&bytes);
@@ -155,7 +212,9 @@ impl Fibers {
             store.data_mut().memory = instance.get_memory(&mut store, "memory");
             store.data_mut().realloc = instance.get_typed_func(&mut store, "cabi_realloc").ok();
             match rounds {
-                Some(rounds) => instance.get_typed_func::<u64, ()>(&mut store, side)?.call_async(&mut store, rounds).await,
+                Some(rounds) => {
+                    instance.get_typed_func::<u64, ()>(&mut store, side)?.call_async(&mut store, rounds).await
+                }
                 None => instance.get_typed_func::<(), ()>(&mut store, side)?.call_async(&mut store, ()).await,
             }
         })

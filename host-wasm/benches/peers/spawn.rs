@@ -19,7 +19,8 @@ impl Spawn {
         linker.func_wrap_async(
             "orbital:kernel/calls@0.1.0",
             "send",
-            |mut caller: Caller<'_, Option<Instant>>, _: (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+            |mut caller: Caller<'_, Option<Instant>>,
+             _: (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
                 *caller.data_mut() = Some(Instant::now());
                 Box::new(async {})
             },

@@ -80,9 +80,16 @@ fn engine() -> Finding {
 
 fn maps() -> Finding {
     let means = "each live process takes about six memory maps; the limit of maps is the limit of processes";
-    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let limit =
+        std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse::<u64>().ok());
     let Some(limit) = limit else {
-        return Finding { what: "memory maps", verdict: Verdict::Note, found: "this platform does not say its limit".into(), means, next: None };
+        return Finding {
+            what: "memory maps",
+            verdict: Verdict::Note,
+            found: "this platform does not say its limit".into(),
+            means,
+            next: None,
+        };
     };
     let processes = (limit / MAPS_A_PROCESS).min(boot::MOST_PROCESSES.into());
     let enough = processes >= 1000;
@@ -106,10 +113,20 @@ fn state(global: &Global) -> Finding {
             means,
             next: None,
         },
-        Err(problem) if problem.status == status::IN_USE => {
-            Finding { what: "state folder", verdict: Verdict::Note, found: problem.cause, means, next: Some(problem.next) }
-        }
-        Err(problem) => Finding { what: "state folder", verdict: Verdict::Bad, found: problem.cause, means, next: Some(problem.next) },
+        Err(problem) if problem.status == status::IN_USE => Finding {
+            what: "state folder",
+            verdict: Verdict::Note,
+            found: problem.cause,
+            means,
+            next: Some(problem.next),
+        },
+        Err(problem) => Finding {
+            what: "state folder",
+            verdict: Verdict::Bad,
+            found: problem.cause,
+            means,
+            next: Some(problem.next),
+        },
     }
 }
 
@@ -139,7 +156,11 @@ fn terminal_found() -> Finding {
     Finding {
         what: "terminal",
         verdict: if interactive { Verdict::Good } else { Verdict::Note },
-        found: if interactive { format!("{} columns", terminal::columns()) } else { "input or output is not one".into() },
+        found: if interactive {
+            format!("{} columns", terminal::columns())
+        } else {
+            "input or output is not one".into()
+        },
         means: "on a terminal the shell edits lines and keeps history; otherwise it reads commands line by line",
         next: None,
     }
@@ -148,15 +169,24 @@ fn terminal_found() -> Finding {
 /// Needed to build Orbital and apps for it, not to run it.
 fn targets() -> Finding {
     let means = "apps are built for it; running what is built already needs no compiler";
-    let output = std::process::Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]).output();
+    let output = std::process::Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"])
+        .output();
     let (verdict, found, next) = match output {
-        Ok(output) if output.status.success() && std::path::Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() => {
+        Ok(output)
+            if output.status.success()
+                && std::path::Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() =>
+        {
             (Verdict::Good, "wasm32-unknown-unknown is installed".to_owned(), None)
         }
-        Ok(_) => {
-            (Verdict::Note, "wasm32-unknown-unknown is not installed".to_owned(), Some("rustup target add wasm32-unknown-unknown".to_owned()))
+        Ok(_) => (
+            Verdict::Note,
+            "wasm32-unknown-unknown is not installed".to_owned(),
+            Some("rustup target add wasm32-unknown-unknown".to_owned()),
+        ),
+        Err(_) => {
+            (Verdict::Note, "there is no Rust compiler".to_owned(), Some("https://rustup.rs, to write apps".to_owned()))
         }
-        Err(_) => (Verdict::Note, "there is no Rust compiler".to_owned(), Some("https://rustup.rs, to write apps".to_owned())),
     };
     Finding { what: "compiler", verdict, found, means, next }
 }

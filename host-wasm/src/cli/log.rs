@@ -84,7 +84,10 @@ fn bound(text: &str) -> Result<Bound, String> {
 }
 
 fn body(text: &str) -> Result<Body, String> {
-    Body::ALL.into_iter().find(|body| body.name() == text).ok_or_else(|| "it must be authority, activity or calls".to_owned())
+    Body::ALL
+        .into_iter()
+        .find(|body| body.name() == text)
+        .ok_or_else(|| "it must be authority, activity or calls".to_owned())
 }
 
 /// Carries the command out.
@@ -97,7 +100,9 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
             commands::show(&state, &Show { process, from, to, limit, follow }, format, &mut out)
         }
         Verb::Verify { key } => commands::verify(&state, key.as_deref(), format, &mut out),
-        Verb::Prove { record, to, key } => commands::prove_record(&state, key.as_deref(), record, &to, format, &mut out),
+        Verb::Prove { record, to, key } => {
+            commands::prove_record(&state, key.as_deref(), record, &to, format, &mut out)
+        }
         Verb::Replay => commands::replay(&state, format, &mut out),
         Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
         Verb::Key => commands::show_key(&state, format, &mut out),

@@ -58,7 +58,10 @@ const PASSED_ON: &[&str] = &["TERM", "NO_COLOR", "COLORTERM", "LANG", "LC_ALL", 
 /// Boots and runs to the end; the status is the session's.
 pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let session = arguments.app.as_deref().map(session_image).transpose()?;
-    let session_name = arguments.app.as_deref().map(|app| Path::new(app).file_stem().map_or(app.into(), |stem| stem.to_string_lossy()));
+    let session_name = arguments
+        .app
+        .as_deref()
+        .map(|app| Path::new(app).file_stem().map_or(app.into(), |stem| stem.to_string_lossy()));
     let mut environment: Vec<(String, String)> =
         PASSED_ON.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
     environment.extend(arguments.environment);
@@ -67,7 +70,8 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         environment.push(("image-name:session".into(), name.into_owned()));
     }
     if let Some(path) = &arguments.manifest {
-        let text = std::fs::read_to_string(path).map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
         environment.push(("ORBITAL_MANIFEST".into(), text));
     }
     let state = State::open(&global.folder()?)?;
@@ -78,10 +82,15 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         Some(script) => vec!["-c".into(), script],
         None => arguments.arguments,
     };
-    let boot = Boot { images, arguments, environment, console: Ends::standard(), path, progress: Progress::to_terminal() };
+    let boot =
+        Boot { images, arguments, environment, console: Ends::standard(), path, progress: Progress::to_terminal() };
     let (mut system, events) = boot::boot(&state, boot)?;
     signals::listen(events).map_err(|error| {
-        Problem::new(status::UNAVAILABLE, format!("signals cannot be listened to: {error}"), "check the limit of threads (ulimit -u)")
+        Problem::new(
+            status::UNAVAILABLE,
+            format!("signals cannot be listened to: {error}"),
+            "check the limit of threads (ulimit -u)",
+        )
     })?;
     let end = system.run();
     drop(system);
@@ -118,6 +127,7 @@ fn session_image(app: &str) -> Result<Image, Problem> {
             format!("give the path of a component, or one of: {}", known.join(", ")),
         ));
     }
-    let bytes = std::fs::read(path).map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
     Ok(Image { name: "session".into(), bytes: bytes.into() })
 }

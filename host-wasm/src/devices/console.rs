@@ -339,7 +339,9 @@ mod tests {
 
     fn operate(console: &mut Console, completions: &Completions, operation: Operation, b: u64, bytes: &[u8]) -> Done {
         completions.begin(OWNER).unwrap();
-        console.submit(Submission { owner: OWNER, request: 1, operation, a: 0, b, bytes: bytes.to_vec(), log: 0 }).unwrap();
+        console
+            .submit(Submission { owner: OWNER, request: 1, operation, a: 0, b, bytes: bytes.to_vec(), log: 0 })
+            .unwrap();
         wait(completions)
     }
 
@@ -408,11 +410,31 @@ mod tests {
         let ends = Ends { input: Box::new(reader), output: Box::new(Screen::default()), terminal: false };
         let mut console = Console::open(ends, completions.clone(), events).unwrap();
         completions.begin(9).unwrap();
-        console.submit(Submission { owner: 9, request: 1, operation: Operation::Read, a: 0, b: 10, bytes: Vec::new(), log: 0 }).unwrap();
+        console
+            .submit(Submission {
+                owner: 9,
+                request: 1,
+                operation: Operation::Read,
+                a: 0,
+                b: 10,
+                bytes: Vec::new(),
+                log: 0,
+            })
+            .unwrap();
         console.forget(9);
         completions.forget(9);
         completions.begin(OWNER).unwrap();
-        console.submit(Submission { owner: OWNER, request: 1, operation: Operation::Read, a: 0, b: 10, bytes: Vec::new(), log: 0 }).unwrap();
+        console
+            .submit(Submission {
+                owner: OWNER,
+                request: 1,
+                operation: Operation::Read,
+                a: 0,
+                b: 10,
+                bytes: Vec::new(),
+                log: 0,
+            })
+            .unwrap();
         writer.write_all(b"mine\n").unwrap();
         assert_eq!(wait(&completions).bytes, b"mine\n");
     }

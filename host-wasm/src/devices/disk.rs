@@ -152,7 +152,14 @@ mod tests {
         Submission { owner, request: 1, operation, a, b, bytes, log }
     }
 
-    fn operate(disk: &mut Disk, completions: &Completions, operation: Operation, a: u64, b: u64, bytes: Vec<u8>) -> Done {
+    fn operate(
+        disk: &mut Disk,
+        completions: &Completions,
+        operation: Operation,
+        a: u64,
+        b: u64,
+        bytes: Vec<u8>,
+    ) -> Done {
         finish(disk, completions, submission(OWNER, operation, a, b, bytes, 0))
     }
 

@@ -99,18 +99,50 @@ type Outcome<T> = std::result::Result<T, calls::Error>;
 
 impl calls::Host for Calls {
     async fn send(&mut self, endpoint: u64, timeout: u64, tag: u64, words: calls::Words) -> Outcome<()> {
-        self.sent(Request::Send { endpoint: Handle(endpoint), message: message(tag, &[], &[]), timeout }, words, &[]).await
+        self.sent(Request::Send { endpoint: Handle(endpoint), message: message(tag, &[], &[]), timeout }, words, &[])
+            .await
     }
-    async fn send_with(&mut self, endpoint: u64, timeout: u64, tag: u64, words: calls::Words, bytes: Vec<u8>, list: Vec<calls::Transfer>) -> Outcome<()> {
+    async fn send_with(
+        &mut self,
+        endpoint: u64,
+        timeout: u64,
+        tag: u64,
+        words: calls::Words,
+        bytes: Vec<u8>,
+        list: Vec<calls::Transfer>,
+    ) -> Outcome<()> {
         let list = transfers(&list);
-        self.sent(Request::Send { endpoint: Handle(endpoint), message: message(tag, &bytes, &list), timeout }, words, &bytes).await
+        self.sent(
+            Request::Send { endpoint: Handle(endpoint), message: message(tag, &bytes, &list), timeout },
+            words,
+            &bytes,
+        )
+        .await
     }
     async fn call(&mut self, endpoint: u64, timeout: u64, tag: u64, words: calls::Words) -> Outcome<calls::Delivery> {
-        self.delivery(Request::Call { endpoint: Handle(endpoint), message: message(tag, &[], &[]), timeout }, words, &[]).await
+        self.delivery(
+            Request::Call { endpoint: Handle(endpoint), message: message(tag, &[], &[]), timeout },
+            words,
+            &[],
+        )
+        .await
     }
-    async fn call_with(&mut self, endpoint: u64, timeout: u64, tag: u64, words: calls::Words, bytes: Vec<u8>, list: Vec<calls::Transfer>) -> Outcome<calls::Delivery> {
+    async fn call_with(
+        &mut self,
+        endpoint: u64,
+        timeout: u64,
+        tag: u64,
+        words: calls::Words,
+        bytes: Vec<u8>,
+        list: Vec<calls::Transfer>,
+    ) -> Outcome<calls::Delivery> {
         let list = transfers(&list);
-        self.delivery(Request::Call { endpoint: Handle(endpoint), message: message(tag, &bytes, &list), timeout }, words, &bytes).await
+        self.delivery(
+            Request::Call { endpoint: Handle(endpoint), message: message(tag, &bytes, &list), timeout },
+            words,
+            &bytes,
+        )
+        .await
     }
     async fn receive(&mut self, endpoint: u64, timeout: u64) -> Outcome<calls::Delivery> {
         self.delivery(Request::Receive { endpoint: Handle(endpoint), timeout }, (0, 0, 0, 0, 0, 0, 0, 0), &[]).await
@@ -118,17 +150,51 @@ impl calls::Host for Calls {
     async fn reply(&mut self, reply: u64, tag: u64, words: calls::Words) -> Outcome<()> {
         self.sent(Request::Reply { reply: ReplyToken(reply), message: message(tag, &[], &[]) }, words, &[]).await
     }
-    async fn reply_with(&mut self, reply: u64, tag: u64, words: calls::Words, bytes: Vec<u8>, list: Vec<calls::Transfer>) -> Outcome<()> {
+    async fn reply_with(
+        &mut self,
+        reply: u64,
+        tag: u64,
+        words: calls::Words,
+        bytes: Vec<u8>,
+        list: Vec<calls::Transfer>,
+    ) -> Outcome<()> {
         let list = transfers(&list);
-        self.sent(Request::Reply { reply: ReplyToken(reply), message: message(tag, &bytes, &list) }, words, &bytes).await
+        self.sent(Request::Reply { reply: ReplyToken(reply), message: message(tag, &bytes, &list) }, words, &bytes)
+            .await
     }
-    async fn reply_receive(&mut self, endpoint: u64, reply: u64, timeout: u64, tag: u64, words: calls::Words) -> Outcome<calls::Delivery> {
-        let request = Request::ReplyReceive { endpoint: Handle(endpoint), reply: ReplyToken(reply), message: message(tag, &[], &[]), timeout };
+    async fn reply_receive(
+        &mut self,
+        endpoint: u64,
+        reply: u64,
+        timeout: u64,
+        tag: u64,
+        words: calls::Words,
+    ) -> Outcome<calls::Delivery> {
+        let request = Request::ReplyReceive {
+            endpoint: Handle(endpoint),
+            reply: ReplyToken(reply),
+            message: message(tag, &[], &[]),
+            timeout,
+        };
         self.delivery(request, words, &[]).await
     }
-    async fn reply_receive_with(&mut self, endpoint: u64, reply: u64, timeout: u64, tag: u64, words: calls::Words, bytes: Vec<u8>, list: Vec<calls::Transfer>) -> Outcome<calls::Delivery> {
+    async fn reply_receive_with(
+        &mut self,
+        endpoint: u64,
+        reply: u64,
+        timeout: u64,
+        tag: u64,
+        words: calls::Words,
+        bytes: Vec<u8>,
+        list: Vec<calls::Transfer>,
+    ) -> Outcome<calls::Delivery> {
         let list = transfers(&list);
-        let request = Request::ReplyReceive { endpoint: Handle(endpoint), reply: ReplyToken(reply), message: message(tag, &bytes, &list), timeout };
+        let request = Request::ReplyReceive {
+            endpoint: Handle(endpoint),
+            reply: ReplyToken(reply),
+            message: message(tag, &bytes, &list),
+            timeout,
+        };
         self.delivery(request, words, &bytes).await
     }
     async fn take_bytes(&mut self) -> Vec<u8> {
@@ -193,7 +259,14 @@ impl calls::Host for Calls {
         self.nothing(Request::NotificationUnbind { notification: Handle(notification) }).await
     }
 
-    async fn process_create(&mut self, image: u64, quota: u64, supervisor: u64, name: String, limits: calls::Limits) -> Outcome<u64> {
+    async fn process_create(
+        &mut self,
+        image: u64,
+        quota: u64,
+        supervisor: u64,
+        name: String,
+        limits: calls::Limits,
+    ) -> Outcome<u64> {
         let request = Request::ProcessCreate {
             image: Handle(image),
             quota: Handle(quota),
@@ -204,7 +277,14 @@ impl calls::Host for Calls {
         self.value(request).await
     }
     async fn process_grant(&mut self, process: u64, source: u64, rights: u16, badge: u64, expiry: u64) -> Outcome<u64> {
-        self.value(Request::ProcessGrant { process: Handle(process), source: Handle(source), rights: Rights(rights), badge, expiry }).await
+        self.value(Request::ProcessGrant {
+            process: Handle(process),
+            source: Handle(source),
+            rights: Rights(rights),
+            badge,
+            expiry,
+        })
+        .await
     }
     async fn process_start(&mut self, process: u64, bytes: Vec<u8>) -> Outcome<()> {
         let request = Request::ProcessStart { process: Handle(process), length: length(&bytes) };
@@ -272,11 +352,18 @@ impl calls::Host for Calls {
         self.nothing(Request::RegionUnmap { region: Handle(region), address }).await
     }
     async fn image_create(&mut self, quota: u64, region: u64, length: u64, name: String) -> Outcome<u64> {
-        self.value(Request::ImageCreate { quota: Handle(quota), region: Handle(region), length, name: Name::new(&name) }).await
+        self.value(Request::ImageCreate {
+            quota: Handle(quota),
+            region: Handle(region),
+            length,
+            name: Name::new(&name),
+        })
+        .await
     }
 
     async fn interrupt_bind(&mut self, interrupt: u64, notification: u64, bits: u64) -> Outcome<()> {
-        self.nothing(Request::InterruptBind { interrupt: Handle(interrupt), notification: Handle(notification), bits }).await
+        self.nothing(Request::InterruptBind { interrupt: Handle(interrupt), notification: Handle(notification), bits })
+            .await
     }
     async fn interrupt_unbind(&mut self, interrupt: u64) -> Outcome<()> {
         self.nothing(Request::InterruptUnbind { interrupt: Handle(interrupt) }).await

@@ -29,7 +29,8 @@ pub fn exports_fit(module: &Module) -> bool {
     let function = |name: &str, parameters: &[ValType], results: &[ValType]| match module.get_export(name) {
         Some(ExternType::Func(function)) => {
             let same = |mut found: Box<dyn Iterator<Item = ValType>>, wanted: &[ValType]| {
-                wanted.iter().all(|wanted| found.next().is_some_and(|found| ValType::eq(&found, wanted))) && found.next().is_none()
+                wanted.iter().all(|wanted| found.next().is_some_and(|found| ValType::eq(&found, wanted)))
+                    && found.next().is_none()
             };
             Some(same(Box::new(function.params()), parameters) && same(Box::new(function.results()), results))
         }
@@ -106,9 +107,24 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "call",
-        |mut caller: Caller<'_, Process>, (endpoint, timeout, tag, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+        )| {
             Box::new(async move {
-                let request = Request::Call { endpoint: handle(endpoint), message: words_alone(tag), timeout: timeout as u64 };
+                let request =
+                    Request::Call { endpoint: handle(endpoint), message: words_alone(tag), timeout: timeout as u64 };
                 let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
                 put(&mut caller, ret, WIDE, &answer)
             })
@@ -117,9 +133,29 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "reply-receive",
-        |mut caller: Caller<'_, Process>, (endpoint, reply, timeout, tag, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (endpoint, reply, timeout, tag, a, b, c, d, e, f, g, h, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+        )| {
             Box::new(async move {
-                let request = Request::ReplyReceive { endpoint: handle(endpoint), reply: token(reply), message: words_alone(tag), timeout: timeout as u64 };
+                let request = Request::ReplyReceive {
+                    endpoint: handle(endpoint),
+                    reply: token(reply),
+                    message: words_alone(tag),
+                    timeout: timeout as u64,
+                };
                 let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
                 put(&mut caller, ret, WIDE, &answer)
             })
@@ -128,9 +164,24 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "send",
-        |mut caller: Caller<'_, Process>, (endpoint, timeout, tag, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+        )| {
             Box::new(async move {
-                let request = Request::Send { endpoint: handle(endpoint), message: words_alone(tag), timeout: timeout as u64 };
+                let request =
+                    Request::Send { endpoint: handle(endpoint), message: words_alone(tag), timeout: timeout as u64 };
                 let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
                 put(&mut caller, ret, NOTHING, &answer)
             })
@@ -139,7 +190,8 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "reply",
-        |mut caller: Caller<'_, Process>, (reply, tag, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (reply, tag, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
             Box::new(async move {
                 let request = Request::Reply { reply: token(reply), message: words_alone(tag) };
                 let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
@@ -150,11 +202,34 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "call-with",
-        |mut caller: Caller<'_, Process>, (endpoint, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
             Box::new(async move {
                 let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::Call { endpoint: handle(endpoint), message: payload.message(tag), timeout: timeout as u64 };
-                let called = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
+                let request = Request::Call {
+                    endpoint: handle(endpoint),
+                    message: payload.message(tag),
+                    timeout: timeout as u64,
+                };
+                let called =
+                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
                 let answer = called.await;
                 put(&mut caller, ret, WIDE, &answer)
             })
@@ -163,11 +238,36 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "reply-receive-with",
-        |mut caller: Caller<'_, Process>, (endpoint, reply, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (endpoint, reply, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
             Box::new(async move {
                 let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::ReplyReceive { endpoint: handle(endpoint), reply: token(reply), message: payload.message(tag), timeout: timeout as u64 };
-                let called = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
+                let request = Request::ReplyReceive {
+                    endpoint: handle(endpoint),
+                    reply: token(reply),
+                    message: payload.message(tag),
+                    timeout: timeout as u64,
+                };
+                let called =
+                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
                 let answer = called.await;
                 put(&mut caller, ret, WIDE, &answer)
             })
@@ -176,11 +276,34 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "send-with",
-        |mut caller: Caller<'_, Process>, (endpoint, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
             Box::new(async move {
                 let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::Send { endpoint: handle(endpoint), message: payload.message(tag), timeout: timeout as u64 };
-                let called = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
+                let request = Request::Send {
+                    endpoint: handle(endpoint),
+                    message: payload.message(tag),
+                    timeout: timeout as u64,
+                };
+                let called =
+                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
                 let answer = called.await;
                 put(&mut caller, ret, NOTHING, &answer)
             })
@@ -189,11 +312,29 @@ fn messages(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "reply-with",
-        |mut caller: Caller<'_, Process>, (reply, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (reply, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
             Box::new(async move {
                 let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
                 let request = Request::Reply { reply: token(reply), message: payload.message(tag) };
-                let called = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
+                let called =
+                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
                 let answer = called.await;
                 put(&mut caller, ret, NOTHING, &answer)
             })
@@ -255,7 +396,18 @@ fn processes(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "process-create",
-        |mut caller: Caller<'_, Process>, (image, quota, supervisor, text, length, capabilities, queued, time, ret): (i64, i64, i64, i32, i32, i32, i32, i64, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (image, quota, supervisor, text, length, capabilities, queued, time, ret): (
+            i64,
+            i64,
+            i64,
+            i32,
+            i32,
+            i32,
+            i32,
+            i64,
+            i32,
+        )| {
             Box::new(async move {
                 let name = name(&mut caller, text, length)?;
                 let request = Request::ProcessCreate {
@@ -273,15 +425,19 @@ fn processes(linker: &mut Linker<Process>) -> Result<()> {
     plain!(linker, "process-grant", WIDE, (process: i64, source: i64, rights: i32, badge: i64, expiry: i64) => Request::ProcessGrant {
         process: handle(process), source: handle(source), rights: Rights(rights as u16), badge: badge as u64, expiry: expiry as u64
     });
-    linker.func_wrap_async(INTERFACE, "process-start", |mut caller: Caller<'_, Process>, (process, bytes, length, ret): (i64, i32, i32, i32)| {
-        Box::new(async move {
-            let payload = Out::get(&mut caller, bytes, length, 0, 0)?;
-            let request = Request::ProcessStart { process: handle(process), length: length as u32 };
-            let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-            let answer = called.await;
-            put(&mut caller, ret, NOTHING, &answer)
-        })
-    })?;
+    linker.func_wrap_async(
+        INTERFACE,
+        "process-start",
+        |mut caller: Caller<'_, Process>, (process, bytes, length, ret): (i64, i32, i32, i32)| {
+            Box::new(async move {
+                let payload = Out::get(&mut caller, bytes, length, 0, 0)?;
+                let request = Request::ProcessStart { process: handle(process), length: length as u32 };
+                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
+                let answer = called.await;
+                put(&mut caller, ret, NOTHING, &answer)
+            })
+        },
+    )?;
     plain!(linker, "process-suspend", NOTHING, (process: i64) => Request::ProcessSuspend { process: handle(process) });
     plain!(linker, "process-resume", NOTHING, (process: i64) => Request::ProcessResume { process: handle(process) });
     plain!(linker, "process-kill", NOTHING, (process: i64, code: i64) => Request::ProcessKill { process: handle(process), code: code as u64 });
@@ -314,15 +470,20 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     bytes_in!(linker, "region-read", (region: i64, offset: i64, length: i32) => Request::RegionRead {
         region: handle(region), offset: offset as u64, length: length as u32
     });
-    linker.func_wrap_async(INTERFACE, "region-write", |mut caller: Caller<'_, Process>, (region, offset, bytes, length, ret): (i64, i64, i32, i32, i32)| {
-        Box::new(async move {
-            let payload = Out::any_length(&mut caller, bytes, length)?;
-            let request = Request::RegionWrite { region: handle(region), offset: offset as u64, length: length as u32 };
-            let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-            let answer = called.await;
-            put(&mut caller, ret, NOTHING, &answer)
-        })
-    })?;
+    linker.func_wrap_async(
+        INTERFACE,
+        "region-write",
+        |mut caller: Caller<'_, Process>, (region, offset, bytes, length, ret): (i64, i64, i32, i32, i32)| {
+            Box::new(async move {
+                let payload = Out::any_length(&mut caller, bytes, length)?;
+                let request =
+                    Request::RegionWrite { region: handle(region), offset: offset as u64, length: length as u32 };
+                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
+                let answer = called.await;
+                put(&mut caller, ret, NOTHING, &answer)
+            })
+        },
+    )?;
     plain!(linker, "region-map", NOTHING, (region: i64, address: i64, rights: i32) => Request::RegionMap {
         region: handle(region), address: address as u64, rights: Rights(rights as u16)
     });
@@ -330,10 +491,12 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "image-create",
-        |mut caller: Caller<'_, Process>, (quota, region, length, text, text_length, ret): (i64, i64, i64, i32, i32, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (quota, region, length, text, text_length, ret): (i64, i64, i64, i32, i32, i32)| {
             Box::new(async move {
                 let name = name(&mut caller, text, text_length)?;
-                let request = Request::ImageCreate { quota: handle(quota), region: handle(region), length: length as u64, name };
+                let request =
+                    Request::ImageCreate { quota: handle(quota), region: handle(region), length: length as u64, name };
                 let answer = door::call(caller.data().me, &request, &NO_WORDS, &[]).await;
                 put(&mut caller, ret, WIDE, &answer)
             })
@@ -351,13 +514,20 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "device-submit",
-        |mut caller: Caller<'_, Process>, (device, operation, a, b, bytes, length, ret): (i64, i32, i64, i64, i32, i32, i32)| {
+        |mut caller: Caller<'_, Process>,
+         (device, operation, a, b, bytes, length, ret): (i64, i32, i64, i64, i32, i32, i32)| {
             Box::new(async move {
                 let Some(operation) = u8::try_from(operation).ok().and_then(Operation::from_number) else {
                     return put(&mut caller, ret, WIDE, &Answer::error(Error::InvalidArgument));
                 };
                 let payload = Out::get(&mut caller, bytes, length, 0, 0)?;
-                let request = Request::DeviceSubmit { device: handle(device), operation, a: a as u64, b: b as u64, length: length as u32 };
+                let request = Request::DeviceSubmit {
+                    device: handle(device),
+                    operation,
+                    a: a as u64,
+                    b: b as u64,
+                    length: length as u32,
+                };
                 let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
                 let answer = called.await;
                 put(&mut caller, ret, WIDE, &answer)
@@ -368,15 +538,19 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     bytes_in!(linker, "log-read", (log: i64, from: i64, length: i32) => Request::LogRead {
         log: handle(log), from: from as u64, length: length as u32
     });
-    linker.func_wrap_async(INTERFACE, "debug", |mut caller: Caller<'_, Process>, (text, length, ret): (i32, i32, i32)| {
-        Box::new(async move {
-            let payload = Out::get(&mut caller, text, length, 0, 0)?;
-            let request = Request::Debug { length: length as u32 };
-            let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-            let answer = called.await;
-            put(&mut caller, ret, NOTHING, &answer)
-        })
-    })?;
+    linker.func_wrap_async(
+        INTERFACE,
+        "debug",
+        |mut caller: Caller<'_, Process>, (text, length, ret): (i32, i32, i32)| {
+            Box::new(async move {
+                let payload = Out::get(&mut caller, text, length, 0, 0)?;
+                let request = Request::Debug { length: length as u32 };
+                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
+                let answer = called.await;
+                put(&mut caller, ret, NOTHING, &answer)
+            })
+        },
+    )?;
     Ok(())
 }
 

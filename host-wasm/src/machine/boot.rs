@@ -1,8 +1,8 @@
 //! Starts a machine: compiles the images, opens devices and log, sets the kernel up, and
 //! hands everything to init.
 
-use super::record::{Durability, Record};
 use super::effects::{Attached, CLOCK, CONSOLE, DISK, ENTROPY, Hardware, Line, POWER};
+use super::record::{Durability, Record};
 use super::{Machine, System, door, regions::Regions, threads::Threads};
 use crate::clock::Clock;
 use crate::devices::Completions;
@@ -19,9 +19,9 @@ use axiom::Axiom;
 use axiom::door::Config as AxiomConfig;
 use axiom::event::Platform;
 use kernel::{DeviceId, InterruptId, Setup};
-use std::borrow::Cow;
 use log_store::folder::DiskFolder;
 use log_store::{Log, LogReader, Settings, Writer};
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -87,11 +87,16 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
     let events = Events::default();
     let engine = engine(Some(state))?;
     events.interrupt_guests_of(&engine);
-    let loader = Loader::new(&engine, boot.path).map_err(|error| internal("the kernel calls cannot be linked", &error))?;
+    let loader =
+        Loader::new(&engine, boot.path).map_err(|error| internal("the kernel calls cannot be linked", &error))?;
     let images = compile(&loader, &boot.images, &boot.progress)?;
 
-    let (log, opened) = Log::open(DiskFolder::new(state.log()), log_store::key::load_or_create(&state.key()).map_err(log_problem)?, Settings::default())
-        .map_err(log_problem)?;
+    let (log, opened) = Log::open(
+        DiskFolder::new(state.log()),
+        log_store::key::load_or_create(&state.key()).map_err(log_problem)?,
+        Settings::default(),
+    )
+    .map_err(log_problem)?;
     if let Some(cut) = &opened.cut {
         boot.progress.note(&format!("the last run did not end in order; of the log was cut off: {cut}"));
     }
@@ -103,7 +108,11 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         ..AxiomConfig::new(PLATFORM)
     };
     let thread = |error: std::io::Error| {
-        Problem::new(status::UNAVAILABLE, format!("a thread cannot be started: {error}"), "check the limit of threads (ulimit -u)")
+        Problem::new(
+            status::UNAVAILABLE,
+            format!("a thread cannot be started: {error}"),
+            "check the limit of threads (ulimit -u)",
+        )
     };
     let reader = LogReader::new(state.log(), opened.head, PLATFORM);
     let axiom = Axiom::new(config, opened.head);
@@ -144,7 +153,11 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         init_startup: Vec::new(),
     };
     machine.set_up(&images, boot.arguments, boot.environment).map_err(|error| {
-        Problem::new(status::UNAVAILABLE, format!("the kernel refused to be set up: {error}"), "this is a defect of Orbital; report it")
+        Problem::new(
+            status::UNAVAILABLE,
+            format!("the kernel refused to be set up: {error}"),
+            "this is a defect of Orbital; report it",
+        )
     })?;
     drop(door::install(machine));
     Ok((System { ticker, events: events.clone(), not_send: std::marker::PhantomData }, events))
@@ -226,7 +239,8 @@ fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec
         let mut count = 0;
         // What is in the cache is there at once; only what takes long is worth a word.
         let mut first = finished.recv_timeout(WORTH_A_WORD).ok();
-        if first.is_none() {
+        let slow = first.is_none();
+        if slow {
             progress.begin(&format!("compiling {} components; the next start finds them in the cache", images.len()));
         }
         while let Some((index, result)) = first.take().or_else(|| finished.recv().ok()) {
@@ -239,7 +253,8 @@ fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec
                     "docs/writing-an-app.md says how an app is built",
                 )
             })?);
-            if let Some((image, _)) = images.iter().zip(&checked).find(|(_, checked)| checked.is_none()) {
+            let next = images.iter().zip(&checked).find(|(_, checked)| checked.is_none());
+            if let Some((image, _)) = next.filter(|_| slow) {
                 progress.show(&format!("compiling {}... {} of {}", image.name, count + 1, images.len()));
             }
         }
@@ -262,9 +277,19 @@ const DEVICES: [(DeviceId, &str, Option<InterruptId>); 5] = [
     (POWER, "power", Some(POWER_LINE)),
 ];
 
-fn attach(state: &State, ends: Ends, events: &Events, power: &Power, durability: &Durability) -> Result<Hardware, Problem> {
+fn attach(
+    state: &State,
+    ends: Ends,
+    events: &Events,
+    power: &Power,
+    durability: &Durability,
+) -> Result<Hardware, Problem> {
     let thread = |error: std::io::Error| {
-        Problem::new(status::UNAVAILABLE, format!("a device cannot be started: {error}"), "check the limit of threads (ulimit -u)")
+        Problem::new(
+            status::UNAVAILABLE,
+            format!("a device cannot be started: {error}"),
+            "check the limit of threads (ulimit -u)",
+        )
     };
     let completions = Completions::new(CONSOLE_LINE, events.clone());
     let console = Console::open(ends, completions.clone(), events.clone()).map_err(thread)?;
@@ -272,7 +297,8 @@ fn attach(state: &State, ends: Ends, events: &Events, power: &Power, durability:
 
     let completions = Completions::new(DISK_LINE, events.clone());
     let durability = durability.clone();
-    let disk = Disk::open(state.disk()?, completions.clone(), Box::new(move |below| durability.wait_for(below))).map_err(thread)?;
+    let disk = Disk::open(state.disk()?, completions.clone(), Box::new(move |below| durability.wait_for(below)))
+        .map_err(thread)?;
     let disk = Attached { device: Box::new(disk), completions: Some(completions), requests: 0 };
 
     let [clock, entropy] = Attached::clock_and_entropy();
@@ -303,7 +329,8 @@ impl Machine {
             }
         }
         for (name, checked) in images {
-            let made = self.set_up_one(Setup::Image { hash: checked.hash, length: checked.length, name: Name::new(name) })?;
+            let made =
+                self.set_up_one(Setup::Image { hash: checked.hash, length: checked.length, name: Name::new(name) })?;
             capabilities.push((format!("image:{name}"), made.handle));
         }
         let mut environment = environment;
@@ -313,7 +340,8 @@ impl Machine {
         let log = self.set_up_one(Setup::Log)?.handle;
         capabilities.push(("log".into(), log));
         // The startup block of libprocess: postcard of its fields in order.
-        let startup = postcard::to_allocvec(&(arguments, environment, capabilities)).map_err(|_| abi::Error::TooLarge)?;
+        let startup =
+            postcard::to_allocvec(&(arguments, environment, capabilities)).map_err(|_| abi::Error::TooLarge)?;
         let length = u32::try_from(startup.len()).map_err(|_| abi::Error::TooLarge)?;
         self.init_startup = startup;
         self.set_up_one(Setup::Start { length })?;

@@ -223,7 +223,8 @@ impl Machine {
             }
             Effect::Startup { thread } => {
                 let process = self.threads.get(thread).map(|slot| slot.me.process);
-                let bytes = process.and_then(|process| self.processes.get(&process.0)).map(|record| record.startup.clone());
+                let bytes =
+                    process.and_then(|process| self.processes.get(&process.0)).map(|record| record.startup.clone());
                 let returned = self.put_bytes(thread, bytes.unwrap_or_default());
                 self.complete(thread, Ok(returned));
             }
@@ -257,7 +258,13 @@ impl Machine {
         process.and_then(|process| self.processes.get(&process.0)).map(|record| record.owner).ok_or(Error::PeerGone)
     }
 
-    fn region_write(&mut self, thread: ThreadId, region: RegionId, offset: u64, length: u32) -> Result<Returned, Error> {
+    fn region_write(
+        &mut self,
+        thread: ThreadId,
+        region: RegionId,
+        offset: u64,
+        length: u32,
+    ) -> Result<Returned, Error> {
         let slot = self.threads.get(thread).ok_or(Error::PeerGone)?;
         let bytes = slot.outbox.bytes.get(..length as usize).ok_or(Error::InvalidArgument)?;
         self.regions.write(region, offset, bytes).ok_or(Error::InvalidArgument)?;
@@ -267,7 +274,11 @@ impl Machine {
     /// Checks an executable on a thread of its own: compiling takes long.
     fn check_image(&mut self, thread: ThreadId, region: RegionId, length: u64) {
         let serial = self.threads.get(thread).map_or(0, |slot| slot.me.serial);
-        let bytes = if length > MOST_BYTES { Err(Error::TooLarge) } else { self.regions.read(region, 0, length).ok_or(Error::InvalidArgument) };
+        let bytes = if length > MOST_BYTES {
+            Err(Error::TooLarge)
+        } else {
+            self.regions.read(region, 0, length).ok_or(Error::InvalidArgument)
+        };
         let (loader, events) = (self.loader.clone(), self.events.clone());
         let check = move || {
             let result = bytes.and_then(|bytes| loader.load(&bytes).map_err(Error::from));
@@ -295,7 +306,14 @@ impl Machine {
         self.hardware.get(device)?.device.read(register).map(Returned::Value)
     }
 
-    fn device_submit(&mut self, thread: ThreadId, device: DeviceId, operation: Operation, a: u64, b: u64) -> Result<Returned, Error> {
+    fn device_submit(
+        &mut self,
+        thread: ThreadId,
+        device: DeviceId,
+        operation: Operation,
+        a: u64,
+        b: u64,
+    ) -> Result<Returned, Error> {
         let owner = self.owner(thread)?;
         // A flush promises that what is on record up to this call is durable.
         let log = self.axiom.next_record();

@@ -4,8 +4,8 @@
 pub mod boot;
 pub mod door;
 mod effects;
-mod record;
 pub mod process;
+mod record;
 mod regions;
 mod threads;
 
@@ -18,10 +18,10 @@ use abi::{Handle, Request};
 use axiom::{Axiom, Outcome};
 use door::{Answer, MOST_NESTED, Next};
 use effects::{Hardware, Line};
-use record::Record;
 use kernel::input::Hash;
 use kernel::{InterruptId, ThreadId};
 use process::{Fiber, Me};
+use record::Record;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Poll;

@@ -1,8 +1,8 @@
 //! The kernel's threads as the host keeps them: fiber, outbox, inbox, and the answer to
 //! the call that each is in.
 
-use super::process::{Fiber, Me};
 use super::door::Answer;
+use super::process::{Fiber, Me};
 use abi::message::Words;
 use abi::{Error, Returned};
 use kernel::{ProcessId, ThreadId};

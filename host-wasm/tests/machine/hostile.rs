@@ -4,8 +4,8 @@
 use super::stage::{Played, play_with};
 use abi::message::FaultKind;
 use host_wasm::image::{Loader, Path, wrap};
-use host_wasm::machine::boot;
 use host_wasm::machine::End;
+use host_wasm::machine::boot;
 
 const CALL: &str = r#"(import "orbital:kernel/calls@0.1.0" "call"
     (func $call (param i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32)))"#;
@@ -164,7 +164,10 @@ fn what_is_not_an_executable_is_refused_with_a_reason() {
     let text = |text: &str| wat::parse_str(text).unwrap();
     // No `run`, an import of something else, a signature that is not the kernel's.
     assert!(!refused(&text("(module)")).is_empty());
-    assert!(!refused(&text(r#"(module (import "wasi" "exit" (func)) (memory (export "memory") 1) (func (export "run")))"#)).is_empty());
+    assert!(
+        !refused(&text(r#"(module (import "wasi" "exit" (func)) (memory (export "memory") 1) (func (export "run")))"#))
+            .is_empty()
+    );
     assert!(!refused(&text(r#"(module (import "orbital:kernel/calls@0.1.0" "call" (func (param i32))) (memory (export "memory") 1) (func (export "run")))"#)).is_empty());
     assert!(!refused(&text(r#"(component (import "wasi:cli/exit@0.2.0" (func)))"#)).is_empty());
     // Broken in the middle.

@@ -109,7 +109,11 @@ pub fn run(
     let (folder, shown) = (folder.to_path_buf(), screen.clone());
     let thread = std::thread::spawn(move || {
         let state = State::open(&folder).unwrap();
-        let console = Ends { input: Box::new(std::io::empty()) as Box<dyn Read + Send>, output: Box::new(shown.clone()), terminal: false };
+        let console = Ends {
+            input: Box::new(std::io::empty()) as Box<dyn Read + Send>,
+            output: Box::new(shown.clone()),
+            terminal: false,
+        };
         let boot = Boot { images, arguments, environment: Vec::new(), console, path, progress: Progress::silent() };
         let (mut system, events) = boot::boot(&state, boot).unwrap();
         let other = std::thread::spawn({

@@ -1,11 +1,11 @@
 //! The scenes that the director can direct, one a test.
 
+use super::parts::HERE;
 use abi::Error;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use guests::calls::{self, DeliveryKind};
-use super::parts::HERE;
 use guests::{ALL, Child, NOTHING, Start, power_off, print, words};
 
 /// 5 s: nothing here takes as long.
@@ -162,7 +162,10 @@ fn a_server_goes(start: &Start) -> Scene {
         _ => PEER_GONE,
     };
     let outcome = early.map_or_else(|| stage.reported(), Ok)?;
-    check(outcome == expected, format!("a server that {manner} ({point}): the client's call ended with {outcome}, not {expected}"))?;
+    check(
+        outcome == expected,
+        format!("a server that {manner} ({point}): the client's call ended with {outcome}, not {expected}"),
+    )?;
     // The endpoint outlives its server: another one takes over.
     let _ = calls::process_kill(server.process, 9);
     stage.actor("echo").grant("endpoint", endpoint, ALL).start().unwrap();
@@ -174,7 +177,11 @@ fn a_server_goes(start: &Start) -> Scene {
 fn a_client_goes(start: &Start) -> Scene {
     let stage = Stage::new(start);
     let endpoint = stage.endpoint();
-    let client = { let mut client = stage.client(endpoint, 1); client.start().unwrap(); client };
+    let client = {
+        let mut client = stage.client(endpoint, 1);
+        client.start().unwrap();
+        client
+    };
     stage.pause();
     if start.arguments[1] == "served" {
         let message = calls::receive(endpoint, LONG).map_err(|error| format!("no call comes: {error:?}"))?;
@@ -306,8 +313,10 @@ fn bulk_and_capabilities(start: &Start) -> Scene {
     let (endpoint, gift) = (stage.endpoint(), stage.endpoint());
     stage.actor("bulk").grant("endpoint", endpoint, ALL).start().unwrap();
     let bytes: Vec<u8> = (0..abi::message::MAX_BYTES).map(|i| (i * 7) as u8).collect();
-    let transfer = calls::Transfer { handle: gift, mode: calls::TransferMode::Derive, rights: abi::Rights::SEND.0, badge: 42 };
-    let answer = calls::call_with(endpoint, LONG, 5, words(1), &bytes, &[transfer]).map_err(|error| format!("{error:?}"))?;
+    let transfer =
+        calls::Transfer { handle: gift, mode: calls::TransferMode::Derive, rights: abi::Rights::SEND.0, badge: 42 };
+    let answer =
+        calls::call_with(endpoint, LONG, 5, words(1), &bytes, &[transfer]).map_err(|error| format!("{error:?}"))?;
     check(answer.tag == 1, "what was taken could be taken twice")?;
     check(answer.words.0 == 1, "the capability did not arrive")?;
     check(answer.length as usize == bytes.len() && calls::take_bytes() == bytes, "the bytes are others")?;
@@ -367,7 +376,8 @@ fn shutdown(start: &Start) -> Scene {
 /// Starts the image `stranger`, and tells how it ended: a fault's kind and detail, or its exit's reason and code.
 fn stranger(start: &Start) -> Scene {
     let stage = Stage::new(start);
-    let mut child = Child::new(start, "image:stranger", stage.exits, "stranger").map_err(|error| format!("{error:?}"))?;
+    let mut child =
+        Child::new(start, "image:stranger", stage.exits, "stranger").map_err(|error| format!("{error:?}"))?;
     child.start().map_err(|error| format!("{error:?}"))?;
     let message = calls::receive(stage.exits, LONG).map_err(|error| format!("nothing comes: {error:?}"))?;
     let what = if message.kind == DeliveryKind::Fault { "fault" } else { "exit" };
