@@ -2,6 +2,8 @@
 
 STATE ?=
 SCRIPT ?=
+# As it was given: neither make nor the shell expands or splits it.
+export ORBITAL_SCRIPT = $(value SCRIPT)
 TARGETS := wasm32-unknown-unknown x86_64-unknown-none
 CARGO ?= cargo
 ORBITAL := $(CARGO) run --quiet --package host-wasm --bin orbital --
@@ -11,7 +13,7 @@ GLOBAL := $(if $(STATE),--state "$(STATE)")
 
 run: setup ## Build and boot; gives the shell. SCRIPT='...' runs a script, STATE=DIR keeps the system there
 	@$(CARGO) build --package host-wasm --bin orbital
-	@$(ORBITAL) $(GLOBAL) run $(if $(SCRIPT),-c "$(SCRIPT)")
+	@$(ORBITAL) $(GLOBAL) run $${ORBITAL_SCRIPT:+-c "$$ORBITAL_SCRIPT"}
 
 test: setup setup-test ## All tests that what lands must pass
 	@.ci/sections
@@ -19,7 +21,7 @@ test: setup setup-test ## All tests that what lands must pass
 bench: setup ## Criterion benchmarks; writes the table of docs/performance.md
 	@$(CARGO) bench --package log-store
 	@$(CARGO) bench --package host-wasm --bench system
-	@$(CARGO) run --quiet --package host-wasm --example performance_table
+	@$(CARGO) run --quiet --profile bench --package host-wasm --example performance_table
 
 bench-core: setup setup-test ## Instructions of call + reply_receive through kernel and Axiom on the bare target
 	@axiom/bench-core/count

@@ -185,7 +185,23 @@ fn what_is_wrong_with_a_log_is_said_with_status_65() {
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[400] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
-    bad(&system.run(["log", "verify"]), 65, "");
+    for command in [["log", "verify"], ["log", "replay"], ["log", "show"]] {
+        bad(&system.run(command), 65, "");
+    }
+}
+
+#[test]
+fn output_that_is_lost_is_not_success() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    for command in
+        [&["log", "key"][..], &["log", "show"], &["log", "export", "calls", "0"], &["doctor"], &["completions", "bash"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = system.command(command).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(74), "{command:?}: {}", err(&output));
+        assert!(err(&output).contains("standard output"), "{command:?}: {}", err(&output));
+    }
 }
 
 #[test]

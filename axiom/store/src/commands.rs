@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::folder::{DiskFolder, Folder};
 use crate::prove::{Proof, prove};
-use crate::segments::{CHECKPOINT, Go, walk};
+use crate::segments::{CHECKPOINT, Go, SEGMENTS, walk};
 use crate::{key, verify};
 use axiom::block::Block;
 use axiom::header::{BOOT, Body};
@@ -76,13 +76,20 @@ pub struct Show {
 
 fn open(state: &Path) -> Result<DiskFolder, Error> {
     let path = state.join(LOG);
-    if path.join(CHECKPOINT).exists() {
+    if path.join(CHECKPOINT).exists() || path.join(SEGMENTS).exists() {
         return Ok(DiskFolder::new(path));
     }
     Err(Error::new(
         format!("{}: there is no log", path.display()),
         "Start the machine once, or name its state directory with --state.",
     ))
+}
+
+/// How many blocks the checkpoint says there are; its signature is not looked at. 0 where there is none.
+fn covered(folder: &impl Folder) -> u64 {
+    let checkpoint = folder.read(CHECKPOINT).unwrap_or_default();
+    let size = checkpoint.split(|&byte| byte == b'\n').nth(1).and_then(|line| std::str::from_utf8(line).ok());
+    size.and_then(|size| size.parse().ok()).unwrap_or(0)
 }
 
 /// The key that verifies the log: `text`, or the machine's own.
@@ -271,6 +278,8 @@ pub fn export(state: &Path, body: Body, block: u64, out: &mut dyn Write) -> Resu
 /// `orbital log replay`: makes the state again from the commits, and compares it with the state hashes.
 pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), Error> {
     let folder = open(state)?;
+    // Replay judges nothing, so it comes after what does.
+    verify::verify(&folder, &verifier(state, None)?)?;
     let mut replay = Replay::new(PLATFORM);
     let mut blocks = 0u64;
     walk(&folder, 0, |block| {
@@ -290,8 +299,12 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
             put(
                 out,
                 format_args!(
-                    "Replayed {commits} commits in {blocks} blocks, up to boot {}; {compared} state hashes compared, all equal.",
-                    replay.boot()
+                    "Replayed {commits} commits in {blocks} blocks, up to boot {}; {}.",
+                    replay.boot(),
+                    match compared {
+                        0 => "the log has no state hash to compare with yet".to_owned(),
+                        compared => format!("{compared} state hashes compared, all equal"),
+                    }
                 ),
             )?;
             put(out, format_args!("authority {}", hex(&authority)))?;
@@ -374,9 +387,17 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
     let mut narrator = Narrator::new(PLATFORM);
     let mut next = first.and_then(|index| boots.get(index)).map_or(0, |start| start.block);
     loop {
+        // Looked at first: a machine that runs goes on writing.
+        let covered = covered(&folder);
         next = view.blocks(&folder, &mut narrator, next, out, tail)?;
         for line in std::mem::take(&mut view.lines) {
             put(out, format_args!("{line}"))?;
+        }
+        if !view.over && next < covered {
+            return Err(Error::new(
+                format!("block {next} cannot be read, and the checkpoint covers it; what is shown ends before it"),
+                "`orbital log verify` says what is wrong.",
+            ));
         }
         if !options.follow || view.over {
             return Ok(());

@@ -3,6 +3,7 @@
 use crate::problem::Problem;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use std::io::Write;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -20,6 +21,8 @@ pub struct Arguments {
 
 /// Writes the completions of a command.
 pub fn run<C: CommandFactory>(arguments: &Arguments) -> Result<u8, Problem> {
-    clap_complete::generate(arguments.shell, &mut C::command(), "orbital", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut C::command(), "orbital", &mut script);
+    super::written(std::io::stdout().write_all(&script))?;
     Ok(0)
 }

@@ -7,6 +7,7 @@ use crate::problem::{Problem, status};
 use crate::state::State;
 use crate::terminal;
 use serde::Serialize;
+use std::io::Write;
 
 /// Memory maps that a live process takes, about.
 const MAPS_A_PROCESS: u64 = 6;
@@ -33,24 +34,29 @@ struct Finding {
 /// Looks, and says what was found. The status is bad if anything is.
 pub fn run(global: &Global) -> Result<u8, Problem> {
     let findings = [processor(), engine(), maps(), state(global), log(global), entropy(), terminal_found(), targets()];
-    if global.output == Output::Json {
-        println!("{}", serde_json::json!({ "findings": findings }));
-    } else {
-        for finding in &findings {
-            let mark = match finding.verdict {
-                Verdict::Good => "good",
-                Verdict::Note => "note",
-                Verdict::Bad => "BAD ",
-            };
-            println!("{mark}  {}: {}", finding.what, finding.found);
-            println!("      {}", finding.means);
-            if let Some(next) = &finding.next {
-                println!("      next: {next}");
-            }
-        }
-    }
+    super::written(write(&findings, global.output))?;
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     Ok(if bad { status::UNAVAILABLE } else { 0 })
+}
+
+fn write(findings: &[Finding], output: Output) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if output == Output::Json {
+        return writeln!(out, "{}", serde_json::json!({ "findings": findings }));
+    }
+    for finding in findings {
+        let mark = match finding.verdict {
+            Verdict::Good => "good",
+            Verdict::Note => "note",
+            Verdict::Bad => "BAD ",
+        };
+        writeln!(out, "{mark}  {}: {}", finding.what, finding.found)?;
+        writeln!(out, "      {}", finding.means)?;
+        if let Some(next) = &finding.next {
+            writeln!(out, "      next: {next}")?;
+        }
+    }
+    Ok(())
 }
 
 fn processor() -> Finding {

@@ -107,7 +107,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
         Verb::Key => commands::show_key(&state, format, &mut out),
     };
-    // What was written stays, whatever the result: a reader that has closed is none of ours.
-    let _ = out.flush();
+    // What was written stays, whatever the result.
+    super::written(out.flush())?;
     result.map(|()| 0).map_err(|error| Problem::new(status::LOG, error.cause, error.next))
 }

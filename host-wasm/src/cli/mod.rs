@@ -86,6 +86,23 @@ enum Verb {
     Completions(completions::Arguments),
 }
 
+/// The status when nobody reads the output, as for the session's console.
+const OUTPUT_CLOSED: u8 = 141;
+
+/// What became of a result that was written to standard output: lost, it is a problem.
+fn written(result: std::io::Result<()>) -> Result<(), Problem> {
+    result.map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => {
+            Problem::new(OUTPUT_CLOSED, "nobody reads the output any more", "nothing was changed")
+        }
+        _ => Problem::new(
+            status::IO,
+            format!("standard output: {error}"),
+            "make room where the output goes, then repeat",
+        ),
+    })
+}
+
 /// Runs the command with these arguments, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = match Command::try_parse_from(arguments) {
