@@ -11,6 +11,7 @@
 //! | [`info`] | what the inspecting calls return |
 //! | [`device`] | operations and registers of host devices |
 //! | [`log`] | records as `log_read` returns them |
+//! | [`native`] | the calls as ring 3 makes them on x86_64 |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod handle;
 pub mod info;
 pub mod log;
 pub mod message;
+pub mod native;
 pub mod rights;
 
 pub use call::{Number, Request, Returned};
