@@ -49,75 +49,7 @@ impl Sealer {
     /// Seals the next block: appends its frame to `out`. `synced` is the number of blocks that
     /// are durable.
     pub fn seal(&mut self, raw: &RawBlock, synced: u64, out: &mut Vec<u8>) -> Header {
-        let start = out.len();
-        out.resize(start + FRAME, 0);
-        let (mut authority, mut activity) = (Vec::new(), Vec::with_capacity(raw.used * HALF));
-        let mut calls = Vec::with_capacity(raw.used * HALF);
-        let mut commits = [0; 2];
-        for (index, entry) in raw.entries().enumerate() {
-            let cause = (index as u64) << 32;
-            put(&mut calls, entry.record);
-            if let Some(escape) = entry.escape {
-                put(&mut calls, escape);
-            }
-            let mut add = |kind: u8, words: [u64; 2], content: &[u8]| {
-                let authority_class = class_of(kind) == Some(Class::Authority);
-                commits[usize::from(!authority_class)] += 1;
-                let body = if authority_class {
-                    put(&mut authority, entry.record);
-                    if let Some(escape) = entry.escape {
-                        put(&mut authority, escape);
-                    }
-                    &mut authority
-                } else {
-                    &mut activity
-                };
-                put(body, words);
-                if !content.is_empty() {
-                    body.extend_from_slice(content);
-                    body.resize(body.len().next_multiple_of(HALF), 0);
-                }
-            };
-            match entry.commit[0] as u8 {
-                0 => {}
-                WIDE => {
-                    let mut position = 0;
-                    sections(entry.sections, |kind, content| {
-                        let origin = cause | position << 56;
-                        match content {
-                            Content::Words([first, second]) => add(kind, [first, second | origin], &[]),
-                            Content::Wide(content) => {
-                                let length = content.len() as u64;
-                                let head = u64::from(WIDE) | u64::from(kind) << 8 | length << 16;
-                                add(kind, [head, origin], content);
-                            }
-                        }
-                        position += 1;
-                    });
-                }
-                kind => add(kind, [entry.commit[0], entry.commit[1] | cause], &[]),
-            }
-        }
-        let bodies = [&authority, &activity, &calls];
-        let header = Header {
-            flags: raw.flags,
-            boot: raw.boot,
-            records: raw.records(),
-            number: self.head.blocks,
-            first_record: self.head.records,
-            first_commit: self.head.commits,
-            base_time: raw.base_time,
-            commits,
-            lengths: bodies.map(|body| body.len() as u32),
-            previous: self.head.previous,
-            bodies: bodies.map(|body| *blake3::hash(body).as_bytes()),
-            state: raw.state,
-        };
-        let bytes = header.encode();
-        for body in bodies {
-            out.extend_from_slice(body);
-        }
-        out[start..start + FRAME].copy_from_slice(&Block::frame_head(&bytes, header.lengths, synced, false));
+        let (header, bytes) = seal(&self.head, raw, synced, out);
         self.append(&header, &bytes);
         header
     }
@@ -141,6 +73,81 @@ impl Sealer {
     pub fn key(&self) -> &MachineKey {
         &self.key
     }
+}
+
+/// Seals the block that comes where the log ends at `head`: appends its frame to `out`; gives its header, also as
+/// it is hashed. `synced` is the number of blocks that are durable.
+pub fn seal(head: &Head, raw: &RawBlock, synced: u64, out: &mut Vec<u8>) -> (Header, [u8; HEADER]) {
+    let start = out.len();
+    out.resize(start + FRAME, 0);
+    let (mut authority, mut activity) = (Vec::new(), Vec::with_capacity(raw.used * HALF));
+    let mut calls = Vec::with_capacity(raw.used * HALF);
+    let mut commits = [0; 2];
+    for (index, entry) in raw.entries().enumerate() {
+        let cause = (index as u64) << 32;
+        put(&mut calls, entry.record);
+        if let Some(escape) = entry.escape {
+            put(&mut calls, escape);
+        }
+        let mut add = |kind: u8, words: [u64; 2], content: &[u8]| {
+            let authority_class = class_of(kind) == Some(Class::Authority);
+            commits[usize::from(!authority_class)] += 1;
+            let body = if authority_class {
+                put(&mut authority, entry.record);
+                if let Some(escape) = entry.escape {
+                    put(&mut authority, escape);
+                }
+                &mut authority
+            } else {
+                &mut activity
+            };
+            put(body, words);
+            if !content.is_empty() {
+                body.extend_from_slice(content);
+                body.resize(body.len().next_multiple_of(HALF), 0);
+            }
+        };
+        match entry.commit[0] as u8 {
+            0 => {}
+            WIDE => {
+                let mut position = 0;
+                sections(entry.sections, |kind, content| {
+                    let origin = cause | position << 56;
+                    match content {
+                        Content::Words([first, second]) => add(kind, [first, second | origin], &[]),
+                        Content::Wide(content) => {
+                            let length = content.len() as u64;
+                            let head = u64::from(WIDE) | u64::from(kind) << 8 | length << 16;
+                            add(kind, [head, origin], content);
+                        }
+                    }
+                    position += 1;
+                });
+            }
+            kind => add(kind, [entry.commit[0], entry.commit[1] | cause], &[]),
+        }
+    }
+    let bodies = [&authority, &activity, &calls];
+    let header = Header {
+        flags: raw.flags,
+        boot: raw.boot,
+        records: raw.records(),
+        number: head.blocks,
+        first_record: head.records,
+        first_commit: head.commits,
+        base_time: raw.base_time,
+        commits,
+        lengths: bodies.map(|body| body.len() as u32),
+        previous: head.previous,
+        bodies: bodies.map(|body| *blake3::hash(body).as_bytes()),
+        state: raw.state,
+    };
+    let bytes = header.encode();
+    for body in bodies {
+        out.extend_from_slice(body);
+    }
+    out[start..start + FRAME].copy_from_slice(&Block::frame_head(&bytes, header.lengths, synced, false));
+    (header, bytes)
 }
 
 #[inline]
