@@ -259,6 +259,7 @@ pub fn subject(request: &Request<'_>) -> (Handle, u32) {
         // The operation in the low byte, the bytes above it.
         Request::DeviceSubmit { device, operation, length, .. } => (device, operation as u32 | length << 8),
         Request::DeviceComplete { device } => (device, 0),
+        Request::DeviceAddress { device, region, .. } => (device, region.slot()),
         Request::QuotaSplit { quota, pages, .. } => (quota, pages as u32),
         Request::QuotaInspect { quota } => (quota, 0),
         Request::LogRead { log, length, .. } => (log, length),

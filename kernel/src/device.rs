@@ -10,7 +10,7 @@ use crate::setup::reach;
 use crate::{Caller, Kernel};
 use abi::device::Operation;
 use abi::message::MAX_BYTES;
-use abi::{Error, Handle, Kind, Name, Rights};
+use abi::{Error, FOREVER, Handle, Kind, Name, PAGE_SIZE, Rights};
 
 /// One device.
 #[derive(Debug)]
@@ -74,5 +74,27 @@ impl Kernel {
             error => Err(error),
         })?;
         Ok(Decision::host(Effect::DeviceComplete { thread: caller.thread, device }))
+    }
+
+    /// What a device is told of, it can use from then on, so nothing that expires is told.
+    pub(crate) fn decide_device_address(
+        &self,
+        caller: Caller,
+        device: Handle,
+        region: Handle,
+        page: u64,
+    ) -> Result<Decision, Error> {
+        if !self.platform.mapping {
+            return Err(Error::Unsupported);
+        }
+        let device = self.device(caller, device, Rights::WRITE)?;
+        let both = Rights::READ.or(Rights::WRITE);
+        let offset = page.checked_mul(PAGE_SIZE as u64).unwrap_or(u64::MAX);
+        let id = self.span(caller, region, both, offset, PAGE_SIZE as u64)?;
+        let (_, capability) = self.authority.lookup(caller.process, region, Kind::Region, both, caller.now)?;
+        if capability.expiry != FOREVER {
+            return Err(Error::InvalidArgument);
+        }
+        Ok(Decision::host(Effect::DeviceAddress { thread: caller.thread, device, region: id, page }))
     }
 }

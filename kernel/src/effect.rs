@@ -191,6 +191,19 @@ pub enum Effect {
         /// Of which.
         device: DeviceId,
     },
+    /// Let the device read and write the region, and complete the call with the bus address of
+    /// that page. Until the region is gone the host keeps in mind that the device was told; when
+    /// it goes, the device loses the bus before the pages are used again.
+    DeviceAddress {
+        /// For whom.
+        thread: ThreadId,
+        /// Which.
+        device: DeviceId,
+        /// Of which.
+        region: RegionId,
+        /// Which of its pages; it has it.
+        page: u64,
+    },
     /// Put records of the log into the thread's inbox; the call returns `Bytes`.
     LogRead {
         /// For whom.

@@ -213,6 +213,7 @@ impl Kernel {
                 self.decide_device_submit(caller, device, operation, (a, b), length)
             }
             Request::DeviceComplete { device } => self.decide_device_complete(caller, device),
+            Request::DeviceAddress { device, region, page } => self.decide_device_address(caller, device, region, page),
 
             Request::QuotaSplit { quota, memory, pages } => self.decide_quota_split(caller, quota, memory, pages),
             Request::QuotaInspect { quota } => self.decide_quota_inspect(caller, quota),

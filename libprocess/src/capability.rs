@@ -415,6 +415,15 @@ impl Cap<Device> {
     }
 }
 
+impl Cap<Device> {
+    /// Lets the device read and write `region`; the bus address of that page of it. Needs read and
+    /// write on the region. Two pages that follow each other there need not do so on the bus.
+    /// `Unsupported` where processes have no address space, and of what is no device on a bus.
+    pub fn address(&self, region: &Cap<Region>, page: u64) -> Result<u64, Error> {
+        system::value(&Request::DeviceAddress { device: self.handle, region: region.handle, page }, &[])
+    }
+}
+
 impl Cap<Quota> {
     /// Part of this quota as a quota of its own: bytes of kernel memory, pages.
     pub fn split(&self, memory: u64, pages: u64) -> Result<Cap<Quota>, Error> {

@@ -396,6 +396,10 @@ impl calls::Host for Calls {
         }
     }
 
+    async fn device_address(&mut self, device: u64, region: u64, page: u64) -> Outcome<u64> {
+        self.value(Request::DeviceAddress { device: Handle(device), region: Handle(region), page }).await
+    }
+
     async fn quota_split(&mut self, quota: u64, memory: u64, pages: u64) -> Outcome<u64> {
         self.value(Request::QuotaSplit { quota: Handle(quota), memory, pages }).await
     }

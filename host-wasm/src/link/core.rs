@@ -535,6 +535,9 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
         },
     )?;
     plain!(linker, "device-complete", WIDE, (device: i64) => Request::DeviceComplete { device: handle(device) });
+    plain!(linker, "device-address", WIDE, (device: i64, region: i64, page: i64) => Request::DeviceAddress {
+        device: handle(device), region: handle(region), page: page as u64
+    });
     bytes_in!(linker, "log-read", (log: i64, from: i64, length: i32) => Request::LogRead {
         log: handle(log), from: from as u64, length: length as u32
     });

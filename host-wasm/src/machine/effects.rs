@@ -7,7 +7,7 @@ use crate::devices::registers::{Entropy, WallClock};
 use crate::devices::{Completions, Device, Submission};
 use crate::events::Event;
 use crate::image::MOST_BYTES;
-use abi::device::{CLOCK_MONOTONIC, Operation};
+use abi::device::{CLASS, CLOCK_MONOTONIC, DeviceClass, Operation};
 use abi::{Delivery, Error, Returned};
 use kernel::{BufferId, DeviceId, Effect, ImageId, InterruptId, PayloadSource, ProcessId, RegionId, ThreadId};
 
@@ -21,6 +21,17 @@ pub const CLOCK: DeviceId = DeviceId(2);
 pub const ENTROPY: DeviceId = DeviceId(3);
 /// Turns the machine off.
 pub const POWER: DeviceId = DeviceId(4);
+
+fn class_of(device: DeviceId) -> Option<DeviceClass> {
+    Some(match device {
+        CONSOLE => DeviceClass::Console,
+        DISK => DeviceClass::Disk,
+        CLOCK => DeviceClass::Clock,
+        ENTROPY => DeviceClass::Entropy,
+        POWER => DeviceClass::Power,
+        _ => return None,
+    })
+}
 
 /// The state of an interrupt line.
 #[derive(Default)]
@@ -212,6 +223,8 @@ impl Machine {
                 let result = self.device_complete(thread, device);
                 self.complete(thread, result);
             }
+            // As with mapping: the kernel is told that this host has none of it, and refuses.
+            Effect::DeviceAddress { thread, .. } => self.complete(thread, Err(Error::Unsupported)),
             Effect::LogRead { thread, from, length } => {
                 // It reads what is on record, this call included: once that is complete.
                 self.record.reading = Some(Reading { thread, from, length });
@@ -302,6 +315,10 @@ impl Machine {
     fn device_read(&mut self, device: DeviceId, register: u64) -> Result<Returned, Error> {
         if device == CLOCK && register == CLOCK_MONOTONIC {
             return Ok(Returned::Value(self.clock.now()));
+        }
+        if register == CLASS {
+            let class = class_of(device).ok_or(Error::Unsupported)?;
+            return Ok(Returned::Value(class as u64));
         }
         self.hardware.get(device)?.device.read(register).map(Returned::Value)
     }

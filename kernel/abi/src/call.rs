@@ -122,6 +122,8 @@ numbers! {
     DeviceSubmit = 101, "device-submit";
     /// Take a completion.
     DeviceComplete = 102, "device-complete";
+    /// Where a page of a region lies for a device that reads and writes memory itself.
+    DeviceAddress = 103, "device-address";
 
     /// Part of a quota as a quota of its own.
     QuotaSplit = 112, "quota-split";
@@ -201,6 +203,8 @@ pub enum Request<'a> {
     DeviceWrite { device: Handle, register: u64, value: u64 },
     DeviceSubmit { device: Handle, operation: Operation, a: u64, b: u64, length: u32 },
     DeviceComplete { device: Handle },
+    /// `page` counts from the start of the region.
+    DeviceAddress { device: Handle, region: Handle, page: u64 },
 
     QuotaSplit { quota: Handle, memory: u64, pages: u64 },
     QuotaInspect { quota: Handle },
@@ -257,6 +261,7 @@ impl Request<'_> {
             Request::DeviceWrite { .. } => Number::DeviceWrite,
             Request::DeviceSubmit { .. } => Number::DeviceSubmit,
             Request::DeviceComplete { .. } => Number::DeviceComplete,
+            Request::DeviceAddress { .. } => Number::DeviceAddress,
             Request::QuotaSplit { .. } => Number::QuotaSplit,
             Request::QuotaInspect { .. } => Number::QuotaInspect,
             Request::LogRead { .. } => Number::LogRead,
@@ -271,7 +276,7 @@ impl Request<'_> {
 pub enum Returned {
     Nothing,
     Handle(Handle),
-    /// A count, a register's value, a request's number, a notification's bits.
+    /// A count, a register's value, a request's number, a notification's bits, a bus address.
     Value(u64),
     Delivery(Delivery),
     Capability(CapabilityInfo),

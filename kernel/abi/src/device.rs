@@ -4,7 +4,7 @@
 
 use crate::Rights;
 
-/// What a device is; first byte of what its holder must know of it.
+/// What a device is: register [`CLASS`] of every device says it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum DeviceClass {
@@ -18,7 +18,36 @@ pub enum DeviceClass {
     Entropy = 4,
     /// Turns the machine off. Registers only.
     Power = 5,
+    /// A serial line: bytes out and in. Registers [`UART_RECEIVE`] to [`UART_TRANSMIT`], and the
+    /// two of a console that are read.
+    Uart = 6,
+    /// A function on the PCI bus: registers as [`crate::pci`] says; its driver finds out the rest.
+    PciFunction = 7,
 }
+
+impl DeviceClass {
+    /// The class with this number.
+    pub fn from_number(number: u64) -> Option<DeviceClass> {
+        Some(match number {
+            1 => DeviceClass::Console,
+            2 => DeviceClass::Disk,
+            3 => DeviceClass::Clock,
+            4 => DeviceClass::Entropy,
+            5 => DeviceClass::Power,
+            6 => DeviceClass::Uart,
+            7 => DeviceClass::PciFunction,
+            _ => return None,
+        })
+    }
+}
+
+/// Every device, read: its [`DeviceClass`].
+pub const CLASS: u64 = 0xffff_ffff;
+/// Serial line and PCI function, write: done when all that is on record up to this call is durable;
+/// the value means nothing. A driver does it before it acts on what its device says is done, where
+/// that must not be seen before its cause (output commit): a disk's after a flush. Where the
+/// host works the device itself, the host does the same.
+pub const LOG_DURABLE: u64 = 0xffff_fffe;
 
 /// Clock, read: ns since boot.
 pub const CLOCK_MONOTONIC: u64 = 0;
@@ -30,14 +59,34 @@ pub const ENTROPY_RANDOM: u64 = 0;
 pub const DISK_BLOCKS: u64 = 0;
 /// Disk, read: 1 if writes are refused.
 pub const DISK_READ_ONLY: u64 = 1;
-/// Console, read: 1 if a person may be at the other end (a terminal).
+/// Console and serial line, read: 1 if a person may be at the other end (a terminal).
 pub const CONSOLE_IS_TERMINAL: u64 = 0;
-/// Console, read: columns of the terminal; 0 if unknown.
+/// Console and serial line, read: columns of the terminal; 0 if unknown.
 pub const CONSOLE_COLUMNS: u64 = 1;
 /// Console, write: 1 gives keys as they come, 0 whole lines with echo by the host.
 pub const CONSOLE_RAW: u64 = 2;
+/// Power, read: the exit status that goes with a request from outside to end (130 for Ctrl-C at a
+/// host's terminal, 143 for SIGTERM); 0 while there is none.
+pub const POWER_REQUESTED: u64 = 0;
 /// Power, write: shuts down in order; the value is the host's exit status.
 pub const POWER_OFF: u64 = 0;
+
+/// Serial line, read: what came, at most 7 bytes and none behind the first end of a line (CR or LF),
+/// so that what is typed for the next reader stays there for it. How many they are is in the low
+/// byte, the first of them in the byte above it.
+pub const UART_RECEIVE: u64 = 8;
+/// Serial line, read: see [`UART_IDLE`].
+pub const UART_STATUS: u64 = 9;
+/// Serial line, write: register `UART_TRANSMIT + n` sends the `n` (1 to 8) low bytes of the value, the
+/// lowest first. `WouldBlock` when there is no room for all of them; the line's interrupt comes when
+/// all that was sent has left, and when something was received.
+pub const UART_TRANSMIT: u64 = 16;
+/// Bit of [`UART_STATUS`]: all that was sent has left.
+pub const UART_IDLE: u64 = 1;
+/// Bytes that one [`UART_RECEIVE`] brings at most.
+pub const UART_MOST_RECEIVED: usize = 7;
+/// Bytes that one [`UART_TRANSMIT`] takes at most.
+pub const UART_MOST_SENT: usize = 8;
 
 /// Size of a disk block in bytes.
 pub const DISK_BLOCK_SIZE: usize = 512;

@@ -10,6 +10,7 @@
 //! | [`call`] | the system calls: [`Number`] and [`Request`] |
 //! | [`info`] | what the inspecting calls return |
 //! | [`device`] | operations and registers of host devices |
+//! | [`pci`] | the registers of a PCI function |
 //! | [`log`] | records as `log_read` returns them |
 //! | [`native`] | the calls as ring 3 makes them on x86_64 |
 #![no_std]
@@ -23,6 +24,7 @@ pub mod info;
 pub mod log;
 pub mod message;
 pub mod native;
+pub mod pci;
 pub mod rights;
 
 pub use call::{Number, Request, Returned};

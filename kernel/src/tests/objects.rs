@@ -356,6 +356,35 @@ fn devices_are_the_hosts_to_work() {
 }
 
 #[test]
+fn a_device_is_told_of_pages_that_its_holder_may_read_and_write() {
+    let mut m = Machine::new();
+    let (thread, quota, device) = (m.init, m.quota, m.device);
+    let region = m.handle(thread, Request::RegionCreate { quota, pages: 2 });
+    let address = |device, region, page| Request::DeviceAddress { device, region, page };
+    let Effect::RegionRead { region: id, .. } = m.hosted(thread, Request::RegionRead { region, offset: 0, length: 0 })
+    else {
+        panic!("a region is read by the host");
+    };
+    let told = m.hosted(thread, address(device, region, 1));
+    assert_eq!(told, Effect::DeviceAddress { thread, device: DEVICE, region: id, page: 1 });
+    for page in [2, u64::MAX, u64::MAX / 4096, 1 << 52] {
+        m.refused(thread, address(device, region, page), Error::InvalidArgument);
+    }
+    refuses_bad_handles(&mut m, device, Rights::READ, |device| address(device, region, 0));
+    refuses_bad_handles(&mut m, region, Rights::READ, |region| address(device, region, 0));
+    refuses_bad_handles(&mut m, region, Rights::WRITE, |region| address(device, region, 0));
+    // The device would go on using it when the capability is no longer good.
+    let brief = Request::Derive { source: region, rights: Rights::ALL, badge: 0, expiry: m.now + 1000 };
+    let brief = m.handle(thread, brief);
+    m.refused(thread, address(device, brief, 0), Error::InvalidArgument);
+
+    let mut m = Machine::on(Platform::WASM);
+    let (thread, quota, device) = (m.init, m.quota, m.device);
+    let region = m.handle(thread, Request::RegionCreate { quota, pages: 2 });
+    m.refused(thread, address(device, region, 0), Error::Unsupported);
+}
+
+#[test]
 fn the_log_is_read_by_who_may() {
     let mut m = Machine::new();
     let (init, log) = (m.init, m.log_handle);

@@ -286,7 +286,12 @@ impl Run {
                 b: 0,
                 length: 0,
             },
-            244..245 => Request::DeviceComplete { device: pick(Kind::Device, a) },
+            244..245 if b % 2 == 0 => Request::DeviceComplete { device: pick(Kind::Device, a) },
+            244..245 => Request::DeviceAddress {
+                device: pick(Kind::Device, a),
+                region: pick(Kind::Region, b),
+                page: u64::from(c % 4),
+            },
             245..250 => {
                 Request::QuotaSplit { quota: pick(Kind::Quota, a), memory: u64::from(b) * 8, pages: u64::from(c % 16) }
             }

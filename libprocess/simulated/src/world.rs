@@ -213,6 +213,8 @@ impl World {
                     Returned::Completion(completion)
                 }));
             }
+            // As with mapping: the kernel is told that there is none of it here, and refuses.
+            Effect::DeviceAddress { .. } => return Some(Err(Error::Unsupported)),
             Effect::LogRead { thread, from, length } => {
                 let bytes = self.log.read(from, length as usize);
                 return Some(self.bytes_for(thread, Some(bytes)));

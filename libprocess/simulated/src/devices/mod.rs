@@ -116,6 +116,11 @@ impl Devices {
 
     pub fn read(&mut self, device: DeviceId, register: u64, now: u64) -> Result<u64, Error> {
         match (device, register) {
+            (CONSOLE, device::CLASS) => Ok(device::DeviceClass::Console as u64),
+            (DISK, device::CLASS) => Ok(device::DeviceClass::Disk as u64),
+            (CLOCK, device::CLASS) => Ok(device::DeviceClass::Clock as u64),
+            (ENTROPY, device::CLASS) => Ok(device::DeviceClass::Entropy as u64),
+            (POWER, device::CLASS) => Ok(device::DeviceClass::Power as u64),
             (CONSOLE, device::CONSOLE_IS_TERMINAL) => Ok(u64::from(self.console.terminal)),
             (CONSOLE, device::CONSOLE_COLUMNS) => Ok(self.console.columns),
             (DISK, device::DISK_BLOCKS) => Ok(self.disk.sectors()),
