@@ -109,6 +109,12 @@ impl Kernel {
         ))
     }
 
+    /// How many pages the region has that a process's handle names, if it names one.
+    pub fn region_pages(&self, process: ProcessId, region: Handle) -> Option<u64> {
+        let (_, capability) = self.authority.lookup(process, region, Kind::Region, Rights::NONE, 0).ok()?;
+        self.authority.regions.get(capability.index).map(|region| region.pages)
+    }
+
     /// The region that a handle names; `length` bytes from `offset` lie in it.
     pub(crate) fn span(
         &self,

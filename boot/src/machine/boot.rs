@@ -1,0 +1,160 @@
+//! Sets the machine up: images, devices, log; hands everything to init.
+
+use super::effects::Regions;
+use super::process::{Image, Processes};
+use super::thread::Threads;
+use super::{Hardware, MACHINE, Machine, record::Record};
+use crate::arch::entry;
+use crate::handoff::Handoff;
+use crate::memory::elf::Executable;
+use crate::memory::mapped;
+use crate::{say, stop};
+use abi::{Error, Handle, Name};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use axiom::Axiom;
+use axiom::door::Config;
+use axiom::event::Platform;
+use kernel::input::Hash;
+use kernel::{DeviceId, InterruptId, Setup, ThreadId};
+use tar_no_std::TarArchiveRef;
+
+/// An image of the boot set.
+struct BootImage {
+    name: String,
+    hash: Hash,
+    image: Rc<Image>,
+}
+
+/// Sets everything up and goes to ring 3.
+pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
+    let Hardware { frames, lapic, clock, features, heap } = hardware;
+    let images = images(handoff);
+    if !images.iter().any(|image| image.name == "init") {
+        stop("the boot images have no `init`; the ramdisk is an archive (ustar) of the images");
+    }
+    let platform = Platform {
+        name: format!("boot {} x86_64", env!("CARGO_PKG_VERSION")),
+        manifest: images.iter().find(|image| image.name == "init").map_or([0; 32], |init| init.hash),
+        images: images.iter().map(|image| (image.name.clone(), image.hash)).collect(),
+        wall_time: 0,
+    };
+    let config = Config { platform, ..Config::new(kernel::Platform::NATIVE) };
+    let axiom = Axiom::new(config, axiom::Head::EMPTY);
+    let mut machine = Machine {
+        axiom,
+        clock,
+        threads: Threads::default(),
+        running: ThreadId::NONE,
+        loaded_root: crate::memory::kernel_space::root(),
+        special: false,
+        ticking: false,
+        host_result: None,
+        processes: Processes::default(),
+        frames,
+        lapic,
+        features,
+        float_owner: ThreadId::NONE,
+        tls: 0,
+        images: BTreeMap::new(),
+        checked: images.iter().map(|image| (image.hash, image.image.clone())).collect(),
+        checks: VecDeque::new(),
+        buffers: BTreeMap::new(),
+        regions: Regions::default(),
+        due_lines: Vec::new(),
+        init: ThreadId::NONE,
+        init_startup: Vec::new(),
+        running_setup: true,
+        record: Record::default(),
+    };
+    if let Err(error) = machine.set_up(&images, heap) {
+        say!("orbital: {error}");
+        stop("the kernel refused to be set up");
+    }
+    machine.running_setup = false;
+    // SAFETY: nothing else runs, and nothing looks at the machine before this.
+    unsafe { (*(&raw mut MACHINE)).write(machine) };
+    // SAFETY: it was made just now; no other way into the kernel is under way.
+    let back = unsafe { super::machine() }.run();
+    entry::go(back)
+}
+
+/// The images in the ramdisk, checked.
+fn images(handoff: &Handoff) -> Vec<BootImage> {
+    let Some(piece) = handoff.ramdisk else { return Vec::new() };
+    // SAFETY: the loader put the ramdisk there; it is reserved, mapped, and stays as it is.
+    let bytes =
+        unsafe { core::slice::from_raw_parts(mapped(piece.start) as *const u8, (piece.end - piece.start) as usize) };
+    let Ok(archive) = TarArchiveRef::new(bytes) else { return Vec::new() };
+    let mut images = Vec::new();
+    for file in archive.entries() {
+        let Ok(name) = file.filename().as_str().map(ToString::to_string) else { continue };
+        let data = file.data();
+        match Executable::parse(data) {
+            Ok(executable) => {
+                let at = data.as_ptr() as u64 - mapped(0);
+                let hash = *blake3::hash(data).as_bytes();
+                let image = Rc::new(Image { at, length: data.len() as u64, own: false, executable });
+                images.push(BootImage { name, hash, image });
+            }
+            Err(refusal) => say!("orbital: the boot image {name} is left out: {refusal}"),
+        }
+    }
+    images
+}
+
+impl Machine {
+    /// Makes init and everything that it holds, and starts it.
+    fn set_up(&mut self, images: &[BootImage], heap: u64) -> Result<(), Error> {
+        let mut capabilities: Vec<(String, Handle)> = Vec::new();
+        // What the kernel keeps beside what is paid for fits into the rest.
+        let memory = heap / 2;
+        let pages = self.frames.count() - self.frames.count() / 32;
+        let quota = self.set_up_one(Setup::Quota { memory, pages })?.handle;
+        let Some(init) = images.iter().find(|image| image.name == "init") else { return Err(Error::InvalidArgument) };
+        let name = Name::new("init");
+        let made = self.set_up_one(Setup::Init { image: init.hash, length: init.image.length, name })?;
+        capabilities.push(("quota".into(), if quota.is_none() { made.handle } else { quota }));
+        for (device, name, interrupt) in self.devices() {
+            let made = self.set_up_one(Setup::Device { device, name: Name::new(&name), interrupt })?;
+            capabilities.push((format!("device:{name}"), made.handle));
+            if interrupt.is_some() {
+                capabilities.push((format!("interrupt:{name}"), made.interrupt));
+            }
+        }
+        for image in images {
+            let (hash, length) = (image.hash, image.image.length);
+            let made = self.set_up_one(Setup::Image { hash, length, name: Name::new(&image.name) })?;
+            capabilities.push((format!("image:{}", image.name), made.handle));
+        }
+        let arguments: Vec<String> = Vec::new();
+        let mut environment: Vec<(String, String)> = Vec::new();
+        for image in images {
+            let hash = blake3::Hash::from_bytes(image.hash).to_hex();
+            environment.push((format!("image-hash:{}", image.name), hash.as_str().into()));
+        }
+        let log = self.set_up_one(Setup::Log)?.handle;
+        capabilities.push(("log".into(), log));
+        // The startup block of libprocess: postcard of its fields in order.
+        let startup = postcard::to_allocvec(&(arguments, environment, capabilities)).map_err(|_| Error::TooLarge)?;
+        let length = u32::try_from(startup.len()).map_err(|_| Error::TooLarge)?;
+        self.init_startup = startup;
+        self.set_up_one(Setup::Start { length })?;
+        Ok(())
+    }
+
+    fn set_up_one(&mut self, setup: Setup) -> Result<kernel::input::SetUp, Error> {
+        let now = self.clock.now();
+        let made = self.axiom.setup(setup, now)?;
+        self.carry_out();
+        Ok(made)
+    }
+
+    /// The devices: number, name, line.
+    fn devices(&self) -> Vec<(DeviceId, String, Option<InterruptId>)> {
+        Vec::new()
+    }
+}

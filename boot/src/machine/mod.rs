@@ -1,0 +1,207 @@
+//! The machine: asks Axiom who is to run, lets it run, and carries out what the kernel wants done. One
+//! processor, one stack; the kernel is never interrupted but where it has nothing to do.
+
+mod boot;
+mod calls;
+mod devices;
+mod effects;
+mod float;
+pub mod power;
+mod process;
+mod record;
+mod thread;
+mod trap;
+
+use crate::arch::clock::Clock;
+use crate::arch::cpu::Features;
+use crate::arch::entry::Back;
+use crate::arch::lapic::Lapic;
+use crate::memory::frames::Frames;
+use crate::memory::kernel_space;
+use abi::message::Message;
+use abi::native::Entry;
+use abi::{Error, Handle, Number, ReplyToken, Request, Returned};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use axiom::Axiom;
+use core::mem::MaybeUninit;
+use effects::{Check, Regions, Stored};
+use kernel::input::Hash;
+use kernel::{InterruptId, ThreadId};
+use process::{Image, Processes};
+use thread::Threads;
+use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
+
+pub use boot::boot;
+pub use trap::{trap_from_kernel, trap_from_ring3};
+
+/// What the machine is started with.
+#[derive(Debug)]
+pub struct Hardware {
+    /// Free memory.
+    pub frames: Frames<'static>,
+    /// The timer.
+    pub lapic: Lapic,
+    /// Time.
+    pub clock: Clock,
+    /// What the processor has.
+    pub features: Features,
+    /// Bytes of the kernel's heap.
+    pub heap: u64,
+}
+
+/// How long a thread runs before others of its priority do, in ns.
+const SLICE: u64 = 1_000_000;
+
+/// All that the host keeps.
+pub struct Machine {
+    axiom: Axiom,
+    clock: Clock,
+    threads: Threads,
+    /// Who runs, or ran last.
+    running: ThreadId,
+    /// The top table that is loaded.
+    loaded_root: u64,
+    /// Whether any thread has floating point or an FS base.
+    special: bool,
+    /// Whether the timer comes.
+    ticking: bool,
+    /// How the call that the host carries out ended.
+    host_result: Option<Result<Returned, Error>>,
+    processes: Processes,
+    frames: Frames<'static>,
+    lapic: Lapic,
+    features: Features,
+    float_owner: ThreadId,
+    tls: u64,
+    images: BTreeMap<u32, Rc<Image>>,
+    /// Checked, and not yet an image of the kernel's; the boot set.
+    checked: BTreeMap<Hash, Rc<Image>>,
+    checks: VecDeque<Check>,
+    buffers: BTreeMap<u32, Stored>,
+    regions: Regions,
+    due_lines: Vec<InterruptId>,
+    init: ThreadId,
+    init_startup: Vec<u8>,
+    running_setup: bool,
+    record: record::Record,
+}
+
+static mut MACHINE: MaybeUninit<Machine> = MaybeUninit::uninit();
+
+/// The machine.
+///
+/// # Safety
+/// `boot` has made it, and the caller is the one way into the kernel that is under way.
+#[inline(always)]
+unsafe fn machine() -> &'static mut Machine {
+    // SAFETY: as the caller promises; there is one processor, and the kernel is not interrupted but where
+    // it has nothing to do and holds no reference.
+    unsafe { (*(&raw mut MACHINE)).assume_init_mut() }
+}
+
+/// A system call, from `entry::syscall`: argument registers rdi, rsi, rdx, r8, and rax.
+pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
+    // SAFETY: a thread runs, so the machine was made; its call is the one way in.
+    let machine = unsafe { machine() };
+    let entry = Entry(entry);
+    let now = machine.clock.now();
+    let running = machine.running;
+    let Some(thread) = machine.threads.get(running) else { return machine.run() };
+    thread.entry = entry;
+    let message = Message { tag: b, length: 0, transfers: &[] };
+    const CALL: u64 = Number::Call as u64;
+    const REPLY_RECEIVE: u64 = Number::ReplyReceive as u64;
+    // Number and the flag in one look; how many words, in another.
+    let request = match entry.0 & (0xff | Entry::PAYLOAD) {
+        CALL => Request::Call { endpoint: Handle(a), message, timeout: d },
+        REPLY_RECEIVE => Request::ReplyReceive { endpoint: Handle(a), reply: ReplyToken(c), message, timeout: d },
+        _ => {
+            machine.slow_call([a, b, c, d], entry);
+            return machine.run();
+        }
+    };
+    let count = entry.words();
+    if count > abi::message::WORDS {
+        machine.slow_call([a, b, c, d], entry);
+        return machine.run();
+    }
+    let outcome = machine.axiom.call(running, &request, now);
+    let Some((to, _, delivery)) = machine.axiom.handed_over() else {
+        machine.settle(running, outcome);
+        return machine.run();
+    };
+    let Some((source, target)) = machine.threads.pair(running, to) else { return machine.run() };
+    if count > 0 {
+        effects::copy_words(source, target, count);
+    }
+    calls::deliver_registers(target, delivery, count);
+    let root = target.root;
+    let back = target.back();
+    machine.running = to;
+    machine.switch_to(root);
+    if machine.special {
+        machine.switch_special(to);
+    }
+    back
+}
+
+impl Machine {
+    #[inline(always)]
+    fn switch_to(&mut self, root: u64) {
+        if root != self.loaded_root {
+            self.loaded_root = root;
+            load_root(root);
+        }
+    }
+
+    /// Whatever space is loaded may go now.
+    fn leave_space(&mut self) {
+        self.switch_to(kernel_space::root());
+    }
+
+    /// What the processor remembers of the loaded space is out of date.
+    fn flush_process_pages(&mut self) {
+        load_root(self.loaded_root);
+    }
+
+    /// Finds who runs next, or waits until somebody does; the way back.
+    fn run(&mut self) -> Back {
+        loop {
+            self.carry_out();
+            if let Some(status) = self.ended() {
+                self.close(status);
+            }
+            let Some(next) = self.axiom.current() else {
+                self.idle();
+                continue;
+            };
+            let Some(thread) = self.threads.get(next) else {
+                // The kernel's and the host's threads are the same ones.
+                crate::stop("a thread is to run that the host does not know");
+            };
+            if thread.new {
+                self.begin(next);
+                continue;
+            }
+            let root = thread.root;
+            let back = thread.back();
+            self.running = next;
+            self.switch_to(root);
+            if self.special {
+                self.switch_special(next);
+            }
+            self.keep_ticking(true);
+            return back;
+        }
+    }
+}
+
+#[inline(always)]
+fn load_root(root: u64) {
+    // SAFETY: the table of a space, or the kernel's: above, all are the same.
+    unsafe { Cr3::write(PhysFrame::containing_address(PhysAddr::new(root)), Cr3Flags::empty()) };
+}
