@@ -1,0 +1,140 @@
+//! What can be wrong with an image: where, what, and what to do next.
+
+use crate::device::{BLOCK, DeviceError};
+use crate::layout::{MIN_BLOCKS, SLOTS, STREAM, UNFLUSHED};
+use alloc::string::String;
+use axiom::Wrong;
+use axiom::note::CheckpointError;
+use core::fmt;
+
+/// A failure. Its text is the cause and the next step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// The device did not do what it was asked.
+    Device {
+        /// What that was.
+        operation: &'static str,
+        /// From which block on.
+        block: u64,
+        /// What it answered.
+        error: DeviceError,
+    },
+    /// The device has not room for a log: its blocks.
+    TooSmall(u64),
+    /// The name of the key is too long for an image.
+    KeyName,
+    /// There is no log, and at this byte something else lies.
+    NotEmpty(u64),
+    /// The superblock is not as it was written.
+    Superblock,
+    /// The log is another machine's.
+    OtherKey {
+        /// Of which.
+        origin: String,
+    },
+    /// The device was cut.
+    Shrunk {
+        /// Blocks that it has.
+        blocks: u64,
+        /// Blocks that it had when the log was begun.
+        had: u64,
+    },
+    /// Neither slot has a checkpoint, or one is gone that was there.
+    NoCheckpoint,
+    /// The checkpoints in the slots cannot have been written one after the other.
+    Slots,
+    /// The newest checkpoint, in the slot at this block, is not what this machine signed.
+    Checkpoint(u64, CheckpointError),
+    /// A block of the log is not what it should be.
+    Block {
+        /// Its number.
+        number: u64,
+        /// Where its frame begins.
+        byte: u64,
+        /// What is wrong.
+        wrong: Wrong,
+    },
+    /// At this byte something lies where only zeros can be.
+    NotZero(u64),
+    /// There is no room for more.
+    Full {
+        /// Blocks of the device.
+        blocks: u64,
+    },
+    /// So many bytes are more than a frame may have.
+    TooLong(usize),
+    /// A write failed before: what is on the device is not known.
+    Lost,
+}
+
+const RESTORE: &str = "The image was damaged or changed: put a copy back, or begin a new log with an image of zeros \
+                       and keep this one for `orbital log verify --image`.";
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let byte = |block: u64| block.saturating_mul(BLOCK as u64);
+        match self {
+            Error::Device { operation, block, error } => write!(
+                f,
+                "the log's device cannot {operation} at byte {}: {error}. Check the device; then start again.",
+                byte(*block)
+            ),
+            Error::TooSmall(blocks) => write!(
+                f,
+                "the log's device has {} bytes. Give it at least {}: `truncate -s 64M log.img`.",
+                byte(*blocks),
+                byte(MIN_BLOCKS)
+            ),
+            Error::KeyName => f.write_str(
+                "the name of the machine's key is too long for an image. Use a key as `orbital` makes it, in its state directory.",
+            ),
+            Error::NotEmpty(at) => write!(
+                f,
+                "the log's device has no log, and is not empty: byte {at} is not zero. Give it an image of zeros: `truncate -s 64M log.img`."
+            ),
+            Error::Superblock => write!(f, "the first block of the log's image is not as it was written. {RESTORE}"),
+            Error::OtherKey { origin } => write!(
+                f,
+                "the log in the image is that of {origin}, and the key is another machine's. Use the key that belongs to it, or an image of zeros for a new log."
+            ),
+            Error::Shrunk { blocks, had } => write!(
+                f,
+                "the log's image has {} bytes, and had {} when the log was begun. Put the whole file back.",
+                byte(*blocks),
+                byte(*had)
+            ),
+            Error::NoCheckpoint => write!(
+                f,
+                "there is no checkpoint in the log's image, at bytes {} to {}. {RESTORE}",
+                byte(SLOTS[0]),
+                byte(STREAM) - 1
+            ),
+            Error::Slots => write!(
+                f,
+                "the checkpoints in the log's image, at bytes {} and {}, contradict each other. {RESTORE}",
+                byte(SLOTS[0]),
+                byte(SLOTS[1])
+            ),
+            Error::Checkpoint(block, error) => {
+                write!(f, "the checkpoint at byte {} of the log's image: {error}. {RESTORE}", byte(*block))
+            }
+            Error::Block { number, byte, wrong } => {
+                write!(f, "block {number} of the log, at byte {byte} of its image: {wrong}. {RESTORE}")
+            }
+            Error::NotZero(at) => {
+                write!(f, "byte {at} of the log's image is not zero, and no block of the log is there. {RESTORE}")
+            }
+            Error::Full { blocks } => write!(
+                f,
+                "the log's image is full: {} bytes. Turn the machine off and make the file larger, `truncate -s +64M log.img`: the log goes on behind what is there.",
+                byte(*blocks)
+            ),
+            Error::TooLong(bytes) => {
+                write!(f, "a block of {bytes} bytes is more than the {UNFLUSHED} that an image takes. Report it.")
+            }
+            Error::Lost => f.write_str("the log could not be written before. Restart the machine; it recovers the log."),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
