@@ -257,6 +257,16 @@ impl Axiom {
         Ok(())
     }
 
+    /// The thread made a call with this number that the host could not decode: there is no such call, or its
+    /// arguments are none. It is refused with `error`, and on record like any other.
+    pub fn malformed(&mut self, thread: ThreadId, number: u8, error: Error, now: u64) {
+        if !self.journal.is_full(now) || self.make_room(Some(thread), now) {
+            let place = self.journal.begin(Op::Malformed, thread.0, NONE, number.into(), now);
+            self.journal.complete(&place, Ending::Refused(error), [0; 2]);
+        }
+        self.due(now);
+    }
+
     /// What the thread waited for at the host is done.
     pub fn host_done(&mut self, thread: ThreadId, result: Result<Hash, Error>, now: u64) {
         self.event_input(Op::HostDone, thread.0, 0, &Input::HostDone { thread, result }, now);

@@ -43,6 +43,8 @@ pub enum Op {
     HostDone,
     /// The late ending of a call that the host carried out.
     Finished,
+    /// A thread made a call that is none: its number is where the tag is.
+    Malformed,
     /// The log begins.
     Genesis,
     /// The machine was started.
@@ -65,6 +67,7 @@ impl Op {
             Op::Grow => 0x85,
             Op::HostDone => 0x86,
             Op::Finished => 0x87,
+            Op::Malformed => 0x88,
             Op::Genesis => 0xF0,
             Op::Booted => 0xF1,
             Op::End => 0xF2,
@@ -82,6 +85,7 @@ impl Op {
             0x85 => Op::Grow,
             0x86 => Op::HostDone,
             0x87 => Op::Finished,
+            0x88 => Op::Malformed,
             0xF0 => Op::Genesis,
             0xF1 => Op::Booted,
             0xF2 => Op::End,
@@ -101,6 +105,7 @@ impl Op {
             Op::Grow => "memory-grow",
             Op::HostDone => "host-done",
             Op::Finished => "finished",
+            Op::Malformed => "malformed-call",
             Op::Genesis => "genesis",
             Op::Booted => "booted",
             Op::End => "end",

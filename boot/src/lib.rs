@@ -6,6 +6,7 @@
 //! | [`handoff`] | what the loader hands over |
 //! | [`memory`] | frames, page tables, executables |
 //! | `arch` | the processor: entries, tables, clock, local APIC |
+//! | [`devices`] | registers and interrupts of the devices |
 //! | `machine` | the loop over Axiom: system calls, faults, effects |
 //!
 //! For any other target than the bare one, what is pure is here to be tested.
@@ -18,6 +19,7 @@ extern crate std;
 
 #[cfg(target_os = "none")]
 pub mod arch;
+pub mod devices;
 pub mod handoff;
 #[cfg(target_os = "none")]
 pub mod machine;

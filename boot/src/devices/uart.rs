@@ -92,9 +92,9 @@ impl Uart {
             CONSOLE_COLUMNS => Ok(self.terminal.unwrap_or(0).into()),
             UART_RECEIVE => {
                 self.serve(bus);
-                // Whoever asks sees all that has come so far.
                 let value = self.take();
-                self.event = !self.received.is_empty();
+                // The rest is for whoever reads next, and must be told of it.
+                self.event |= !self.received.is_empty();
                 self.serve(bus);
                 Ok(value)
             }

@@ -163,6 +163,9 @@ impl Machine {
     pub(super) fn slow_call(&mut self, arguments: [u64; 4], entry: Entry) {
         let id = self.running;
         if let Err(error) = self.general_call(id, arguments, entry) {
+            // What could not be decoded is on record too.
+            let now = self.clock.now();
+            self.axiom.malformed(id, entry.number(), error, now);
             self.answer(id, Exit::failed(error), 0);
         }
     }
