@@ -1,5 +1,6 @@
 //! What belongs to one process: its backend, and the state that this crate keeps for
-//! it. On WebAssembly there is one, in a static: a process has one thread. On an
+//! it. On WebAssembly there is one, in a static: a process has one thread. On bare
+//! x86_64 every thread of a process has one, the first in a static. On an
 //! ordinary target many processes share a thread, so [`crate::hosted::enter`]
 //! says which of them is running.
 
@@ -12,7 +13,9 @@ use futures_util::future::LocalBoxFuture;
 
 #[cfg(target_arch = "wasm32")]
 type Calls = crate::wasm::Imports;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(target_os = "none")]
+type Calls = crate::native::Door;
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
 type Calls = alloc::rc::Rc<dyn SystemCalls>;
 
 /// One process.
@@ -51,9 +54,9 @@ impl Context {
     }
 
     pub(crate) fn calls(&self) -> &dyn SystemCalls {
-        #[cfg(target_arch = "wasm32")]
+        #[cfg(any(target_arch = "wasm32", target_os = "none"))]
         return &self.calls;
-        #[cfg(not(target_arch = "wasm32"))]
+        #[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
         return &*self.calls;
     }
 }
@@ -77,7 +80,25 @@ mod place {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(target_os = "none")]
+mod place {
+    use super::Context;
+
+    impl Context {
+        /// Tells the kernel where the bytes go that come to this thread. Once, before its first call.
+        pub(crate) fn open(&self) {
+            self.calls.open();
+        }
+    }
+
+    /// Runs `body` on the running thread; it is never `None`.
+    #[inline]
+    pub(crate) fn with<R>(body: impl FnOnce(&Context) -> R) -> Option<R> {
+        Some(crate::native::thread::with(body))
+    }
+}
+
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
 mod place {
     extern crate std;
     use super::Context;
@@ -129,5 +150,5 @@ mod place {
 }
 
 pub(crate) use place::with;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
 pub use place::{Entered, enter, leave};

@@ -1,5 +1,5 @@
 //! What makes a program out of a main function: entry, allocator and panic handler on
-//! WebAssembly; on an ordinary target a program that says what it is.
+//! WebAssembly and on bare x86_64; on an ordinary target a program that says what it is.
 
 /// Makes the image's entry of an `async fn main(process: Process)`. The image's whole
 /// `src/main.rs` is
@@ -24,8 +24,20 @@ macro_rules! main {
     };
 }
 
+/// Makes the image's entry of an `async fn main(process: Process)`: see the module.
+#[cfg(target_os = "none")]
+#[macro_export]
+macro_rules! main {
+    ($main:path) => {
+        extern "C" fn run() {
+            $crate::image::run($main);
+        }
+        $crate::native_entry!(run);
+    };
+}
+
 /// Makes the image's entry; on this target, a program that says what it is.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
 #[macro_export]
 macro_rules! main {
     ($main:path) => {
@@ -41,17 +53,18 @@ macro_rules! main {
     };
 }
 
-#[cfg(target_arch = "wasm32")]
-pub use wasm::run;
+#[cfg(any(target_arch = "wasm32", target_os = "none"))]
+pub use bare::run;
 
-#[cfg(target_arch = "wasm32")]
-mod wasm {
+#[cfg(any(target_arch = "wasm32", target_os = "none"))]
+mod bare {
     use crate::process::{Process, Report};
     use core::fmt::Write;
     use core::future::Future;
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
 
+    #[cfg(target_arch = "wasm32")]
     #[global_allocator]
     static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
@@ -62,6 +75,8 @@ mod wasm {
         F: Future + 'static,
         F::Output: Report,
     {
+        #[cfg(target_os = "none")]
+        crate::context::with(|context| context.open());
         let mut whole = pin!(crate::start(main));
         // System calls block inside, so one poll runs it to its end.
         let code = match whole.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -90,6 +105,9 @@ mod wasm {
         let mut message = Message(heapless::String::new());
         let _ = write!(message, "{info}");
         crate::system::debug(&message.0);
-        core::arch::wasm32::unreachable()
+        #[cfg(target_arch = "wasm32")]
+        core::arch::wasm32::unreachable();
+        #[cfg(target_os = "none")]
+        crate::native::fault()
     }
 }

@@ -33,6 +33,10 @@ pub mod context;
 pub mod device;
 pub mod executor;
 pub mod image;
+#[cfg_attr(not(target_os = "none"), allow(dead_code))]
+mod lock;
+#[cfg(target_os = "none")]
+pub mod native;
 pub mod process;
 mod reactor;
 pub mod service;
@@ -45,7 +49,7 @@ pub mod wasm;
 pub mod wire;
 
 /// How a test or the simulation runs processes on an ordinary target.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
 pub mod hosted {
     pub use crate::context::{Context, Entered, enter, leave};
 }
