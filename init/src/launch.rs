@@ -3,12 +3,15 @@
 use crate::badge::Role;
 use crate::holdings::{Holdings, image_name};
 use crate::manifest::{Program, Source};
+use crate::stand_in;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use libprocess::abi::Rights;
 use libprocess::capability::Process as ProcessObject;
+use libprocess::client::Refusal;
 use libprocess::{Cap, Endpoint, Error, Handle, Image, Notification, Quota, Startup};
 
 /// A program that runs, or whose end init has not yet taken note of.
@@ -72,6 +75,37 @@ impl Launcher<'_> {
             Err(reason) => {
                 let _ = quota.destroy();
                 Err(reason)
+            }
+        }
+    }
+
+    /// Starts what answers in place of the service at `place`, from init's own image.
+    ///
+    /// # Errors
+    /// What could not be done, for people; nothing of it is left then.
+    pub fn stand_in(&self, place: usize, service: &str, answer: Refusal) -> Result<Running, String> {
+        let failed = |error: Error| error.to_string();
+        let image = self.holdings.handle(&image_name("init")).ok_or("init was not given its own image")?;
+        let quota = self.quota.split(stand_in::MEMORY, stand_in::PAGES).map_err(failed)?;
+        let start = || {
+            // Nobody's supervisor: what is told of it is for nobody.
+            let supervisor = self.own.derive_badged(Rights::SEND, Role::Supervisor.of(0))?;
+            let name = stand_in::name(service);
+            let process = Cap::<ProcessObject>::create(&borrowed(image), &quota, &supervisor, &name, stand_in::LIMITS)?;
+            let endpoint = process.grant(&self.endpoints[place], Rights::RECEIVE, 0)?;
+            process.start(&Startup {
+                arguments: vec![stand_in::argument(answer)],
+                environment: Vec::new(),
+                capabilities: vec![(stand_in::ENDPOINT.to_string(), endpoint)],
+            })?;
+            let pid = process.info()?.serial;
+            Ok((process, pid))
+        };
+        match start() {
+            Ok((process, pid)) => Ok(Running { process, pid, stop: None, quota }),
+            Err(error) => {
+                let _ = quota.destroy();
+                Err(failed(error))
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | [`registry`] | names, and whose they are | no |
 //! | `holdings` | what init was given, and whether the manifest asks for more | yes |
 //! | `launch` | starts one program with exactly its capabilities | yes |
+//! | `stand_in` | answers in place of a service that is down | yes |
 //! | [`run`] | puts what happens into the system, and does what that says | yes |
 //! | `serve` | the interfaces: readiness, control, registry | yes |
 #![no_std]
@@ -25,6 +26,7 @@ pub mod registry;
 pub mod run;
 mod serve;
 pub mod service;
+mod stand_in;
 pub mod system;
 
 pub use run::main;

@@ -7,6 +7,7 @@ use crate::launch::{Launcher, Running};
 use crate::manifest::{self, Manifest, Program, Source};
 use crate::registry::Registry;
 use crate::service::{End, Time, View};
+use crate::stand_in;
 use crate::system::{Effect, Input, STATUS_NOT_UP, Stage, System, Who};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -18,6 +19,7 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use libprocess::abi::device::POWER_OFF;
+use libprocess::client::Refusal;
 use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
 use libprocess::interfaces::storage::namespaces::{self, Access};
 use libprocess::{Cap, Device, Endpoint, Error, Exit, Exited, Hooks, Interrupt, Process, Quota, Rights, Signal};
@@ -37,8 +39,13 @@ const STATUS_INTERRUPTED: u8 = 130;
 const SUBSPACE_TIMEOUT: Duration = Duration::from_secs(5);
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
-/// init's main function.
+/// The main function of init, and of what stands in for a service that is down.
 pub async fn main(process: Process) -> Exit {
+    if let Ok(endpoint) = process.capability::<Endpoint>(stand_in::ENDPOINT) {
+        // It lasts as long as the endpoint.
+        let _ = stand_in::main(&process, endpoint).await;
+        return Exit(0);
+    }
     let power = process.capability::<Device>("device:power").ok();
     let interrupt = process.capability::<Interrupt>("interrupt:power").ok();
     let status = match Init::new(&process) {
@@ -88,6 +95,8 @@ pub(crate) struct Init {
     pub(crate) endpoints: Vec<Cap<Endpoint>>,
     pub(crate) system: RefCell<System>,
     pub(crate) running: RefCell<BTreeMap<Who, Running>>,
+    /// Who answers in place of the services that are down.
+    pub(crate) stand_ins: RefCell<BTreeMap<usize, Running>>,
     pub(crate) registry: RefCell<Registry<Cap<Endpoint>>>,
     /// When the next tick will come.
     armed: Cell<Option<Time>>,
@@ -129,6 +138,7 @@ impl Init {
             own,
             endpoints,
             running: RefCell::default(),
+            stand_ins: RefCell::default(),
             registry: RefCell::default(),
             armed: Cell::new(None),
             status: Cell::new(None),
@@ -248,6 +258,7 @@ impl Init {
                 }
             }
             Effect::Tell { to, about, view } => self.tell(to, about, view),
+            Effect::StandIn(place, answer) => self.stand_in(place, answer),
             Effect::Report(line) => report(&line),
             Effect::PowerOff(status) => self.finish(status),
         }
@@ -306,10 +317,12 @@ impl Init {
         Ok(subspaces)
     }
 
+    fn launcher(&self) -> Launcher<'_> {
+        Launcher { holdings: &self.holdings, quota: &self.quota, own: &self.own, endpoints: &self.endpoints }
+    }
+
     fn launch(&self, who: Who, subspaces: &BTreeMap<usize, Cap<Endpoint>>) -> Result<(), String> {
         let program = self.program(who);
-        let launcher =
-            Launcher { holdings: &self.holdings, quota: &self.quota, own: &self.own, endpoints: &self.endpoints };
         let mut environment = program.environment.clone();
         let (place, arguments) = match who {
             Who::Service(place) => (Some(place), &program.arguments),
@@ -318,11 +331,25 @@ impl Init {
                 (None, if self.arguments.is_empty() { &program.arguments } else { &self.arguments })
             }
         };
-        let running = launcher.launch(program, place, arguments, &environment, subspaces)?;
+        let running = self.launcher().launch(program, place, arguments, &environment, subspaces)?;
         if let Some(before) = self.running.borrow_mut().insert(who, running) {
             before.release();
         }
         Ok(())
+    }
+
+    /// Sees to it that callers of a service hear this in its place.
+    fn stand_in(&self, place: usize, answer: Option<Refusal>) {
+        // Whoever received from the endpoint before must be gone first.
+        if let Some(before) = self.stand_ins.borrow_mut().remove(&place) {
+            before.release();
+        }
+        let Some(answer) = answer else { return };
+        let name = &self.manifest.services[place].program.name;
+        match self.launcher().stand_in(place, name, answer) {
+            Ok(running) => drop(self.stand_ins.borrow_mut().insert(place, running)),
+            Err(reason) => report(&format!("nobody answers in place of {name}: {reason}")),
+        }
     }
 
     /// Asks a program to end: by its notification, and a service by message too.
@@ -412,8 +439,13 @@ impl readiness::Server for Server {
 
     async fn failed(&self, caller: libprocess::Caller, reason: String) {
         if let Some(place) = self.service_of(caller) {
-            let line: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-            self.0.step(Input::Failed(place, line.trim().to_string()));
+            self.0.step(Input::Failed(place, one_line(&reason)));
+        }
+    }
+
+    async fn unable(&self, caller: libprocess::Caller, reason: String) {
+        if let Some(place) = self.service_of(caller) {
+            self.0.step(Input::Unable(place, one_line(&reason)));
         }
     }
 }
@@ -429,4 +461,10 @@ impl Server {
             _ => None,
         }
     }
+}
+
+/// What a service says, as one line that is not too long.
+fn one_line(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    line.trim().to_string()
 }

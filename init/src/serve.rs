@@ -81,6 +81,11 @@ impl control::Server for Server {
                 result.push(usage(&info, parent, *who == Who::Session));
             }
         }
+        for running in self.0.stand_ins.borrow().values() {
+            if let Ok(info) = running.process.info() {
+                result.push(usage(&info, parent, false));
+            }
+        }
         result.sort_by_key(|usage| usage.pid);
         Ok(result)
     }

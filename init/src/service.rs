@@ -49,6 +49,8 @@ pub enum Cause {
     Restart,
     /// It failed, as told here.
     Failure(String),
+    /// It failed, as told here, and starting it again would be of no use.
+    Unable(String),
 }
 
 /// Why a service has no process and gets none by itself.
@@ -58,7 +60,7 @@ pub enum Down {
     Stopped,
     /// It ended by itself, as its policy allows.
     Finished,
-    /// It failed, and its policy is not to start it again.
+    /// It failed, and is not started again: its policy is so, or it would be of no use.
     Failed,
     /// It ended too often in a short time.
     Disabled,
@@ -212,6 +214,14 @@ impl Service {
         }
     }
 
+    /// It says that it cannot come up, and would not if it were started again.
+    pub fn unable(&mut self, reason: String, actions: &mut Vec<Action>) {
+        if let State::Starting { .. } | State::Up = self.state {
+            self.state = State::Ending { cause: Cause::Unable(reason), deadline: None };
+            actions.push(Action::Kill);
+        }
+    }
+
     /// Its process has ended.
     pub fn ended(&mut self, end: End, now: Time, actions: &mut Vec<Action>) {
         match core::mem::replace(&mut self.state, State::Waiting) {
@@ -226,6 +236,11 @@ impl Service {
             State::Ending { cause: Cause::Failure(reason), .. } => {
                 self.last_end = format!("failed: {reason}");
                 self.again_or_not(false, now, actions);
+            }
+            State::Ending { cause: Cause::Unable(reason), .. } => {
+                self.last_end = format!("failed: {reason}");
+                actions.push(Action::Report(format!("{}; it is not started again by itself", self.last_end)));
+                self.down(Down::Failed, actions);
             }
             State::Ending { cause: Cause::Stop, .. } => {
                 self.last_end = end.to_string();

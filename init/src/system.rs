@@ -3,13 +3,15 @@
 //! no kernel. See [`System::step`].
 
 use crate::manifest::Manifest;
-use crate::service::{Action, End, Service, State, Time, View};
+use crate::service::{Action, Down, End, Service, State, Time, View};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+
 use libprocess::abi::ExitReason;
+use libprocess::client::Refusal;
 
 /// The exit status when the system could not come up.
 pub const STATUS_NOT_UP: u8 = 70;
@@ -36,6 +38,8 @@ pub enum Input {
     Ready(usize),
     /// A service says that it cannot go on.
     Failed(usize, String),
+    /// A service says that it cannot go on, and that starting it again would be of no use.
+    Unable(usize, String),
     /// A process has ended.
     Ended(Who, End),
     /// A process could not be started.
@@ -79,6 +83,9 @@ pub enum Effect {
         /// What.
         view: View,
     },
+    /// From now on tell whoever calls a service this in its place; `None`: answer nobody,
+    /// what comes is for the service itself.
+    StandIn(usize, Option<Refusal>),
     /// Something is wrong: a line for people.
     Report(String),
     /// Turn the machine off with this exit status; nothing comes after it.
@@ -119,6 +126,8 @@ pub struct System {
     phases: Vec<u32>,
     needs: Vec<Vec<usize>>,
     services: Vec<Service>,
+    /// What is answered in place of each.
+    stand_ins: Vec<Option<Refusal>>,
     /// Whether it was reported that it can not start.
     reported: Vec<bool>,
     session: Session,
@@ -141,6 +150,7 @@ impl System {
             names: manifest.services.iter().map(|s| s.program.name.clone()).collect(),
             phases: manifest.services.iter().map(|s| s.phase).collect(),
             needs: manifest.services.iter().map(|s| s.needs.clone()).collect(),
+            stand_ins: vec![None; services.len()],
             reported: vec![false; services.len()],
             services,
             session: Session::Waiting,
@@ -176,6 +186,18 @@ impl System {
         })
     }
 
+    /// What its callers are to be told in its place, if it is down: it will not come up by itself.
+    pub fn absence(&self, place: usize) -> Option<Refusal> {
+        match self.services[place].state() {
+            State::Down(Down::Stopped) => Some(Refusal::Stopped),
+            State::Down(Down::Finished) => Some(Refusal::Finished),
+            State::Down(Down::Failed) => Some(Refusal::Failed),
+            State::Down(Down::Disabled) => Some(Refusal::Disabled),
+            State::Waiting => self.hopeless(place).map(|_| Refusal::Waiting),
+            _ => None,
+        }
+    }
+
     /// When [`Input::Tick`] is due, if it ever is.
     pub fn deadline(&self) -> Option<Time> {
         let session = match self.session {
@@ -201,6 +223,9 @@ impl System {
             Input::Ready(place) => self.with(place, effects, |service, actions| service.ready(actions)),
             Input::Failed(place, reason) => {
                 self.with(place, effects, |service, actions| service.failed(reason, actions));
+            }
+            Input::Unable(place, reason) => {
+                self.with(place, effects, |service, actions| service.unable(reason, actions));
             }
             Input::Ended(Who::Service(place), end) => {
                 self.with(place, effects, |service, actions| service.ended(end, now, actions));
@@ -270,6 +295,23 @@ impl System {
 
     /// Does whatever is possible now: start, go to the next phase, stop the next ones.
     fn advance(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.go_on(now, effects);
+        // Once all is being stopped, who still calls is stopped too.
+        if let Stage::Starting { .. } | Stage::Running = self.stage {
+            for place in 0..self.services.len() {
+                self.stand_in(place, self.absence(place), effects);
+            }
+        }
+    }
+
+    fn stand_in(&mut self, place: usize, answer: Option<Refusal>, effects: &mut Vec<Effect>) {
+        if self.stand_ins[place] != answer {
+            self.stand_ins[place] = answer;
+            effects.push(Effect::StandIn(place, answer));
+        }
+    }
+
+    fn go_on(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if let Stage::Stopping { status } = self.stage {
             self.stop_next(now, effects);
             let down = self.services.iter().all(|s| matches!(s.state(), State::Down(_)));
@@ -302,6 +344,7 @@ impl System {
             };
             if due && *self.services[place].state() == State::Waiting && self.missing(place).is_none() {
                 self.services[place].launched(now);
+                self.stand_in(place, None, effects);
                 effects.push(Effect::Launch(Who::Service(place)));
             }
         }
@@ -344,7 +387,7 @@ impl System {
             let (name, need) = (&self.session_name, &self.names[need]);
             effects.push(Effect::Report(format!("{name} is not started: {need}, which it needs, is not there")));
             self.shut_down(STATUS_NOT_UP);
-            return self.advance(now, effects);
+            return self.go_on(now, effects);
         }
         if self.session_needs.iter().all(|&need| *self.services[need].state() == State::Up) {
             self.session = Session::Running;

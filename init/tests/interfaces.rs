@@ -63,10 +63,11 @@ fn processes_are_init_the_services_and_the_session() {
         let own = libprocess::system::info().unwrap();
         let all = session.control.processes().await.unwrap();
         let names: Vec<&str> = all.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, ["init", "store", "web", "session"]);
+        assert_eq!(names, ["init", "store", "web", "no-once", "session"]);
         assert!(all.is_sorted_by_key(|p| p.pid));
         assert_eq!((all[0].pid, all[0].parent), (1, 0));
-        assert_eq!((all[3].pid, all[3].parent, all[3].session), (own.serial, 1, true));
+        assert!(!all[3].session, "what stands in for once is no session");
+        assert_eq!((all[4].pid, all[4].parent, all[4].session), (own.serial, 1, true));
         assert!(all.iter().all(|p| p.capabilities > 0), "{all:?}");
         assert_eq!(all[1].pid, session.control.status("store").await.unwrap().pid);
     });

@@ -3,13 +3,17 @@
 
 mod common;
 
-use common::{System, entry, hang, manifest, who};
+use common::{System, deaf, entry, hang, manifest, who};
+use libprocess::client::Refusal;
 use libprocess::interfaces::init::{control, readiness};
-use libprocess::{ClientError, Exit};
+use libprocess::{Cap, ClientError, Endpoint, Exit};
 use simulated::for_seeds;
 use std::time::Duration;
 
 const STORE: &str = r#"{ name = "store", of = "service:store", rights = ["send", "grant"] },"#;
+const BOTH: &str = r#"
+    { name = "store", of = "service:store", rights = ["send", "grant"] },
+    { name = "web", of = "service:web", rights = ["send"] },"#;
 
 #[test]
 fn services_come_up_in_phases_the_session_runs_and_all_stops_in_reverse_order() {
@@ -140,6 +144,88 @@ fn a_killed_service_is_started_again_and_its_clients_go_on() {
         assert_eq!(system.notes.count("store starts"), 2);
         assert!(system.told().contains("store was killed; it is started again in 100 ms"), "{}", system.told());
     });
+}
+
+#[test]
+fn a_call_to_a_service_that_is_down_ends_at_once_and_says_how_it_is() {
+    for_seeds(0..20, |seed| {
+        let text = manifest(
+            &[entry("store").with("restart = { policy = \"on-failure\" }"), entry("web").needs(&["store"])],
+            BOTH,
+        );
+        System::new(seed, &text)
+            .service("store")
+            .service("web")
+            .session(|session| async move {
+                let (store, web) = (session.connect("store"), session.connect("web"));
+                for _ in 0..2 {
+                    assert_eq!(who(&store).await, Ok(7));
+                    session.control.stop("store").await.unwrap();
+                    let then = libprocess::now();
+                    for _ in 0..3 {
+                        assert_eq!(who(&store).await, Err(ClientError::Refused(Refusal::Stopped)));
+                    }
+                    assert!(libprocess::now() - then < 10_000_000, "nobody waits");
+                    session.control.start("store").await.unwrap();
+                    assert_eq!(who(&store).await, Ok(7), "the capability is as good as before");
+                }
+                session.control.stop("web").await.unwrap();
+                session.control.stop("store").await.unwrap();
+                assert_eq!(who(&web).await, Err(ClientError::Refused(Refusal::Stopped)));
+                let refused = session.control.start("web").await;
+                assert_eq!(refused, Err(ClientError::Service(control::Error::DependencyDown("store".to_string()))));
+            })
+            .ends_with(0);
+    });
+}
+
+#[test]
+fn a_call_that_waits_while_its_service_is_stopped_ends_when_it_has() {
+    let text = manifest(&[entry("store").with("stop-timeout = \"1 s\"")], STORE);
+    let system = System::new(1, &text)
+        .image("store", |process, notes| async move {
+            let endpoint = process.capability("endpoint").unwrap();
+            process.ready().await.unwrap();
+            notes.note("up");
+            // It receives nothing, not even that it is to stop: that stays in the queue.
+            let _endpoint: Cap<Endpoint> = endpoint;
+            deaf().await;
+        })
+        .session(|session| async move {
+            let control = session.control.clone();
+            let stopped = control.within(Duration::from_millis(1)).stop("store").await;
+            assert_eq!(stopped, Err(ClientError::TimedOut), "it takes its second");
+            let store = session.connect("store");
+            assert_eq!(who(&store).await, Err(ClientError::Refused(Refusal::Stopped)));
+            assert_eq!(control.status("store").await.unwrap().state, control::State::Stopped);
+        });
+    system.ends_with(0);
+}
+
+#[test]
+fn a_service_that_could_not_come_up_however_often_is_started_once() {
+    let text = manifest(&[entry("store").with("restart = { policy = \"always\" }")], STORE);
+    let system = System::new(1, &text)
+        .image("store", |process, notes| async move {
+            notes.note("starts");
+            let ready = readiness::Client::new(process.capability("ready").unwrap());
+            ready.unable("the disk has something else on it").await.unwrap();
+            deaf().await;
+        })
+        .session(|session| async move {
+            let store = session.connect("store");
+            assert_eq!(who(&store).await, Err(ClientError::Refused(Refusal::Failed)));
+            let status = session.control.status("store").await.unwrap();
+            assert_eq!((status.state, status.restarts), (control::State::Failed, 0));
+            assert_eq!(status.last_end, "failed: the disk has something else on it");
+            // By order it is tried again.
+            let failed = session.control.start("store").await;
+            let reason = "failed: the disk has something else on it".to_string();
+            assert_eq!(failed, Err(ClientError::Service(control::Error::Failed(reason))));
+        });
+    let system = system.ends_with(0);
+    assert_eq!(system.notes.count("starts"), 2);
+    assert!(system.told().contains("store failed: the disk has something else on it; it is not started again"));
 }
 
 #[test]

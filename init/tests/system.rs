@@ -5,6 +5,7 @@ use init::manifest::{Manifest, parse};
 use init::service::{Down, End, State, View};
 use init::system::{Effect, Input, Order, STATUS_FAULTED, STATUS_NOT_UP, Stage, System, Who};
 use libprocess::abi::ExitReason;
+use libprocess::client::Refusal;
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -123,6 +124,20 @@ fn a_service_that_keeps_failing_is_disabled_and_a_session_that_needs_it_ends_the
 }
 
 #[test]
+fn a_service_that_says_it_never_can_is_not_started_again_and_those_that_need_it_are_answered_for() {
+    let mut system = System::new(&manifest(&[("disk", 1, &[]), ("store", 1, &["disk"]), ("web", 1, &[])], "always"), 0);
+    system.step(Input::Begin, 0);
+    assert_eq!(system.step(Input::Unable(0, "too small".into()), 0), [Effect::Kill(Who::Service(0))]);
+    let effects = system.step(Input::Ended(Who::Service(0), End { reason: ExitReason::Killed, code: 0 }), 0);
+    assert!(reports(&effects).contains("disk failed: too small; it is not started again"), "{effects:?}");
+    assert_eq!(*system.service(0).state(), State::Down(Down::Failed));
+    assert_eq!(system.service(0).last_end(), "failed: too small");
+    assert!(effects.contains(&Effect::StandIn(0, Some(Refusal::Failed))));
+    assert!(effects.contains(&Effect::StandIn(1, Some(Refusal::Waiting))), "store can not start either");
+    assert_eq!(system.deadline(), Some(10 * S), "only web is still waited for");
+}
+
+#[test]
 fn a_disabled_service_that_the_session_does_not_need_stops_nobody_else() {
     let manifest = manifest(&[("web", 1, &[]), ("store", 1, &[])], "never");
     let mut system = System::new(&manifest, 0);
@@ -197,9 +212,11 @@ fn orders_are_followed() {
     let mut system = up(&four());
     assert_eq!(system.step(Input::Order(STORE, Order::Stop), 0), [Effect::Ask(Who::Service(STORE), 2 * S)]);
     let effects = system.step(Input::Ended(Who::Service(STORE), GOOD), 0);
-    assert_eq!(effects, [Effect::Tell { to: WEB, about: STORE, view: View::Down }]);
+    let stand_in = Effect::StandIn(STORE, Some(Refusal::Stopped));
+    assert_eq!(effects, [Effect::Tell { to: WEB, about: STORE, view: View::Down }, stand_in]);
     assert_eq!(*system.service(STORE).state(), State::Down(Down::Stopped));
-    assert_eq!(system.step(Input::Order(STORE, Order::Start), 0), [launch(STORE)]);
+    let effects = system.step(Input::Order(STORE, Order::Start), 0);
+    assert_eq!(effects, [Effect::StandIn(STORE, None), launch(STORE)], "never two who receive");
     system.step(Input::Ready(STORE), 0);
     assert_eq!(system.step(Input::Order(STORE, Order::Kill), 0), [Effect::Kill(Who::Service(STORE))]);
     system.step(Input::Ended(Who::Service(STORE), End { reason: ExitReason::Killed, code: 0 }), 0);
@@ -211,6 +228,7 @@ enum Move {
     Ready(usize),
     Crash(usize),
     Finish(usize),
+    Unable(usize),
     Unlaunchable(usize),
     Order(usize, Order),
     SessionEnds,
@@ -224,6 +242,7 @@ fn moves() -> impl Strategy<Value = Move> {
         6 => place.clone().prop_map(Move::Ready),
         3 => place.clone().prop_map(Move::Crash),
         1 => place.clone().prop_map(Move::Finish),
+        1 => place.clone().prop_map(Move::Unable),
         1 => place.clone().prop_map(Move::Unlaunchable),
         2 => (place, prop_oneof![Just(Order::Start), Just(Order::Stop), Just(Order::Restart), Just(Order::Kill)])
             .prop_map(|(p, o)| Move::Order(p, o)),
@@ -235,13 +254,15 @@ fn moves() -> impl Strategy<Value = Move> {
 
 proptest! {
     /// Whatever happens: a service is only started where its process has ended and all that
-    /// it needs is up; processes end only once; nothing is done after power off; and
-    /// once everything that runs ends as it is asked to, the machine goes off.
+    /// it needs is up; processes end only once; while the system runs, exactly those that
+    /// will not come up by themselves are stood in for, and never one that has a process; nothing
+    /// is done after power off; and once everything that runs ends as it is asked to, the machine goes off.
     #[test]
     fn whatever_happens_the_order_holds_and_the_machine_can_be_turned_off(moves in prop::collection::vec(moves(), 0..80)) {
         let manifest = four();
         let mut system = System::new(&manifest, 0);
         let mut alive = [false; 5]; // 4: the session
+        let mut stand_ins = [None; 4];
         let mut now = 0;
         let mut off = false;
         let mut queue: Vec<Input> = vec![Input::Begin];
@@ -254,6 +275,7 @@ proptest! {
                     Some(Move::Ready(p)) if alive[p] => Input::Ready(p),
                     Some(Move::Crash(p)) if alive[p] => { alive[p] = false; Input::Ended(Who::Service(p), CRASH) }
                     Some(Move::Finish(p)) if alive[p] => { alive[p] = false; Input::Ended(Who::Service(p), GOOD) }
+                    Some(Move::Unable(p)) if alive[p] => Input::Unable(p, "no disk".into()),
                     Some(Move::Unlaunchable(p)) if alive[p] => { alive[p] = false; Input::NotLaunched(Who::Service(p), "x".into()) }
                     Some(Move::Order(p, order)) => Input::Order(p, order),
                     Some(Move::SessionEnds) if alive[4] => { alive[4] = false; Input::Ended(Who::Session, GOOD) }
@@ -283,6 +305,7 @@ proptest! {
                         prop_assert!(!alive[place], "{who:?} is started twice");
                         alive[place] = true;
                         if let Who::Service(p) = who {
+                            prop_assert_eq!(stand_ins[p], None, "{} is not the only one to receive", p);
                             for &need in &manifest.services[p].needs {
                                 prop_assert_eq!(system.service(need).state(), &State::Up);
                             }
@@ -302,11 +325,20 @@ proptest! {
                         prop_assert!(manifest.services[to].needs.contains(&about));
                         prop_assert!(alive[to]);
                     }
+                    Effect::StandIn(p, answer) => {
+                        prop_assert!(answer.is_none() || !alive[p], "{p} is there itself");
+                        stand_ins[p] = answer;
+                    }
                     Effect::Report(text) => prop_assert!(!text.contains('\n')),
                     Effect::PowerOff(_) => {
                         prop_assert!(alive.iter().all(|a| !a), "off while {alive:?}");
                         off = true;
                     }
+                }
+            }
+            if let Stage::Starting { .. } | Stage::Running = system.stage() {
+                for (p, answer) in stand_ins.iter().enumerate() {
+                    prop_assert_eq!(*answer, system.absence(p), "{}: {:?}", p, system.service(p).state());
                 }
             }
             if let Some(deadline) = system.deadline() && deadline <= now {

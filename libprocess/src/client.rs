@@ -64,6 +64,17 @@ pub enum Refusal {
     TooLarge = 0x0F22,
     /// It dropped the request without an answer.
     Abandoned = 0x0F23,
+    /// The service was stopped. Until it is started, init answers this in its place, and
+    /// so it does with those that follow.
+    Stopped = 0x0F24,
+    /// It has come to its end, and is not started again by itself.
+    Finished = 0x0F25,
+    /// It failed, and is not started again by itself.
+    Failed = 0x0F26,
+    /// It failed too often in a short time, and is not started again by itself.
+    Disabled = 0x0F27,
+    /// It needs another service that is down, and is not started before that one.
+    Waiting = 0x0F28,
 }
 
 impl Refusal {
@@ -74,8 +85,18 @@ impl Refusal {
             0x0F21 => Refusal::Malformed,
             0x0F22 => Refusal::TooLarge,
             0x0F23 => Refusal::Abandoned,
+            0x0F24 => Refusal::Stopped,
+            0x0F25 => Refusal::Finished,
+            0x0F26 => Refusal::Failed,
+            0x0F27 => Refusal::Disabled,
+            0x0F28 => Refusal::Waiting,
             _ => return None,
         })
+    }
+
+    /// Whether there is no service now: nothing was done, and nothing will be until it is started.
+    pub const fn is_down(self) -> bool {
+        matches!(self, Refusal::Stopped | Refusal::Finished | Refusal::Failed | Refusal::Disabled | Refusal::Waiting)
     }
 }
 
@@ -86,6 +107,11 @@ impl Display for Refusal {
             Refusal::Malformed => "the service did not understand the request",
             Refusal::TooLarge => "the service's answer is longer than a message can be",
             Refusal::Abandoned => "the service gave no answer",
+            Refusal::Stopped => "the service is stopped",
+            Refusal::Finished => "the service has finished",
+            Refusal::Failed => "the service failed and is not started again",
+            Refusal::Disabled => "the service failed too often and is disabled",
+            Refusal::Waiting => "the service waits for another that is down",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use libprocess::client::Refusal;
 use libprocess::interfaces::{init, process};
 use libprocess::{ClientError, Error, Missing};
 
@@ -58,6 +59,7 @@ pub fn failed<E: Explain>(service: &str, subject: &str, error: ClientError<E>) -
             "{subject}: the {service} service did not answer in time, so it may be done or not; \
              `services {service}` shows how it is"
         ),
+        ClientError::Refused(refusal) if refusal.is_down() => format!("{subject}: {}", down(service, refusal)),
         ClientError::Refused(refusal) => format!("{subject}: {refusal}; its version may be another than the shell's"),
         ClientError::BadAnswer => {
             format!("{subject}: the {service} service's answer was not understood; its version may be another")
@@ -67,6 +69,25 @@ pub fn failed<E: Explain>(service: &str, subject: &str, error: ClientError<E>) -
         }
         ClientError::System(error) => format!("{subject}: the {service} service cannot be asked: {error}"),
     })
+}
+
+/// What is to be done about a service that is down.
+fn down(service: &str, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Stopped => format!("the {service} service is stopped; `start {service}` starts it"),
+        Refusal::Finished => format!("the {service} service has finished; `start {service}` runs it again"),
+        Refusal::Disabled => format!(
+            "the {service} service failed too often and is disabled; `services {service}` says how, \
+             `start {service}` tries again"
+        ),
+        Refusal::Waiting => {
+            format!("the {service} service waits for another that is down; `services` shows which")
+        }
+        _ => format!(
+            "the {service} service failed and is not started again; `services {service}` says why, \
+             `start {service}` tries again"
+        ),
+    }
 }
 
 impl From<Missing> for Failure {

@@ -5,6 +5,7 @@ use crate::text::{Side, Table};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
+use alloc::vec::Vec;
 
 /// One command, for people.
 #[derive(Clone, Copy, Debug)]
@@ -246,36 +247,40 @@ pub fn page(topic: &Topic) -> String {
     text
 }
 
-/// The command whose name is nearest to `name`, if it is near: at most two letters off.
+/// The command whose name is nearest to `name`, if it is near: one slip off, or two in a word
+/// of six letters and more.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let longest = name.chars().count() / 2;
+    let slips = (name.chars().count() / 3).clamp(1, 2);
     names
         .map(|known| (distance(name, known), known))
-        .filter(|(distance, _)| *distance <= 2.min(longest.max(1)))
+        .filter(|(distance, _)| *distance <= slips)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
 
-/// Edit distance (Levenshtein), of words of at most 32 characters; longer ones are far.
+/// How many slips lead from one word to the other: a letter too many, too few or wrong, or two
+/// neighbours swapped (optimal string alignment). Words of more than 32 letters are far.
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 32;
-    if a.chars().count() > LONGEST || b.chars().count() > LONGEST {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len() > LONGEST || b.len() > LONGEST {
         return usize::MAX;
     }
-    let mut row: [usize; LONGEST + 1] = core::array::from_fn(|i| i);
-    let mut width = 0;
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        width = 0;
-        for (j, y) in b.chars().enumerate() {
-            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = cost;
-            width = j + 1;
+    // Of the beginning of `a` up to here, and one and two letters before: to each beginning of `b`.
+    let mut row: [usize; LONGEST + 1] = core::array::from_fn(|length| length);
+    let mut before = row;
+    for i in 1..=a.len() {
+        let earlier = core::mem::replace(&mut before, row);
+        row[0] = i;
+        for j in 1..=b.len() {
+            let changed = before[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = changed.min(before[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(earlier[j - 2] + 1);
+            }
         }
     }
-    if a.is_empty() { b.chars().count() } else { row[width] }
+    row[b.len()]
 }
 
 #[cfg(test)]
@@ -321,9 +326,15 @@ mod tests {
         let find = |name| nearest(name, TOPICS.iter().map(|topic| topic.name));
         assert_eq!(find("sevices"), Some("services"));
         assert_eq!(find("hepl"), Some("help"));
+        assert_eq!(find("lss"), Some("ls"));
+        assert_eq!(find("rsetrat"), Some("restart"));
+        assert_eq!(find("nope"), None, "half a word is no slip");
+        assert_eq!(nearest("nope", ["notes"].into_iter()), None);
+        assert_eq!(nearest("note", ["notes"].into_iter()), Some("notes"));
         assert_eq!(find("frobnicate"), None);
         assert_eq!(find(""), None);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!((distance("abcd", "acbd"), distance("ca", "abc"), distance("", "")), (1, 3, 0));
     }
 }

@@ -177,6 +177,11 @@ impl Shell {
             Arguments::parse(words, options, Order::OptionsFirst).map_err(|problem| Failure::misuse(name, &problem))
         };
         match name {
+            "ls" | "cat" | "put" | "append" | "rm" | "mv" | "mkdir" | "stat" => self.attend("storage").await?,
+            "ps" | "wait" | "kill" => self.attend("process").await?,
+            _ => {}
+        }
+        match name {
             "help" => self.help(&plain(&[])?).await?,
             "ls" => self.ls(&plain(&[Opt::Flag("-l"), Opt::Flag("-a")])?).await?,
             "cat" => self.cat(&plain(&[])?).await?,

@@ -221,3 +221,44 @@ fn a_program_reads_the_keyboard_if_it_is_given_it() {
     assert!(desk.screen().contains("it read Ok(Some(\"for the program\"))"), "{}", desk.screen());
     assert_eq!(desk.does("echo mine"), "mine");
 }
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_service_that_is_started_again() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.does("put /f here"), "orbital> put /f here");
+    for _ in 0..4 {
+        desk.does("kill storage");
+        assert_eq!(desk.does("cat /f"), "here", "who waits is answered by the next");
+    }
+    desk.does("kill storage");
+    let then = desk.machine.now();
+    desk.types("cat /f\r\x03");
+    desk.until("cat: storage is backing off; `services storage` shows how it goes on\n\r\u{1b}[Jorbital>");
+    assert!(desk.machine.now() - then < 500_000_000, "it would be back after 1.6 s");
+    assert_eq!(desk.does("echo $?"), "137");
+    assert_eq!(desk.does("cat /f"), "here");
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_service_that_does_not_come_up() {
+    let starts = std::cell::Cell::new(0);
+    let stuck = move |process| {
+        let first = starts.replace(starts.get() + 1) == 0;
+        async move { if first { storage::main(process).await } else { Ok(wait_for_ever(process).await) } }
+    };
+    let manifest = init::run::SYSTEM.replace("image = \"storage\"", "image = \"stuck\"");
+    let machine = Simulation::new(7).image("hello", wait_for_ever).image("stuck", stuck).manifest(&manifest);
+    let mut desk = Desk::with(None, machine);
+    desk.does("stop storage");
+    let then = desk.machine.now();
+    desk.types("start storage\r\x03");
+    desk.prompt();
+    assert!(desk.machine.now() - then < 1_000_000_000, "it may take 30 s");
+    assert!(
+        desk.screen().contains("start: storage is starting; `services storage` shows how it goes on"),
+        "{}",
+        desk.screen()
+    );
+    assert_eq!(desk.does("stop storage"), "orbital> stop storage", "it can be stopped though it hangs");
+    assert_eq!(desk.does("cat /f"), "cat: /f: the storage service is stopped; `start storage` starts it");
+}

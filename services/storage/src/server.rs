@@ -12,7 +12,8 @@ use core::time::Duration;
 use libprocess::interfaces::init::readiness;
 use libprocess::interfaces::storage::types::{Error, Metadata, Part};
 use libprocess::interfaces::storage::{files, namespaces, objects};
-use libprocess::{Caller, Cap, Endpoint, Hooks, Process, Rights, serve_with, spawn, system};
+use libprocess::{Caller, Cap, Endpoint, Hooks, Missing, Process, Rights, serve_with, spawn, system};
+use storage_engine::mount::MountError;
 use storage_engine::{BlockDevice, MountReport};
 
 /// What a capability to a namespace can do with its endpoint.
@@ -202,16 +203,48 @@ impl<D: BlockDevice> Hooks for Ending<D> {
 pub async fn main(process: Process) -> Result<(), String> {
     let ready = process.capability::<Endpoint>("ready").ok().map(readiness::Client::new);
     let result = run(&process, ready.as_ref()).await;
-    if let (Err(reason), Some(ready)) = (&result, &ready) {
-        // init learns from the exit too.
-        let _ = ready.failed(reason).await;
+    // init learns from the exit too, but not why.
+    match (&result, &ready) {
+        (Err(Ended::Failed(reason)), Some(ready)) => drop(ready.failed(reason).await),
+        (Err(Ended::Unable(reason)), Some(ready)) => drop(ready.unable(reason).await),
+        _ => {}
     }
-    result
+    result.map_err(|(Ended::Failed(reason) | Ended::Unable(reason))| reason)
 }
 
-async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(), String> {
-    let endpoint = process.capability::<Endpoint>("endpoint").map_err(|missing| missing.to_string())?;
-    let device = process.device("disk").map_err(|missing| missing.to_string())?;
+/// Why the service ends, though nobody asked it to.
+enum Ended {
+    /// It may go better the next time.
+    Failed(String),
+    /// It will go the same way until somebody mends what is wrong.
+    Unable(String),
+}
+
+impl From<String> for Ended {
+    fn from(reason: String) -> Ended {
+        Ended::Failed(reason)
+    }
+}
+
+impl From<MountError> for Ended {
+    fn from(error: MountError) -> Ended {
+        let reason = error.to_string();
+        match error {
+            MountError::Device(_) => Ended::Failed(reason),
+            MountError::Foreign(_)
+            | MountError::Damaged
+            | MountError::Version(_)
+            | MountError::TooSmall
+            | MountError::Truncated(_)
+            | MountError::EmptyReadOnly => Ended::Unable(reason),
+        }
+    }
+}
+
+async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(), Ended> {
+    let missing = |missing: Missing| Ended::Unable(missing.to_string());
+    let endpoint = process.capability::<Endpoint>("endpoint").map_err(missing)?;
+    let device = process.device("disk").map_err(missing)?;
     let disk = HostDisk::open(device).map_err(|error| format!("the disk cannot be asked for its size: {error}"))?;
     let clock = {
         let process = process.clone();
@@ -220,7 +253,7 @@ async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(),
     let mut name = [0; 16];
     name[..8].copy_from_slice(&clock().to_le_bytes());
     name[8..].copy_from_slice(&process.now().to_le_bytes());
-    let (data, report) = Data::mount(disk, name, clock).await.map_err(|error| error.to_string())?;
+    let (data, report) = Data::mount(disk, name, clock).await?;
     tell(&report);
     let data = Rc::new(data);
     spawn({
@@ -234,7 +267,8 @@ async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(),
         ready.ready().await.map_err(|error| format!("init does not listen: {error}"))?;
     }
     let interfaces = (objects::Serve(&service), files::Serve(&service), namespaces::Serve(&service));
-    serve_with(endpoint, interfaces, Ending(data)).await.map_err(|error| format!("the endpoint is gone: {error}"))
+    serve_with(endpoint, interfaces, Ending(data)).await.map_err(|error| format!("the endpoint is gone: {error}"))?;
+    Ok(())
 }
 
 /// Says what mounting found, if it is worth a line.

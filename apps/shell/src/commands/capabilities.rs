@@ -103,11 +103,9 @@ impl Shell {
             None => Holder::Shell,
             Some(target) => self.holder(target).await?,
         };
-        let names = match self.processes().await {
-            Ok(rows) => Names(rows.into_iter().map(|row| (row.pid, row.name)).collect()),
-            // The chain is shown all the same, with numbers for names.
-            Err(_) => Names(BTreeMap::new()),
-        };
+        // Of those that could not be asked for the chain shows numbers.
+        let (rows, _) = self.processes().await;
+        let names = Names(rows.into_iter().map(|row| (row.pid, row.name)).collect());
         let refused = |error: Error| {
             Failure::new(format!("its capabilities cannot be seen: {error}; it may have ended, `ps` shows who lives"))
         };

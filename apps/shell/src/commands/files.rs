@@ -294,6 +294,9 @@ impl Shell {
     /// The lines of the history, if storage answers soon.
     pub(crate) async fn read_history(&self, path: &str) -> String {
         let Ok(files) = self.files() else { return String::new() };
+        if !self.is_up("storage").await {
+            return String::new();
+        }
         match files.within(BRIEFLY).read(path, 0, PART as u32).await {
             Ok(part) => String::from_utf8_lossy(&part.bytes).into_owned(),
             Err(_) => String::new(),
@@ -302,7 +305,9 @@ impl Shell {
 
     /// Keeps the history, if storage answers soon: what cannot be kept is no reason to stop.
     pub(crate) async fn keep_history(&self, path: &str, text: &str) {
-        if let Ok(files) = self.files() {
+        if let Ok(files) = self.files()
+            && self.is_up("storage").await
+        {
             let _ = files.within(BRIEFLY).replace(path, newest_lines(text)).await;
         }
     }
@@ -335,11 +340,13 @@ impl Shell {
                 Err(_) => Vec::new(),
             },
             Wanted::Path(folder) => match self.files() {
-                Ok(files) => match entries(&files.within(BRIEFLY), &absolute(&folder)).await {
-                    Ok((entries, _)) => entries.iter().map(label).collect(),
-                    Err(_) => Vec::new(),
-                },
-                Err(_) => Vec::new(),
+                Ok(files) if self.is_up("storage").await => {
+                    match entries(&files.within(BRIEFLY), &absolute(&folder)).await {
+                        Ok((entries, _)) => entries.iter().map(label).collect(),
+                        Err(_) => Vec::new(),
+                    }
+                }
+                _ => Vec::new(),
             },
         }
     }

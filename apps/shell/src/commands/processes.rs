@@ -36,9 +36,9 @@ pub(crate) struct Row {
 }
 
 impl Shell {
-    /// Every process that lives, by rising pid. Those of one source alone if the other
-    /// cannot be asked.
-    pub(crate) async fn processes(&self) -> Result<Vec<Row>, Failure> {
+    /// Every process that lives, by rising pid. If init or the process service cannot be asked,
+    /// those of the other alone, and why.
+    pub(crate) async fn processes(&self) -> (Vec<Row>, Option<Failure>) {
         let mut rows: Vec<Row> = Vec::new();
         let mut problem = None;
         match self.control() {
@@ -94,21 +94,20 @@ impl Shell {
             Err(failure) => problem = Some(failure),
         }
         rows.sort_by_key(|row| row.pid);
-        match problem {
-            Some(failure) if rows.is_empty() => Err(failure),
-            _ => Ok(rows),
-        }
+        (rows, problem)
     }
 
     /// The process that `target` means: a pid, or the name of exactly one.
     pub(crate) async fn process_named(&self, target: &str) -> Result<Row, Failure> {
-        let rows = self.processes().await?;
+        let (rows, problem) = self.processes().await;
         let pid = target.parse::<u64>().ok();
         let mut found: Vec<Row> =
             rows.into_iter().filter(|row| Some(row.pid) == pid || pid.is_none() && row.name == target).collect();
         match (found.len(), found.pop()) {
             (1, Some(row)) => Ok(row),
-            (0, _) | (_, None) => Err(Failure::new(format!("there is no process {}; `ps` lists them", shown(target)))),
+            // It may be one of those that could not be asked for.
+            (0, _) | (_, None) => Err(problem
+                .unwrap_or_else(|| Failure::new(format!("there is no process {}; `ps` lists them", shown(target))))),
             (several, _) => Err(Failure::new(format!(
                 "{several} processes are called {}; give the pid, as `ps` shows it",
                 shown(target)
@@ -131,7 +130,8 @@ impl Shell {
             ("CAPS", Side::Right),
             ("NAME", Side::Left),
         ]);
-        for row in self.processes().await? {
+        let (rows, problem) = self.processes().await;
+        for row in rows {
             table.row([
                 row.pid.to_string(),
                 if row.parent == 0 { String::from("-") } else { row.parent.to_string() },
@@ -144,7 +144,7 @@ impl Shell {
             ]);
         }
         self.show(&table.to_text()).await;
-        Ok(())
+        problem.map_or(Ok(()), Err)
     }
 
     /// `kill`.
@@ -229,6 +229,8 @@ impl Shell {
     /// `spawn`; `None` if there is no such boot image.
     pub(crate) async fn spawn_or_absent(&mut self, words: &[String], mode: Mode) -> Result<Option<u64>, Failure> {
         let order = Plan::parse(words)?;
+        self.attend("process").await?;
+        self.attend("storage").await?;
         let lifecycle = self.lifecycle()?.clone();
         let (grants, capabilities) = self.passed_on(&order).await?;
         let (source, from) = if order.image.contains('/') {

@@ -1,17 +1,19 @@
 //! `services`, `start`, `stop`, `restart`: init's control of the services.
 
 use crate::arguments::Arguments;
-use crate::failure::{Failure, failed};
+use crate::failure::{Explain, Failure, KILLED, failed};
 use crate::shell::Shell;
 use crate::text::{Side, Table};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
-use libprocess::interfaces::init::control::{ServiceStatus, State};
+use libprocess::interfaces::init::control::{Error, ServiceStatus, State};
+use libprocess::{ClientError, sleep};
 
-/// How long a service may take to come up or to end: init has shorter time-outs of its own,
-/// which the manifest sets.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long init is waited for without hearing Ctrl-C. What it has begun by then goes on.
+const AT_ONCE: Duration = Duration::from_millis(50);
+/// How often init is then asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// The word for a state.
 pub(crate) fn state(state: State) -> &'static str {
@@ -59,7 +61,15 @@ impl Shell {
                         or_dash(&service.needs.join(" ")),
                     ]);
                 }
-                self.show(&table.to_text()).await;
+                let mut text = table.to_text();
+                for service in services.iter().filter(|service| has_failed(service)) {
+                    text.push_str(&format!("{} {}", service.name, service.last_end));
+                    if service.state != State::BackingOff {
+                        text.push_str(&format!("; `start {}` tries again", service.name));
+                    }
+                    text.push('\n');
+                }
+                self.show(&text).await;
             }
             [name] => {
                 let service = control.status(name).await.map_err(|error| failed("init", name, error))?;
@@ -85,23 +95,85 @@ impl Shell {
     /// `start`.
     pub(crate) async fn start(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         let [name] = one("start", arguments)?;
-        let control = self.control()?.within(PATIENCE);
-        control.start(name).await.map_err(|error| failed("init", name, error))
+        let order = self.control()?.within(AT_ONCE).start(name).await;
+        self.settle(name, order, State::Up).await
     }
 
     /// `stop`.
     pub(crate) async fn stop(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         let [name] = one("stop", arguments)?;
-        let control = self.control()?.within(PATIENCE);
-        control.stop(name).await.map_err(|error| failed("init", name, error))
+        let order = self.control()?.within(AT_ONCE).stop(name).await;
+        self.settle(name, order, State::Stopped).await
     }
 
     /// `restart`.
     pub(crate) async fn restart(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         let [name] = one("restart", arguments)?;
-        let control = self.control()?.within(PATIENCE);
-        control.restart(name).await.map_err(|error| failed("init", name, error))
+        let order = self.control()?.within(AT_ONCE).restart(name).await;
+        self.settle(name, order, State::Up).await
     }
+
+    /// Waits until an order to init that was not done at once has brought the service into the
+    /// state `wanted`, or into another that lasts. init has time-outs of its own for that.
+    async fn settle(
+        &mut self,
+        name: &str,
+        order: Result<(), ClientError<Error>>,
+        wanted: State,
+    ) -> Result<(), Failure> {
+        match order {
+            Err(ClientError::TimedOut) => {}
+            done => return done.map_err(|error| failed("init", name, error)),
+        }
+        loop {
+            let service = self.control()?.status(name).await.map_err(|error| failed("init", name, error))?;
+            match service.state {
+                state if state == wanted => return Ok(()),
+                State::Waiting | State::Starting | State::Stopping => {}
+                _ => return Err(Failure::new(Error::Failed(service.last_end).explain(name))),
+            }
+            self.pause(name, service.state).await?;
+        }
+    }
+
+    /// Waits while `service` is being started again or stopped, so that Ctrl-C is heard meanwhile: a call
+    /// would hold the shell up until it is answered.
+    pub(crate) async fn attend(&mut self, service: &str) -> Result<(), Failure> {
+        loop {
+            let Ok(control) = self.control() else { return Ok(()) };
+            // Who cannot tell does not matter here: the call itself comes to an end, too.
+            let Ok(status) = control.within(AT_ONCE).status(service).await else { return Ok(()) };
+            match status.state {
+                State::Starting | State::Stopping | State::BackingOff => {}
+                _ => return Ok(()),
+            }
+            self.pause(service, status.state).await?;
+        }
+    }
+
+    /// Whether a service answers, as far as init tells: what can be left out is not waited for.
+    pub(crate) async fn is_up(&self, service: &str) -> bool {
+        let Ok(control) = self.control() else { return true };
+        control.within(AT_ONCE).status(service).await.is_ok_and(|status| status.state == State::Up)
+    }
+
+    /// Waits a moment for `service`, unless Ctrl-C is typed.
+    async fn pause(&mut self, service: &str, now: State) -> Result<(), Failure> {
+        let paused = Shell::interruptible(&mut self.keyboard, &self.stop, sleep(ASK_EVERY)).await;
+        if paused.is_some() {
+            return Ok(());
+        }
+        self.line("^C").await;
+        Err(Failure {
+            message: format!("{service} is {}; `services {service}` shows how it goes on", state(now)),
+            status: KILLED,
+        })
+    }
+}
+
+/// Whether it is not there, and nobody wanted that.
+fn has_failed(service: &ServiceStatus) -> bool {
+    matches!(service.state, State::BackingOff | State::Failed | State::Disabled)
 }
 
 fn one<'a>(command: &str, arguments: &'a Arguments) -> Result<[&'a str; 1], Failure> {
