@@ -7,6 +7,7 @@
 //! | [`memory`] | frames, page tables, executables |
 //! | `arch` | the processor: entries, tables, clock, local APIC |
 //! | [`devices`] | registers and interrupts of the devices |
+//! | [`devices`] | finding devices, their registers and interrupts |
 //! | `machine` | the loop over Axiom: system calls, faults, effects |
 //!
 //! For any other target than the bare one, what is pure is here to be tested.

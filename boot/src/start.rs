@@ -103,9 +103,10 @@ pub fn start(handoff: Handoff) -> ! {
     unsafe { HEAP.0.lock().init(mapped(at) as *mut u8, heap as usize) };
 
     let features = cpu::start(true);
+    say!("orbital: {features}");
     let mut lapic = Lapic::start(&mut frames);
     let clock = Clock::measure(&mut lapic);
-    machine::boot(&handoff, Hardware { frames, lapic, clock, features, heap })
+    machine::boot(&handoff, Hardware { frames, lapic, clock, heap })
 }
 
 /// The map of free frames, in the largest piece of memory.

@@ -4,6 +4,7 @@
 use super::entry::{self, Gates};
 use super::stack;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::fmt;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
 use x86_64::instructions::tables::load_tss;
@@ -36,20 +37,26 @@ pub struct Features {
     pub smap: bool,
     /// A process does not read descriptor table addresses.
     pub umip: bool,
-    /// It has random numbers.
-    pub random: bool,
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("protection by no-execute")?;
+        for (has, name) in [(self.smep, ", SMEP"), (self.smap, ", SMAP"), (self.umip, ", UMIP")] {
+            f.write_str(if has { name } else { "" })?;
+        }
+        Ok(())
+    }
 }
 
 /// Sets the processor up. `counter` lets ring 3 read the processor's counter, which else is a clock that
 /// nobody was granted.
 pub fn start(counter: bool) -> Features {
-    let leaf1 = __cpuid(1);
     let leaf7 = if __cpuid(0).eax >= 7 { Some(__cpuid_count(7, 0)) } else { None };
     let features = Features {
         smep: leaf7.is_some_and(|leaf| leaf.ebx >> 7 & 1 == 1),
         smap: leaf7.is_some_and(|leaf| leaf.ebx >> 20 & 1 == 1),
         umip: leaf7.is_some_and(|leaf| leaf.ecx >> 2 & 1 == 1),
-        random: leaf1.ecx >> 30 & 1 == 1,
     };
     // SAFETY: one processor, before anything else runs, writes its own tables once; the entries that they
     // lead to are those of `entry`, and the stacks are the kernel's.

@@ -5,6 +5,7 @@ use crate::memory::frames::Frames;
 use crate::memory::kernel_space;
 
 const BASE: u64 = 0xfee0_0000;
+const NUMBER: u64 = 0x20;
 const END_OF_INTERRUPT: u64 = 0xb0;
 const SPURIOUS: u64 = 0xf0;
 const TASK_PRIORITY: u64 = 0x80;
@@ -49,6 +50,11 @@ impl Lapic {
     fn read(&self, register: u64) -> u32 {
         // SAFETY: as above.
         unsafe { ((self.base + register) as *const u32).read_volatile() }
+    }
+
+    /// Its number, to which interrupts are sent.
+    pub fn number(&self) -> u8 {
+        (self.read(NUMBER) >> 24) as u8
     }
 
     /// Lets the timer count down, to be measured with [`Lapic::counted`].

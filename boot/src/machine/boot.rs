@@ -4,10 +4,15 @@ use super::effects::Regions;
 use super::process::{Image, Processes};
 use super::thread::Threads;
 use super::{Hardware, MACHINE, Machine, record::Record};
+use crate::arch::clock::Clock;
 use crate::arch::entry;
-use crate::handoff::Handoff;
+use crate::arch::lapic::Lapic;
+use crate::devices::Probe;
+use crate::devices::bus::Bare;
+use crate::handoff::{Handoff, Piece};
 use crate::memory::elf::Executable;
-use crate::memory::mapped;
+use crate::memory::frames::Frames;
+use crate::memory::{kernel_space, mapped};
 use crate::{say, stop};
 use abi::{Error, Handle, Name};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -19,7 +24,7 @@ use axiom::Axiom;
 use axiom::door::Config;
 use axiom::event::Platform;
 use kernel::input::Hash;
-use kernel::{DeviceId, InterruptId, Setup, ThreadId};
+use kernel::{Setup, ThreadId};
 use tar_no_std::TarArchiveRef;
 
 /// An image of the boot set.
@@ -31,16 +36,17 @@ struct BootImage {
 
 /// Sets everything up and goes to ring 3.
 pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
-    let Hardware { frames, lapic, clock, features, heap } = hardware;
+    let Hardware { mut frames, lapic, clock, heap } = hardware;
     let images = images(handoff);
     if !images.iter().any(|image| image.name == "init") {
         stop("the boot images have no `init`; the ramdisk is an archive (ustar) of the images");
     }
+    let devices = devices(handoff, &mut frames, &lapic, &clock);
     let platform = Platform {
         name: format!("boot {} x86_64", env!("CARGO_PKG_VERSION")),
         manifest: images.iter().find(|image| image.name == "init").map_or([0; 32], |init| init.hash),
         images: images.iter().map(|image| (image.name.clone(), image.hash)).collect(),
-        wall_time: 0,
+        wall_time: devices.booted_at(),
     };
     let config = Config { platform, ..Config::new(kernel::Platform::NATIVE) };
     let axiom = Axiom::new(config, axiom::Head::EMPTY);
@@ -56,7 +62,6 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         processes: Processes::default(),
         frames,
         lapic,
-        features,
         float_owner: ThreadId::NONE,
         tls: 0,
         images: BTreeMap::new(),
@@ -64,7 +69,8 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         checks: VecDeque::new(),
         buffers: BTreeMap::new(),
         regions: Regions::default(),
-        due_lines: Vec::new(),
+        devices,
+        off: None,
         init: ThreadId::NONE,
         init_startup: Vec::new(),
         running_setup: true,
@@ -80,6 +86,36 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     // SAFETY: it was made just now; no other way into the kernel is under way.
     let back = unsafe { super::machine() }.run();
     entry::go(back)
+}
+
+/// The devices of the machine.
+fn devices(
+    handoff: &Handoff,
+    frames: &mut Frames<'static>,
+    lapic: &Lapic,
+    clock: &Clock,
+) -> crate::devices::Hardware<Bare> {
+    let end = handoff.end.max(4 << 30);
+    let memory = |physical: u64, length: usize| {
+        let within = physical.checked_add(length as u64).is_some_and(|after| after <= end);
+        // SAFETY: it is mapped there; tables of the firmware, which nobody writes.
+        within.then(|| unsafe { core::slice::from_raw_parts(mapped(physical) as *const u8, length) })
+    };
+    let mut map = |physical: u64, length: u64| {
+        kernel_space::map_device(Piece { start: physical, end: physical + length }, frames)
+    };
+    // SAFETY: the machine's ports and device registers are the kernel's, and nothing else runs.
+    let bus = unsafe { Bare::new() };
+    let probe = Probe {
+        map: &mut map,
+        memory: &memory,
+        rsdp: handoff.rsdp,
+        processor: lapic.number(),
+        kept: &[],
+        terminal: Some(0),
+        now: clock.now(),
+    };
+    crate::devices::Hardware::probe(bus, probe)
 }
 
 /// The images in the ramdisk, checked.
@@ -118,7 +154,9 @@ impl Machine {
         let name = Name::new("init");
         let made = self.set_up_one(Setup::Init { image: init.hash, length: init.image.length, name })?;
         capabilities.push(("quota".into(), if quota.is_none() { made.handle } else { quota }));
-        for (device, name, interrupt) in self.devices() {
+        let devices: Vec<_> =
+            self.devices.list().map(|(device, name, line)| (device, name.to_string(), line)).collect();
+        for (device, name, interrupt) in devices {
             let made = self.set_up_one(Setup::Device { device, name: Name::new(&name), interrupt })?;
             capabilities.push((format!("device:{name}"), made.handle));
             if interrupt.is_some() {
@@ -151,10 +189,5 @@ impl Machine {
         let made = self.axiom.setup(setup, now)?;
         self.carry_out();
         Ok(made)
-    }
-
-    /// The devices: number, name, line.
-    fn devices(&self) -> Vec<(DeviceId, String, Option<InterruptId>)> {
-        Vec::new()
     }
 }

@@ -55,7 +55,7 @@ impl Machine {
             while let Some(effect) = self.axiom.effect() {
                 self.carry_out_one(effect);
             }
-            let Some(line) = self.due_lines.pop() else { return };
+            let Some(line) = self.devices.raised() else { return };
             let now = self.clock.now();
             self.axiom.interrupt(line, now);
         }

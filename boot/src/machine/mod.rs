@@ -13,9 +13,9 @@ mod thread;
 mod trap;
 
 use crate::arch::clock::Clock;
-use crate::arch::cpu::Features;
 use crate::arch::entry::Back;
 use crate::arch::lapic::Lapic;
+use crate::devices::bus::Bare;
 use crate::memory::frames::Frames;
 use crate::memory::kernel_space;
 use abi::message::Message;
@@ -27,8 +27,8 @@ use alloc::vec::Vec;
 use axiom::Axiom;
 use core::mem::MaybeUninit;
 use effects::{Check, Regions, Stored};
+use kernel::ThreadId;
 use kernel::input::Hash;
-use kernel::{InterruptId, ThreadId};
 use process::{Image, Processes};
 use thread::Threads;
 use x86_64::PhysAddr;
@@ -47,8 +47,6 @@ pub struct Hardware {
     pub lapic: Lapic,
     /// Time.
     pub clock: Clock,
-    /// What the processor has.
-    pub features: Features,
     /// Bytes of the kernel's heap.
     pub heap: u64,
 }
@@ -74,7 +72,6 @@ pub struct Machine {
     processes: Processes,
     frames: Frames<'static>,
     lapic: Lapic,
-    features: Features,
     float_owner: ThreadId,
     tls: u64,
     images: BTreeMap<u32, Rc<Image>>,
@@ -83,7 +80,9 @@ pub struct Machine {
     checks: VecDeque<Check>,
     buffers: BTreeMap<u32, Stored>,
     regions: Regions,
-    due_lines: Vec<InterruptId>,
+    devices: crate::devices::Hardware<Bare>,
+    /// The status that somebody inside ends the machine with.
+    off: Option<u64>,
     init: ThreadId,
     init_startup: Vec<u8>,
     running_setup: bool,

@@ -9,7 +9,10 @@ const PATIENCE: u64 = 50_000_000;
 
 /// The machine's side of the log.
 #[derive(Debug, Default)]
-pub struct Record {}
+pub struct Record {
+    /// The call that the host carries out ends when all that is on record is durable.
+    pub durable_wanted: bool,
+}
 
 impl Machine {
     /// Cuts the block being written when it has waited long enough, and seals what is full.
@@ -49,6 +52,7 @@ impl Machine {
         let now = self.clock.now();
         self.axiom.end(status, now);
         self.seal_blocks();
+        self.devices.stop();
         super::power::off(status)
     }
 }
