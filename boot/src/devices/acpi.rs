@@ -60,13 +60,14 @@ impl Interrupts {
         // The address of the local APIC and flags come first.
         let mut rest = body.get(8..).unwrap_or_default();
         while let [kind, length, ..] = *rest {
-            let Some((entry, behind)) = rest.split_at_checked(usize::from(length)).filter(|_| length >= 2) else { break };
+            let Some((entry, behind)) = rest.split_at_checked(usize::from(length)).filter(|_| length >= 2) else {
+                break;
+            };
             rest = behind;
             match (kind, entry.len()) {
-                (1, 12..) => interrupts.controllers.push(Controller {
-                    address: number(&entry[4..8]),
-                    first: number(&entry[8..12]) as u32,
-                }),
+                (1, 12..) => interrupts
+                    .controllers
+                    .push(Controller { address: number(&entry[4..8]), first: number(&entry[8..12]) as u32 }),
                 // Bus 0 is ISA, the only one that there is. Where the flags leave it to the bus, it is an
                 // edge, active high.
                 (2, 10..) if entry[2] == 0 => interrupts.overrides.push(Override {

@@ -28,9 +28,15 @@ const PATIENCE: u32 = 1_000_000;
 #[derive(Clone, Copy, Debug)]
 enum Reach {
     Nothing,
-    Ports { port: u16, length: u32 },
+    Ports {
+        port: u16,
+        length: u32,
+    },
     /// As far as registers can be numbered.
-    Memory { base: u64, length: u64 },
+    Memory {
+        base: u64,
+        length: u64,
+    },
 }
 
 /// One function.
@@ -62,7 +68,8 @@ impl Function {
         let mut function = Function { address, bars, msix: None, status: None, regions: BTreeSet::new() };
         // A table that is not where it can be reached is no table.
         let reaches = |window: &Window| {
-            window.length > 0 && matches!(function.place(window.bar, window.offset, window.length), Ok(Place::Memory(_)))
+            window.length > 0
+                && matches!(function.place(window.bar, window.offset, window.length), Ok(Place::Memory(_)))
         };
         let msix = capabilities.msix.filter(|msix| reaches(&msix.table));
         let common = capabilities.virtio.filter(|window| window.length > VIRTIO_STATUS && reaches(window));

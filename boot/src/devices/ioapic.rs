@@ -34,7 +34,9 @@ pub fn route(
         let level = if way.level { LEVEL } else { 0 };
         let register = TABLE + 2 * u64::from(input);
         // The upper half first: from the lower one on it can come.
-        for (register, value) in [(register + 1, u64::from(processor) << 24), (register, u64::from(vector) | low | level)] {
+        for (register, value) in
+            [(register + 1, u64::from(processor) << 24), (register, u64::from(vector) | low | level)]
+        {
             bus.store(base + SELECT, Width::Four, register);
             bus.store(base + WINDOW, Width::Four, value);
         }

@@ -45,11 +45,11 @@ pub const FIRST_VECTOR: u8 = 0x30;
 pub const LAST_VECTOR: u8 = 0xef;
 
 /// What the machine must know and do to find its devices.
-pub struct Probe<'a> {
+pub struct Probe<'a, 'm> {
     /// Maps device registers from this physical address on, so many bytes, uncached; where they are then.
     pub map: &'a mut dyn FnMut(u64, u64) -> u64,
     /// So many bytes of memory at this physical address; `None` where no memory is.
-    pub memory: &'a dyn Fn(u64, usize) -> Option<&'a [u8]>,
+    pub memory: &'a dyn Fn(u64, usize) -> Option<&'m [u8]>,
     /// Where the ACPI root pointer is, if the loader said.
     pub rsdp: Option<u64>,
     /// The number of this processor's local APIC.
@@ -123,7 +123,7 @@ pub struct Hardware<B> {
 
 impl<B: Bus> Hardware<B> {
     /// Looks for devices and makes them ready; every line is closed, and no function can use memory.
-    pub fn probe(mut bus: B, probe: Probe<'_>) -> Hardware<B> {
+    pub fn probe(mut bus: B, probe: Probe<'_, '_>) -> Hardware<B> {
         let Probe { map, memory, rsdp, processor, kept, terminal, now } = probe;
         let booted_at = rtc::read(&mut bus).saturating_sub(now);
         let mut hardware = Hardware { bus, devices: Vec::new(), lines: Vec::new(), booted_at, requested: 0 };
@@ -231,7 +231,8 @@ impl<B: Bus> Hardware<B> {
         match line.source {
             Source::Function(device) => {
                 line.raised = true;
-                if let Some(Kind::Function(function)) = self.devices.get(device.index()).map(|attached| &attached.kind) {
+                if let Some(Kind::Function(function)) = self.devices.get(device.index()).map(|attached| &attached.kind)
+                {
                     function.mask(&mut self.bus, true);
                 }
             }

@@ -303,7 +303,7 @@ mod tests {
         let memory = |address, length| Some(Bar::Memory { address, length });
         assert_eq!(decode(0xfebd_1000, 0xffff_f000, 0, u32::MAX, false), memory(0xfebd_1000, 0x1000));
         assert_eq!(decode(0xfe00_000c, 0xffff_c00c, 0, u32::MAX, true), memory(0xfe00_0000, 0x4000));
-        assert_eq!(decode(0x000c, 0xc, 0x38, 0xffff_ff80, true), memory(0x38_0000_0000, 0x80_0000_0000 >> 0));
+        assert_eq!(decode(0x000c, 0xc, 0x80, 0xffff_ff80, true), memory(0x80_0000_0000, 0x80_0000_0000));
         assert_eq!(decode(0xc041, 0xffff_ffc1, 0, 0, false), Some(Bar::Ports { port: 0xc040, length: 64 }));
         assert_eq!(decode(0xc041, 0x0000_ffc1, 0, 0, false), Some(Bar::Ports { port: 0xc040, length: 64 }));
     }

@@ -52,7 +52,8 @@ fn seconds(fields: [u8; 8]) -> Option<u64> {
     let century = Some(number(century)).filter(|century| (19..=21).contains(century)).unwrap_or(20);
     let (second, minute, day, month) = (number(second), number(minute), number(day), number(month));
     let year = century * 100 + number(year);
-    if second > 60 || minute > 59 || hour > 23 || !(1..=31).contains(&day) || !(1..=12).contains(&month) || year < 1970 {
+    if second > 60 || minute > 59 || hour > 23 || !(1..=31).contains(&day) || !(1..=12).contains(&month) || year < 1970
+    {
         return None;
     }
     // Days since 1970 by years that begin in March: Howard Hinnant, "chrono-compatible low-level date algorithms".
