@@ -21,7 +21,10 @@ extern crate std;
 #[cfg(target_os = "none")]
 pub mod arch;
 pub mod devices;
+pub mod fw_cfg;
 pub mod handoff;
+#[cfg(target_os = "none")]
+pub mod log_disk;
 #[cfg(target_os = "none")]
 pub mod machine;
 pub mod memory;

@@ -102,7 +102,7 @@ pub fn start(handoff: Handoff) -> ! {
     // SAFETY: the frames were just taken and are given to nobody else; they stay mapped.
     unsafe { HEAP.0.lock().init(mapped(at) as *mut u8, heap as usize) };
 
-    let features = cpu::start(true);
+    let features = cpu::start(cfg!(feature = "measure"));
     say!("orbital: {features}");
     let mut lapic = Lapic::start(&mut frames);
     let clock = Clock::measure(&mut lapic);

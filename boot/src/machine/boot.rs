@@ -7,9 +7,11 @@ use super::{Hardware, MACHINE, Machine, record::Record};
 use crate::arch::clock::Clock;
 use crate::arch::entry;
 use crate::arch::lapic::Lapic;
-use crate::devices::Probe;
 use crate::devices::bus::Bare;
+use crate::devices::{Probe, pci};
+use crate::fw_cfg;
 use crate::handoff::{Handoff, Piece};
+use crate::log_disk::{self, LogDisk};
 use crate::memory::elf::Executable;
 use crate::memory::frames::Frames;
 use crate::memory::{kernel_space, mapped};
@@ -23,8 +25,11 @@ use alloc::vec::Vec;
 use axiom::Axiom;
 use axiom::door::Config;
 use axiom::event::Platform;
+use axiom::note::MachineKey;
+use core::ptr::NonNull;
 use kernel::input::Hash;
 use kernel::{Setup, ThreadId};
+use log_image::ImageLog;
 use tar_no_std::TarArchiveRef;
 
 /// An image of the boot set.
@@ -41,15 +46,27 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     if !images.iter().any(|image| image.name == "init") {
         stop("the boot images have no `init`; the ramdisk is an archive (ustar) of the images");
     }
-    let devices = devices(handoff, &mut frames, &lapic, &clock);
+    let (log, opened, kept) = open_log(&mut frames);
+    let devices = devices(handoff, &mut frames, &lapic, &clock, kept.as_slice());
     let platform = Platform {
         name: format!("boot {} x86_64", env!("CARGO_PKG_VERSION")),
         manifest: images.iter().find(|image| image.name == "init").map_or([0; 32], |init| init.hash),
         images: images.iter().map(|image| (image.name.clone(), image.hash)).collect(),
         wall_time: devices.booted_at(),
     };
-    let config = Config { platform, ..Config::new(kernel::Platform::NATIVE) };
-    let axiom = Axiom::new(config, axiom::Head::EMPTY);
+    let mut config = Config { platform, ..Config::new(kernel::Platform::NATIVE) };
+    if let Some(log) = &log {
+        config.key = log.key().public();
+    }
+    let mut head = axiom::Head::EMPTY;
+    if let Some(opened) = opened {
+        head = opened.head;
+        config.previous = opened.previous;
+        if let Some(cut) = opened.cut {
+            say!("orbital: the last run did not end in order; of the log was cut off: {cut}");
+        }
+    }
+    let axiom = Axiom::new(config, head);
     let mut machine = Machine {
         axiom,
         clock,
@@ -74,7 +91,8 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         init: ThreadId::NONE,
         init_startup: Vec::new(),
         running_setup: true,
-        record: Record::default(),
+        record: Record::new(log),
+        reading: None,
     };
     if let Err(error) = machine.set_up(&images, heap) {
         say!("orbital: {error}");
@@ -88,12 +106,75 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     entry::go(back)
 }
 
+/// A file of the firmware configuration.
+fn file(name: &str, limit: usize) -> Option<Vec<u8>> {
+    match fw_cfg::read(&mut fw_cfg::Real, name, limit) {
+        Ok(file) => file,
+        Err(error) => {
+            say!("orbital: the file {name} of the firmware configuration: {error}");
+            stop("what the machine was started with cannot be used");
+        }
+    }
+}
+
+/// The texts in a file of the firmware configuration.
+fn texts(name: &str) -> Vec<String> {
+    let file = file(name, 64 << 10).unwrap_or_default();
+    fw_cfg::texts(&file).map(ToString::to_string).collect()
+}
+
+/// Columns of the terminal at the serial port, 0 where they are not known; `None` where nobody is there.
+fn terminal() -> Option<u32> {
+    match file("opt/orbital/terminal", 16) {
+        Some(columns) => Some(core::str::from_utf8(&columns).ok()?.trim().parse().unwrap_or(0)),
+        // A real machine: somebody may be at the other end of the line.
+        None => (!fw_cfg::is_present(&mut fw_cfg::Real)).then_some(0),
+    }
+}
+
+/// A log that was opened: it, how it was found, and where its disk is.
+type OpenLog = (Option<ImageLog<LogDisk>>, Option<log_image::Opened>, Option<pci::Address>);
+
+/// Opens the log on its disk. Without a log nothing is started, but in a kernel that is built to be measured.
+fn open_log(frames: &mut Frames<'static>) -> OpenLog {
+    let pages = log_disk::MEMORY_PAGES as u64;
+    let memory = frames.take_run(pages).and_then(|at| Some((at, NonNull::new(mapped(at) as *mut u8)?)));
+    let Some((physical, at)) = memory else { stop("there is no memory for the disk of the log") };
+    let mut map = |start: u64, bytes: u64| kernel_space::map_device(Piece { start, end: start + bytes }, frames);
+    // SAFETY: the pages were just taken, are mapped there, and stay this disk's; device registers are mapped
+    // where `map` says. This is the only call.
+    let disk = match unsafe { LogDisk::find(physical, at, &mut map) } {
+        Ok(disk) => disk,
+        Err(_) if cfg!(feature = "measure") => return (None, None, None),
+        Err(missing) => {
+            say!("orbital: {missing}");
+            stop("nothing runs here that is not on record");
+        }
+    };
+    let place = disk.place();
+    let kept = pci::Address { bus: place.bus, device: place.device, function: place.function };
+    let key = file("opt/orbital/key", 4096);
+    let key = key.as_deref().and_then(|key| MachineKey::from_secret_text(core::str::from_utf8(key).ok()?.trim_end()));
+    let Some(key) = key else {
+        say!("orbital: there is no machine key. Pass one: -fw_cfg name=opt/orbital/key,file=machine.key");
+        stop("nothing runs here that cannot be proved");
+    };
+    match ImageLog::open(disk, key) {
+        Ok((log, opened)) => (Some(log), Some(opened), Some(kept)),
+        Err(error) => {
+            say!("orbital: the log: {error}");
+            stop("the log cannot be used");
+        }
+    }
+}
+
 /// The devices of the machine.
 fn devices(
     handoff: &Handoff,
     frames: &mut Frames<'static>,
     lapic: &Lapic,
     clock: &Clock,
+    kept: &[pci::Address],
 ) -> crate::devices::Hardware<Bare> {
     let end = handoff.end.max(4 << 30);
     let memory = |physical: u64, length: usize| {
@@ -111,8 +192,8 @@ fn devices(
         memory: &memory,
         rsdp: handoff.rsdp,
         processor: lapic.number(),
-        kept: &[],
-        terminal: Some(0),
+        kept,
+        terminal: terminal(),
         now: clock.now(),
     };
     crate::devices::Hardware::probe(bus, probe)
@@ -168,8 +249,10 @@ impl Machine {
             let made = self.set_up_one(Setup::Image { hash, length, name: Name::new(&image.name) })?;
             capabilities.push((format!("image:{}", image.name), made.handle));
         }
-        let arguments: Vec<String> = Vec::new();
-        let mut environment: Vec<(String, String)> = Vec::new();
+        let arguments = texts("opt/orbital/arguments");
+        let variable = |text: String| text.split_once('=').map(|(name, value)| (name.to_string(), value.to_string()));
+        let mut environment: Vec<(String, String)> =
+            texts("opt/orbital/environment").into_iter().filter_map(variable).collect();
         for image in images {
             let hash = blake3::Hash::from_bytes(image.hash).to_hex();
             environment.push((format!("image-hash:{}", image.name), hash.as_str().into()));

@@ -87,6 +87,8 @@ pub struct Machine {
     init_startup: Vec<u8>,
     running_setup: bool,
     record: record::Record,
+    /// A thread reads the log in the call that the host carries out: from where, and how much.
+    reading: Option<(u64, u32)>,
 }
 
 static mut MACHINE: MaybeUninit<Machine> = MaybeUninit::uninit();
