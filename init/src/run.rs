@@ -18,7 +18,9 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
+use libprocess::abi::Kind;
 use libprocess::abi::device::POWER_OFF;
+use libprocess::capability::Process as ProcessObject;
 use libprocess::client::Refusal;
 use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
 use libprocess::interfaces::storage::namespaces::{self, Access};
@@ -63,6 +65,18 @@ pub async fn main(process: Process) -> Exit {
     Exit(u64::from(status))
 }
 
+/// The capability to init itself: of all processes only this one is there before init makes others.
+fn itself() -> Option<Cap<ProcessObject>> {
+    let mut slot = 0;
+    while let Ok(info) = libprocess::system::inspect(slot, 0) {
+        if info.kind == Kind::Process {
+            return Some(Cap::from_handle(info.handle));
+        }
+        slot = info.handle.slot().checked_add(1)?;
+    }
+    None
+}
+
 /// Says what is wrong.
 fn report(line: &str) {
     libprocess::system::debug(line);
@@ -89,6 +103,8 @@ pub(crate) struct Init {
     environment: Vec<(String, String)>,
     holdings: Holdings,
     quota: Cap<Quota>,
+    /// init itself, to inspect, if the host gave it that.
+    pub(crate) itself: Option<Cap<ProcessObject>>,
     /// init's own endpoint, from which every capability to init is derived.
     pub(crate) own: Cap<Endpoint>,
     /// Of the services, in the order of the manifest. They outlive the services' processes.
@@ -135,6 +151,7 @@ impl Init {
             environment: process.environment().iter().filter(|(name, _)| !own_variable(name)).cloned().collect(),
             holdings,
             quota,
+            itself: itself(),
             own,
             endpoints,
             running: RefCell::default(),

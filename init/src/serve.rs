@@ -92,14 +92,19 @@ impl control::Server for Server {
 
     async fn inspect(&self, caller: Caller, service: String) -> Result<Cap<ProcessObject>, control::Error> {
         self.controls(caller)?;
+        let inspecting = |process: &Cap<ProcessObject>| {
+            process.derive(Rights::INSPECT).map_err(|error| control::Error::Failed(error.to_string()))
+        };
         if service == "init" {
-            return Err(control::Error::Failed("init holds no capability to its own process".to_string()));
+            let itself = self.0.itself.as_ref();
+            return inspecting(
+                itself.ok_or_else(|| control::Error::Failed("init may not look at itself".to_string()))?,
+            );
         }
         let session = self.0.program(Who::Session).name == service;
         let who = if session { Who::Session } else { Who::Service(self.place(&service)?) };
         let running = self.0.running.borrow();
-        let running = running.get(&who).ok_or(control::Error::NotRunning)?;
-        running.process.derive(Rights::INSPECT).map_err(|error| control::Error::Failed(error.to_string()))
+        inspecting(&running.get(&who).ok_or(control::Error::NotRunning)?.process)
     }
 
     async fn shutdown(&self, caller: Caller, status: u8) -> Result<(), control::Error> {

@@ -64,7 +64,8 @@ pub enum Setup {
         pages: u64,
     },
     /// Second: the first process (init), made from this image. The capabilities of the
-    /// following calls go to it. It holds the root quota at its handle (slot 0).
+    /// following calls go to it. It holds the root quota at its handle (slot 0), and itself to inspect
+    /// (slot 1).
     Init {
         /// The image's hash.
         image: Hash,

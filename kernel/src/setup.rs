@@ -64,13 +64,19 @@ impl Kernel {
                     limits: INIT_LIMITS,
                     place: None,
                 };
-                let place =
-                    Place { capability: CapabilityId(self.authority.capabilities.vacant()?), process: INIT, slot: 0 };
+                let place = |slot: u32| {
+                    let capability = self.authority.capabilities.vacant_after(slot as usize)?;
+                    Ok::<Place, Error>(Place { capability: CapabilityId(capability), process: INIT, slot })
+                };
                 let rights = Kind::Quota.rights();
-                let granted = Change::Granted { object: Kind::Quota, index: quota.0, place, rights };
+                let granted = Change::Granted { object: Kind::Quota, index: quota.0, place: place(0)?, rights };
+                // To let others look at init, too.
+                let itself =
+                    Change::Granted { object: Kind::Process, index: INIT.0, place: place(1)?, rights: Rights::INSPECT };
                 let mut decision = Decision::new(set_up(Handle::new(0, 1), Handle::NONE, rights), made);
                 decision.push(created);
                 decision.push(granted);
+                decision.push(itself);
                 Ok(decision)
             }
             Setup::Device { device, name, interrupt } => {

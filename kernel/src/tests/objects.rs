@@ -417,6 +417,21 @@ fn yield_with_nobody_else_changes_nothing() {
 }
 
 #[test]
+fn init_is_given_itself_to_look_at_and_no_more() {
+    let mut m = Machine::new();
+    let itself = Handle::new(1, 1);
+    let Returned::Process(info) = m.ok(m.init, Request::ProcessInspect { process: itself }) else { panic!() };
+    assert_eq!(info.name, Name::new("init"));
+    for request in [
+        Request::ProcessKill { process: itself, code: 0 },
+        Request::ProcessSuspend { process: itself },
+        Request::ProcessGrant { process: itself, source: m.quota, rights: Rights::ALL, badge: 0, expiry: FOREVER },
+    ] {
+        m.refused(m.init, request, Error::MissingRight);
+    }
+}
+
+#[test]
 fn the_set_up_comes_in_its_order_and_once() {
     let mut kernel = Kernel::new(Platform::WASM);
     let decide = |kernel: &Kernel, setup| kernel.decide(&Input::Setup(setup), 0).map(|decision| decision.commits);
