@@ -33,8 +33,12 @@ pub struct Platform {
 pub enum PreviousEnd {
     /// There was none.
     First,
-    /// It was shut down in order.
-    Orderly,
+    /// It was shut down in order. Bytes behind its end that were no block were cut off the log: of a
+    /// start that was interrupted, or of something else that wrote there.
+    Orderly {
+        /// Bytes.
+        cut: u64,
+    },
     /// It was not; so many bytes of unfinished blocks were cut off the log.
     Crash {
         /// Bytes.
@@ -109,7 +113,7 @@ impl Event {
                 out.extend_from_slice(disk);
                 let (end, cut) = match previous {
                     PreviousEnd::First => (0, 0),
-                    PreviousEnd::Orderly => (1, 0),
+                    PreviousEnd::Orderly { cut } => (1, *cut),
                     PreviousEnd::Crash { cut } => (2, *cut),
                 };
                 out.push(end);
@@ -140,7 +144,7 @@ impl Event {
                 disk: input.array()?,
                 previous: match (input.byte()?, input.number()?) {
                     (0, 0) => PreviousEnd::First,
-                    (1, 0) => PreviousEnd::Orderly,
+                    (1, cut) => PreviousEnd::Orderly { cut },
                     (2, cut) => PreviousEnd::Crash { cut },
                     _ => return None,
                 },

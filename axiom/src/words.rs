@@ -23,6 +23,8 @@ pub struct Narrator {
     receivers: BTreeMap<u32, Name>,
     /// The record in which a thread began to wait.
     waits: BTreeMap<u32, u64>,
+    /// Whose thread it is, as authority says: what there is where activity was trimmed.
+    threads: BTreeMap<u32, ProcessId>,
 }
 
 /// One record, ready to be told. [`fmt::Display`] gives its text.
@@ -47,7 +49,12 @@ pub struct Line {
 impl Narrator {
     /// Before the first block of a boot.
     pub fn new(platform: kernel::Platform) -> Narrator {
-        Narrator { replay: Replay::new(platform), receivers: BTreeMap::new(), waits: BTreeMap::new() }
+        Narrator {
+            replay: Replay::new(platform),
+            receivers: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            threads: BTreeMap::new(),
+        }
     }
 
     /// The state as far as it was told.
@@ -67,6 +74,7 @@ impl Narrator {
         if block.header.has(crate::header::BOOT) {
             self.receivers.clear();
             self.waits.clear();
+            self.threads.clear();
         }
         let mut line: Option<Line> = None;
         // Who waits from this record on; until its commits are told, the thread may be woken from an earlier one.
@@ -101,6 +109,9 @@ impl Narrator {
                     // What goes is named before it goes, what comes after it has come.
                     let before = line.is_some().then(|| self.change(&commit));
                     self.replay.commit(class, &commit).ok_or(Wrong::Commit(number))?;
+                    if class == Class::Authority {
+                        self.note_thread(&commit);
+                    }
                     if let (Some(line), Some(before)) = (&mut line, before) {
                         let text = if creates(class, &commit) { self.change(&commit) } else { before };
                         line.changes.push(text);
@@ -119,7 +130,9 @@ impl Narrator {
     /// Serial and name of the process whose record it is.
     fn whose(&self, record: &Record) -> (u64, Name) {
         let process = match record.op {
-            Op::Call(_) | Op::Fault | Op::HostDone | Op::Finished | Op::Preempt => self.process_of(record.thread),
+            Op::Call(_) | Op::Fault | Op::HostDone | Op::Finished | Op::Malformed | Op::Preempt => {
+                self.process_of(record.thread)
+            }
             Op::Grow => Some(ProcessId(record.slot)),
             _ => None,
         };
@@ -130,7 +143,16 @@ impl Narrator {
     }
 
     fn process_of(&self, thread: u32) -> Option<ProcessId> {
-        (thread != NONE).then(|| self.kernel().process_of(ThreadId(thread))).flatten()
+        self.kernel().process_of(ThreadId(thread)).or_else(|| self.threads.get(&thread).copied())
+    }
+
+    fn note_thread(&mut self, commit: &CommitRef<'_>) {
+        if let Some(Change::Authority(
+            Authority::ProcessStarted { process, thread, .. } | Authority::ThreadCreated { process, thread, .. },
+        )) = commit.to_kernel().map(|commit| commit.change)
+        {
+            self.threads.insert(thread.0, process);
+        }
     }
 
     fn note_receiver(&mut self, record: &Record) {
@@ -168,7 +190,7 @@ impl Narrator {
     }
 
     fn thread(&self, thread: ThreadId) -> String {
-        let process = self.kernel().process_of(thread).and_then(|process| self.kernel().process_info(process));
+        let process = self.process_of(thread.0).and_then(|process| self.kernel().process_info(process));
         process.map_or_else(|| format!("thread {}", thread.0), |info| info.name.to_string())
     }
 
@@ -198,7 +220,7 @@ impl Narrator {
                 | FaultResumed { thread }
                 | Preempted { thread }
                 | Depleted { thread },
-            ) => self.kernel().process_of(thread)?,
+            ) => self.process_of(thread.0)?,
             Change::Activity(Suspended { process } | Resumed { process } | ExitQueued { process }) => process,
             Change::Authority(
                 Authority::ProcessStarted { process, .. }
@@ -401,7 +423,10 @@ fn event_in_words(event: &Event) -> String {
         Event::Booted { number, platform, previous, .. } => {
             let before = match previous {
                 PreviousEnd::First => String::new(),
-                PreviousEnd::Orderly => "; the boot before ended in order".into(),
+                PreviousEnd::Orderly { cut: 0 } => "; the boot before ended in order".into(),
+                PreviousEnd::Orderly { cut } => {
+                    format!("; the boot before ended in order, {cut} bytes behind it that were no block were cut")
+                }
                 PreviousEnd::Crash { cut: 0 } => "; the boot before ended by a crash".into(),
                 PreviousEnd::Crash { cut } => {
                     format!("; the boot before ended by a crash, {cut} unfinished bytes were cut")
@@ -454,6 +479,7 @@ impl fmt::Display for Line {
             },
             Op::Interrupt => format!("line {}", record.tag),
             Op::Grow => format!("{} pages", record.tag),
+            Op::Malformed => format!("number {}", record.tag),
             Op::Fault => abi::message::FaultKind::from_number(record.tag as u8)
                 .map_or_else(String::new, |kind| format!("{kind:?}")),
             _ => String::new(),

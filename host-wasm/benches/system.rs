@@ -57,6 +57,7 @@ fn orbital(state: &State, work: &str, rounds: u64, path: Path) -> Duration {
     let screen = Screen::default();
     let console = Ends { input: Box::new(std::io::empty()), output: Box::new(screen.clone()), terminal: false };
     let boot = Boot {
+        session: None,
         images,
         arguments: vec![work.into(), rounds.to_string()],
         environment: Vec::new(),

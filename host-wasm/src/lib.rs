@@ -9,6 +9,7 @@
 //! | [`devices`] | console, disk, clock, entropy, power |
 //! | [`events`], [`clock`], [`terminal`] | what other threads tell the machine; time; the terminal |
 //! | [`state`] | the folder that a system lives in |
+//! | [`limits`] | limits of the host that a system must keep to |
 //! | [`cli`] | the `orbital` command |
 
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod devices;
 pub mod events;
 pub mod image;
+pub mod limits;
 pub mod link;
 pub mod machine;
 pub mod problem;

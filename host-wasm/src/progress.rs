@@ -1,24 +1,37 @@
-//! One line on a terminal that says what takes long.
+//! One line on a terminal that says what takes long, and notes that stay.
 
 use rustix::stdio::stderr;
 use rustix::termios::isatty;
 use std::io::Write;
 
+/// How notes are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notes {
+    None,
+    Text,
+    Json,
+}
+
 /// Where progress is shown, if anywhere.
 pub struct Progress {
     shown: bool,
-    said: bool,
+    notes: Notes,
 }
 
 impl Progress {
     /// On standard error, if that is a terminal.
     pub fn to_terminal() -> Progress {
-        Progress { shown: isatty(stderr()), said: true }
+        Progress { shown: isatty(stderr()), notes: Notes::Text }
+    }
+
+    /// Notes on standard error, as JSON objects, one a line.
+    pub fn to_program() -> Progress {
+        Progress { shown: false, notes: Notes::Json }
     }
 
     /// Nowhere.
     pub fn silent() -> Progress {
-        Progress { shown: false, said: false }
+        Progress { shown: false, notes: Notes::None }
     }
 
     /// Shows a line in place of the last one.
@@ -30,20 +43,22 @@ impl Progress {
         }
     }
 
-    /// Says that something begins that takes long; where it is no terminal, as a line that stays.
+    /// Says that something begins that takes long; where it is no terminal, as a note.
     pub fn begin(&self, text: &str) {
         if self.shown {
             self.show(text);
-        } else if self.said {
-            eprintln!("orbital: {text}");
+        } else {
+            self.note(text);
         }
     }
 
     /// Says something that stays, on standard error whether that is a terminal or not.
     pub fn note(&self, text: &str) {
-        if self.said {
-            self.clear();
-            eprintln!("orbital: {text}");
+        self.clear();
+        match self.notes {
+            Notes::None => {}
+            Notes::Text => eprintln!("orbital: {text}"),
+            Notes::Json => eprintln!("{}", serde_json::json!({ "note": text })),
         }
     }
 

@@ -3,8 +3,17 @@
 
 use crate::events::{Event, Events};
 use crate::terminal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A file that would grow beyond the limit (`ulimit -f`) is an error of the write, not the end of
+/// the program: the system can still say so and stop in order.
+pub fn outlive_the_limit_of_files() {
+    // Where the signal cannot be caught, it ends the program as it would without this.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
 
 /// Listens on a thread of its own, as long as the program runs.
 pub fn listen(events: Events) -> std::io::Result<()> {

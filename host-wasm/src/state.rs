@@ -1,10 +1,14 @@
 //! The folder that a system lives in: `disk.img`, `log/`, `machine.key`, `cache/`. One
 //! instance has it at a time.
+//!
+//! At the first start they are made in this order: an empty disk, the key, the log's first
+//! blocks; only then does anything of the system run. So a folder that has one of them without
+//! what came before it has lost something, and that is told, not taken for a new system.
 
 use crate::problem::{Problem, status};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Size of a new disk in bytes. The file is sparse: it takes what is written.
@@ -72,7 +76,7 @@ impl State {
 
     /// The disk; a new one is made, zeroed.
     pub fn disk(&self) -> Result<File, Problem> {
-        let path = self.folder.join("disk.img");
+        let path = disk(&self.folder);
         let problem = |error: std::io::Error| Problem::file(&path, &error);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(problem)?;
@@ -84,6 +88,131 @@ impl State {
         }
         Ok(file)
     }
+
+    /// Before a start: nothing that the system had is gone, but for what is to be `anew`. Gives what
+    /// was set aside for that, in words. The first start's disk is made here.
+    pub fn prepare(&self, anew: Anew) -> Result<Vec<String>, Problem> {
+        let mut aside = Vec::new();
+        for (wanted, path) in [(anew.log, self.log()), (anew.disk, disk(&self.folder))] {
+            if wanted && is_there(&path)? {
+                let to = unused(&path);
+                fs::rename(&path, &to).map_err(|error| Problem::file(&path, &error))?;
+                aside.push(format!("{} is now {}", path.display(), to.display()));
+            }
+        }
+        match lost(&self.folder, anew)?.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => self.disk().map(|_| aside),
+        }
+    }
+}
+
+/// What a start is to begin anew although the folder had it. What is there is set aside, not removed.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Anew {
+    /// The log.
+    pub log: bool,
+    /// The disk.
+    pub disk: bool,
+}
+
+/// What the system in this folder had and has no longer, the key first. Changes nothing.
+pub fn lost(folder: &Path, anew: Anew) -> Result<Vec<Problem>, Problem> {
+    let mut lost = Vec::new();
+    let (key_path, log_path, disk_path) = (folder.join("machine.key"), folder.join("log"), disk(folder));
+    let log = Log::find(&log_path)?;
+    let key = match log_store::key::load(&key_path) {
+        Ok(key) => key.is_some(),
+        Err(error) => {
+            lost.push(error.into());
+            true
+        }
+    };
+    let disk = match fs::metadata(&disk_path) {
+        Ok(metadata) => metadata.len() > 0,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(Problem::file(&disk_path, &error)),
+    };
+    if !key && log != Log::None {
+        lost.push(Problem::new(
+            status::LOG,
+            format!(
+                "{}: the machine's key is gone, and the log in {} goes on only with it",
+                key_path.display(),
+                log_path.display()
+            ),
+            "put the file back; or begin a new log with a new key: `orbital run --new-log` sets this log aside",
+        ));
+    }
+    // Of a first start that was interrupted there are at most an empty disk, the key, and a log without checkpoint.
+    let ran = log == Log::Published || key && (!disk || !is_blank(&disk_path)?);
+    if ran && log != Log::Published && key && !anew.log {
+        let (gone, what) = match log {
+            Log::Unpublished => (log_path.join("checkpoint"), "the log's checkpoint is gone"),
+            _ => (log_path, "the log is gone"),
+        };
+        lost.push(Problem::new(
+            status::LOG,
+            format!("{}: {what}, and this system has run before", gone.display()),
+            "put it back; or begin a new log: `orbital run --new-log`",
+        ));
+    }
+    if ran && !disk && !anew.disk {
+        let what = if is_there(&disk_path)? { "the disk is empty" } else { "the disk is gone" };
+        lost.push(Problem::new(
+            status::LOG,
+            format!("{}: {what}, and this system has run before", disk_path.display()),
+            "put it back; or begin with an empty disk: `orbital run --new-disk`",
+        ));
+    }
+    Ok(lost)
+}
+
+/// What there is of a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    None,
+    /// Segments or tiles, and no checkpoint.
+    Unpublished,
+    Published,
+}
+
+impl Log {
+    fn find(path: &Path) -> Result<Log, Problem> {
+        if is_there(&path.join("checkpoint"))? {
+            return Ok(Log::Published);
+        }
+        let some = is_there(&path.join("segments"))? || is_there(&path.join("tile"))?;
+        Ok(if some { Log::Unpublished } else { Log::None })
+    }
+}
+
+fn disk(folder: &Path) -> PathBuf {
+    folder.join("disk.img")
+}
+
+fn is_there(path: &Path) -> Result<bool, Problem> {
+    path.try_exists().map_err(|error| Problem::file(path, &error))
+}
+
+/// Whether there is nothing in the file but zeros.
+fn is_blank(path: &Path) -> Result<bool, Problem> {
+    let problem = |error: std::io::Error| Problem::file(path, &error);
+    let mut file = File::open(path).map_err(problem)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(problem)? {
+            0 => return Ok(true),
+            count if buffer[..count].iter().any(|&byte| byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// The first of `path.1`, `path.2` ... that is not taken.
+fn unused(path: &Path) -> PathBuf {
+    let numbered = |number: u32| PathBuf::from(format!("{}.{number}", path.display()));
+    (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0))
 }
 
 #[cfg(test)]
@@ -111,6 +240,89 @@ mod tests {
         let mut kept = [0; 4];
         state.disk().unwrap().read_exact(&mut kept).unwrap();
         assert_eq!(&kept, b"kept");
+    }
+
+    /// A folder in which a system ran: not blank, published.
+    fn folder_of_a_system() -> (tempfile::TempDir, State) {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        state.prepare(Anew::default()).unwrap();
+        log_store::key::load_or_create(&state.key()).unwrap();
+        state.disk().unwrap().write_all(b"something").unwrap();
+        fs::create_dir_all(state.log().join("segments")).unwrap();
+        fs::write(state.log().join("checkpoint"), "signed").unwrap();
+        (folder, state)
+    }
+
+    fn refusal(state: &State) -> String {
+        state.prepare(Anew::default()).expect_err("something is gone").to_string()
+    }
+
+    #[test]
+    fn what_a_system_had_and_has_no_longer_is_told_and_nothing_is_made() {
+        let (folder, state) = folder_of_a_system();
+        assert_eq!(state.prepare(Anew::default()).unwrap(), Vec::<String>::new());
+
+        fs::rename(state.key(), folder.path().join("kept")).unwrap();
+        assert!(refusal(&state).contains("machine.key: the machine's key is gone"));
+        assert!(!state.key().exists());
+        fs::rename(folder.path().join("kept"), state.key()).unwrap();
+
+        fs::remove_file(state.log().join("checkpoint")).unwrap();
+        assert!(refusal(&state).contains("log/checkpoint: the log's checkpoint is gone"));
+        fs::remove_dir_all(state.log()).unwrap();
+        assert!(refusal(&state).contains("log: the log is gone"));
+        assert!(!state.log().exists());
+        assert!(state.prepare(Anew { log: true, disk: false }).is_ok());
+    }
+
+    #[test]
+    fn a_disk_that_is_gone_or_empty_is_told() {
+        let (_folder, state) = folder_of_a_system();
+        let disk = disk(state.folder());
+        File::create(&disk).unwrap();
+        assert!(refusal(&state).contains("disk.img: the disk is empty"));
+        assert_eq!(fs::metadata(&disk).unwrap().len(), 0);
+        fs::remove_file(&disk).unwrap();
+        assert!(refusal(&state).contains("disk.img: the disk is gone"));
+        assert!(!disk.exists());
+        state.prepare(Anew { log: false, disk: true }).unwrap();
+        assert_eq!(fs::metadata(&disk).unwrap().len(), DISK_SIZE);
+    }
+
+    #[test]
+    fn a_first_start_that_was_interrupted_is_no_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        state.prepare(Anew::default()).unwrap();
+        assert!(state.prepare(Anew::default()).is_ok(), "with a blank disk");
+        log_store::key::load_or_create(&state.key()).unwrap();
+        assert!(state.prepare(Anew::default()).is_ok(), "with the key");
+        fs::create_dir_all(state.log().join("segments")).unwrap();
+        assert!(state.prepare(Anew::default()).is_ok(), "with a log that was never published");
+    }
+
+    #[test]
+    fn a_disk_from_elsewhere_begins_a_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        state.disk().unwrap().write_all(b"from elsewhere").unwrap();
+        assert!(state.prepare(Anew::default()).is_ok());
+    }
+
+    #[test]
+    fn what_is_begun_anew_is_set_aside() {
+        let (_folder, state) = folder_of_a_system();
+        let both = Anew { log: true, disk: true };
+        assert_eq!(state.prepare(both).unwrap().len(), 2);
+        assert!(state.folder().join("log.1/checkpoint").exists());
+        assert!(!state.log().exists());
+        let mut kept = String::new();
+        File::open(state.folder().join("disk.img.1")).unwrap().take(9).read_to_string(&mut kept).unwrap();
+        assert_eq!(kept, "something");
+        assert!(is_blank(&disk(state.folder())).unwrap());
+        state.prepare(both).unwrap();
+        assert!(state.folder().join("disk.img.2").exists());
     }
 
     #[test]

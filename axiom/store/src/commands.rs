@@ -1,10 +1,11 @@
 //! What stands behind `orbital log show|verify|prove|replay|export|key`: each takes the state
 //! directory and writes text or JSON (one object a line) to `out`.
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::folder::{DiskFolder, Folder};
+use crate::image::{Image, Source};
 use crate::prove::{Proof, prove};
-use crate::segments::{CHECKPOINT, Go, SEGMENTS, walk};
+use crate::segments::{CHECKPOINT, Go, SEGMENTS, Segment, segments, walk};
 use crate::{key, verify};
 use axiom::block::Block;
 use axiom::header::{BOOT, Body};
@@ -17,7 +18,6 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Name of the log's folder in the state directory.
 pub const LOG: &str = "log";
@@ -70,16 +70,37 @@ pub struct Show {
     pub to: Option<Bound>,
     /// At most so many: the first after `from` if that is given, else the last.
     pub limit: Option<usize>,
-    /// Goes on with what comes, until interrupted.
-    pub follow: bool,
+    /// Goes on with what comes, as long as this says; it is called when all that is there was shown, and
+    /// waits a little.
+    pub follow: Option<fn() -> std::io::Result<()>>,
 }
 
-fn open(state: &Path) -> Result<DiskFolder, Error> {
+impl Show {
+    /// Whether nothing can lie between `from` and `to`.
+    pub fn is_inverted(&self) -> bool {
+        match (self.from, self.to) {
+            (Some(Bound::Record(from)), Some(Bound::Record(to))) => from > to,
+            (Some(Bound::Time(from)), Some(Bound::Time(to))) => from > to,
+            _ => false,
+        }
+    }
+}
+
+/// Whether this is an image of a log, and no state directory: a file or a device.
+fn is_image(state: &Path) -> bool {
+    state.exists() && !state.is_dir()
+}
+
+/// The log in a state directory; or in an image, where `state` is a file or a device.
+fn open(state: &Path) -> Result<Source, Error> {
+    if is_image(state) {
+        return Ok(Source::Image(Box::new(Image::open(state)?)));
+    }
     let path = state.join(LOG);
     if path.join(CHECKPOINT).exists() || path.join(SEGMENTS).exists() {
-        return Ok(DiskFolder::new(path));
+        return Ok(Source::Folder(DiskFolder::new(path)));
     }
-    Err(Error::new(
+    Err(Error::absent(
         format!("{}: there is no log", path.display()),
         "Start the machine once, or name its state directory with --state.",
     ))
@@ -92,24 +113,27 @@ fn covered(folder: &impl Folder) -> u64 {
     size.and_then(|size| size.parse().ok()).unwrap_or(0)
 }
 
-/// The key that verifies the log: `text`, or the machine's own.
-fn verifier(state: &Path, text: Option<&str>) -> Result<VerifierKey, Error> {
-    match text {
-        Some(text) => VerifierKey::from_text(text.trim()).ok_or_else(|| {
-            Error::new("not a verifier key", "Give what `orbital log key` printed on the machine: name+id+key.")
-        }),
-        None => match key::load(&state.join(KEY))? {
-            Some(key) => Ok(key.verifier()),
-            None => Err(Error::new(
-                format!("{}: there is no key", state.join(KEY).display()),
-                "Give the machine's verifier key with --key.",
-            )),
-        },
+/// The file of the machine's key: in its state directory, or beside the image of its log.
+fn key_file(state: &Path) -> PathBuf {
+    if is_image(state) { state.with_file_name(KEY) } else { state.join(KEY) }
+}
+
+/// The key that verifies the log: the one that was given, or the machine's own.
+pub(crate) fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
+    if let Some(key) = given {
+        return Ok(key.clone());
+    }
+    match key::load(&key_file(state))? {
+        Some(key) => Ok(key.verifier()),
+        None => Err(Error::absent(
+            format!("{}: there is no key", key_file(state).display()),
+            "Put the machine's key back, or give its verifier key with --key.",
+        )),
     }
 }
 
 fn put(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> Result<(), Error> {
-    writeln!(out, "{text}").map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))
+    writeln!(out, "{text}").map_err(Error::output)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -121,6 +145,9 @@ fn hex(bytes: &[u8]) -> String {
 
 /// `orbital log key`: the verifier key.
 pub fn show_key(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+    if !key_file(state).exists() {
+        open(state)?;
+    }
     let key = verifier(state, None)?;
     match format {
         Format::Text => put(out, format_args!("{}", key.to_text())),
@@ -128,10 +155,24 @@ pub fn show_key(state: &Path, format: Format, out: &mut dyn Write) -> Result<(),
     }
 }
 
-/// `orbital log verify [--key KEY]`: checks all of the log.
-pub fn verify(state: &Path, key: Option<&str>, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+/// `orbital log verify [--key KEY]`: checks all of the log. What lies behind the last whole block and is none
+/// is an error, which says how far the log is whole.
+pub fn verify(state: &Path, key: Option<&VerifierKey>, format: Format, out: &mut dyn Write) -> Result<(), Error> {
     let verified = verify::verify(&open(state)?, &verifier(state, key)?)?;
     let head = &verified.head;
+    if let Some(torn) = &verified.torn {
+        return Err(Error::new(
+            format!(
+                "The log is whole in its first {} blocks ({} records, {} boots); what lies behind them is no block: {torn}",
+                head.blocks, head.records, head.boot
+            ),
+            if head.ended {
+                "The last run ended in order, so something else wrote there, or a start was interrupted: the next start cuts it off and goes on."
+            } else {
+                "The last run did not end in order, which leaves such a trace: the next start cuts it off and goes on."
+            },
+        ));
+    }
     match format {
         Format::Text => {
             put(
@@ -166,29 +207,26 @@ pub fn verify(state: &Path, key: Option<&str>, format: Format, out: &mut dyn Wri
                 json!({
                     "blocks": head.blocks, "records": head.records, "commits": head.commits, "boots": head.boot,
                     "checkpoint": { "size": verified.checkpoint.size, "root": hex(&verified.checkpoint.root) },
-                    "trimmed": verified.trimmed, "crashes": verified.crashes, "ended": head.ended, "torn": verified.torn,
+                    "trimmed": verified.trimmed, "crashes": verified.crashes, "ended": head.ended,
                 })
             ),
         )?,
     }
-    // Everything before it is whole; that something is behind it must not pass unseen.
-    match verified.torn {
-        Some(torn) => Err(Error::new(torn, "If the machine crashed, start it once; if not, the log was changed.")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// `orbital log prove RECORD [--to DIR]`: writes the proof of one record into a folder.
 pub fn prove_record(
     state: &Path,
-    key: Option<&str>,
+    key: Option<&VerifierKey>,
     record: u64,
     to: &Path,
     format: Format,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
+    let folder = open(state)?;
     let key = verifier(state, key)?;
-    let proof = prove(&open(state)?, &key, record)?;
+    let proof = prove(&folder, &key, record)?;
     let files = write_proof(&proof, &key, to)?;
     let hash = |body: Body| hex(&proof.header.bodies[body as usize]);
     match format {
@@ -238,6 +276,10 @@ pub fn prove_record(
 
 fn write_proof(proof: &Proof, key: &VerifierKey, to: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
+    if to.exists() && !to.is_dir() {
+        let cause = format!("{}: it is a file, and a proof is written into a folder", to.display());
+        return Err(Error { kind: Kind::Io, ..Error::new(cause, "Name a folder with --to.") });
+    }
     std::fs::create_dir_all(to).map_err(|error| failed(to, error))?;
     let name = |end: &str| to.join(format!("record-{}.{end}", proof.record));
     let mut files = vec![
@@ -262,16 +304,15 @@ pub fn export(state: &Path, body: Body, block: u64, out: &mut dyn Write) -> Resu
         Ok(Go::Stop)
     })?;
     match found {
-        None => {
-            Err(Error::new(format!("block {block} is not in the log"), "`orbital log verify` says how many there are."))
-        }
-        Some(None) => Err(Error::new(
+        None => Err(Error::absent(
+            format!("block {block} is not in the log"),
+            "`orbital log verify` says how many there are.",
+        )),
+        Some(None) => Err(Error::absent(
             format!("the {} body of block {block} was trimmed", body.name()),
             "Its hash is still in the header; authority bodies are never trimmed.",
         )),
-        Some(Some(bytes)) => out
-            .write_all(&bytes)
-            .map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed.")),
+        Some(Some(bytes)) => out.write_all(&bytes).map_err(Error::output),
     }
 }
 
@@ -370,11 +411,12 @@ fn wall_time(block: &Block<'_>) -> u64 {
         .unwrap_or(0)
 }
 
-/// `orbital log show`: records in words.
-pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+/// `orbital log show`: records in words. Gives how many were shown.
+pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<usize, Error> {
     let folder = open(state)?;
     let boots = boots(&folder)?;
-    let limit = options.limit.unwrap_or(if options.from.is_some() || options.follow { usize::MAX } else { 100 });
+    let limit =
+        options.limit.unwrap_or(if options.from.is_some() || options.follow.is_some() { usize::MAX } else { 100 });
     let tail = options.from.is_none();
     let begun = |start: &BootStart| match options.from {
         Some(Bound::Record(record)) => start.record <= record,
@@ -390,20 +432,26 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
         // Looked at first: a machine that runs goes on writing.
         let covered = covered(&folder);
         next = view.blocks(&folder, &mut narrator, next, out, tail)?;
+        view.shown += view.lines.len();
         for line in std::mem::take(&mut view.lines) {
             put(out, format_args!("{line}"))?;
         }
         if !view.over && next < covered {
+            let file = segments(&folder)?.iter().rfind(|segment| segment.first <= next).map(Segment::path);
+            let file = file.unwrap_or_else(|| SEGMENTS.to_owned());
             return Err(Error::new(
-                format!("block {next} cannot be read, and the checkpoint covers it; what is shown ends before it"),
+                format!(
+                    "{file}: block {next} is not whole, and the checkpoint covers it; what is shown ends before it"
+                ),
                 "`orbital log verify` says what is wrong.",
             ));
         }
-        if !options.follow || view.over {
-            return Ok(());
-        }
-        out.flush().map_err(|error| Error::new(format!("output: {error}"), "Nothing in the log was changed."))?;
-        std::thread::sleep(Duration::from_millis(250));
+        let Some(wait) = options.follow.filter(|_| !view.over) else {
+            return Ok(view.shown);
+        };
+        // What comes from now on is shown, however much it is.
+        view.limit = if tail { usize::MAX } else { view.limit };
+        out.flush().and_then(|()| wait()).map_err(Error::output)?;
     }
 }
 

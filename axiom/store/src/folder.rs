@@ -1,6 +1,8 @@
 //! The operations on files that a log needs, as a trait: the log's durability rests on their
 //! order, so the tests run the same code on a model that loses what was not synced.
 
+use crate::error::Error;
+use axiom::note::VerifierKey;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -37,6 +39,12 @@ pub trait Folder: Send {
     fn sync_folder(&mut self, path: &str) -> io::Result<()>;
     /// Bytes of the file, if what was opened under this name is still what the name leads to.
     fn linked(&self, path: &str) -> io::Result<u64>;
+
+    /// Checks what lies around the files, where there is anything: of an image, all that is not in the folder that it stands
+    /// for. Gives the trace of a crash, in words.
+    fn check(&self, _key: &VerifierKey) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
 
     /// Puts a whole file in place, so that after a crash the old or the new is there. The
     /// name is durable after [`Folder::sync_folder`].

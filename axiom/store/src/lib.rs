@@ -5,15 +5,18 @@
 //! | [`Log`], [`writer`] | writing: segments, group commit, tiles and checkpoint; the thread that does it |
 //! | `recover` | opening a log, after an orderly end and after a crash |
 //! | [`folder`], [`segments`] | the operations on files; names and walking |
+//! | [`image`] | a log image of the bare machine, read as a folder |
 //! | [`verify`], [`prove`] | checking all of it; proving one record |
 //! | [`commands`] | what stands behind `orbital log` |
 //! | [`reader`] | `log_read` for the host |
 //! | [`key`] | the machine's key |
+//! | [`error`] | failures, what they are about, and the next step |
 #![forbid(unsafe_code)]
 
 pub mod commands;
-mod error;
+pub mod error;
 pub mod folder;
+pub mod image;
 pub mod key;
 mod log;
 pub mod prove;

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::segments::{CHECKPOINT, Go, RESTORE, read, walk};
+use crate::segments::{Go, RESTORE, checkpoint, no_checkpoint, read, walk};
 use axiom::header::{Body, HEADER, Header};
 use axiom::note::VerifierKey;
 use axiom::tree::{self, leaf_hash};
@@ -28,9 +28,7 @@ pub struct Proof {
 
 /// Proves that `record` is in the log.
 pub fn prove(folder: &impl Folder, key: &VerifierKey, record: u64) -> Result<Proof, Error> {
-    let checkpoint_bytes = read(folder, CHECKPOINT)?;
-    let checkpoint =
-        key.check(&checkpoint_bytes).map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
+    let (checkpoint_bytes, checkpoint) = checkpoint(folder, key)?.ok_or_else(no_checkpoint)?;
     let number = find_block(folder, checkpoint.size, record)?;
     let mut proof = None;
     walk(folder, number, |block| {
@@ -66,7 +64,7 @@ fn find_block(folder: &impl Folder, size: u64, record: u64) -> Result<u64, Error
             return Ok(middle);
         }
     }
-    Err(Error::new(
+    Err(Error::absent(
         format!("record {record} is in no block that the checkpoint covers ({size} blocks)"),
         "`orbital log show --limit 1` gives the number of the last record; a running machine publishes once a second.",
     ))

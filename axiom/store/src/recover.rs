@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::log::{GROWTH, OpenSegment, remove_unfinished, trimmed};
-use crate::segments::{CHECKPOINT, RESTORE, Segment, bad_block, before, read, segments};
+use crate::segments::{RESTORE, Segment, bad_block, before, checkpoint, no_checkpoint, read, segments};
 use axiom::Sealer;
 use axiom::block::Head;
 use axiom::event::PreviousEnd;
@@ -12,7 +12,6 @@ use axiom::note::{Checkpoint, MachineKey};
 use axiom::scan::{self, Next};
 use axiom::tree::{self, Tree, leaf_hash};
 use std::collections::VecDeque;
-use std::io;
 
 /// How a log was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +20,7 @@ pub struct Opened {
     pub head: Head,
     /// How the last boot ended.
     pub previous: PreviousEnd,
-    /// What was cut off, in words; `None` if nothing was.
+    /// What was cut off behind the last whole block, in words; `None` if nothing was.
     pub cut: Option<String>,
 }
 
@@ -37,15 +36,8 @@ pub(crate) struct Recovered {
 /// Checks the log and brings it into a state to go on from.
 pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recovered, Error> {
     remove_unfinished(folder)?;
-    let checkpoint = match folder.read(CHECKPOINT) {
-        Ok(bytes) => key.verifier().check(&bytes).map_err(|error| {
-            Error::new(
-                format!("{CHECKPOINT}: {error}"),
-                "Put the machine's own key and checkpoint back, or start with a new state directory.",
-            )
-        })?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return begin(folder, key),
-        Err(error) => return Err(Error::file(CHECKPOINT, "cannot be read", error, crate::segments::READABLE)),
+    let Some((_, checkpoint)) = checkpoint(folder, &key.verifier())? else {
+        return begin(folder, key);
     };
     let tree = load_tree(folder, &checkpoint)?;
     let mut all = segments(folder)?;
@@ -83,13 +75,11 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
     let head = *sealer.head();
     let opened = Opened {
         head,
-        previous: match cut {
-            None if head.ended => PreviousEnd::Orderly,
-            cut => PreviousEnd::Crash { cut: cut.unwrap_or(0) },
+        previous: match (head.ended, cut.unwrap_or(0)) {
+            (true, cut) => PreviousEnd::Orderly { cut },
+            (false, cut) => PreviousEnd::Crash { cut },
         },
-        cut: cut.map(|cut| {
-            format!("{path}: {cut} bytes of unfinished blocks after block {} were cut off", head.blocks - 1)
-        }),
+        cut: cut.map(|cut| format!("{path}: {cut} bytes that are no whole block, after block {}", head.blocks - 1)),
     };
     let whole = whole_segments(folder, &all)?;
     let length = (length as u64).next_multiple_of(GROWTH);
@@ -179,7 +169,7 @@ fn begin(folder: &mut impl Folder, key: MachineKey) -> Result<Recovered, Error> 
         let path = segment.path();
         let bytes = read(folder, &path)?;
         if segment.first > 0 || segment.trimmed || scan::was_durable(&bytes, 0) {
-            return Err(Error::new(format!("{CHECKPOINT}: missing, and there are blocks that it covered"), RESTORE));
+            return Err(no_checkpoint());
         }
         folder
             .remove(&path)

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::folder::Folder;
 use axiom::block::{Block, Head};
 use axiom::header::{BOOT, Header};
+use axiom::note::{Checkpoint, VerifierKey};
 use axiom::scan::{self, Next};
 
 /// Where segments lie.
@@ -48,11 +49,45 @@ pub fn segments(folder: &impl Folder) -> Result<Vec<Segment>, Error> {
 }
 
 pub(crate) const READABLE: &str = "Check that the log's folder is readable.";
-pub(crate) const RESTORE: &str = "The log was damaged or changed: restore the folder from a copy, or keep it aside and start with a new state directory.";
+pub(crate) const RESTORE: &str = "The log was damaged or changed: put a copy of its folder back, or begin a new log with `orbital run --new-log`, which sets this one aside.";
 
 /// Reads a file of the log.
 pub(crate) fn read(folder: &impl Folder, path: &str) -> Result<Vec<u8>, Error> {
     folder.read(path).map_err(|error| Error::file(path, "cannot be read", error, READABLE))
+}
+
+/// The checkpoint as it lies in the folder, and what it says under `key`; `None` if there is none.
+pub(crate) fn checkpoint(folder: &impl Folder, key: &VerifierKey) -> Result<Option<(Vec<u8>, Checkpoint)>, Error> {
+    let bytes = match folder.read(CHECKPOINT) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(|error| Error::file(CHECKPOINT, "cannot be read", error, READABLE))?,
+    };
+    match key.check(&bytes) {
+        Ok(checkpoint) => Ok(Some((bytes, checkpoint))),
+        Err(error) => Err(match signer(&bytes).filter(|signer| *signer != key.name()) {
+            Some(signer) => Error::new(
+                format!("{CHECKPOINT}: the log is signed by {signer}, and the key is another's: {}", key.name()),
+                "Use the key that belongs to this log: its machine.key, or with --key what `orbital log key` prints there.",
+            ),
+            None => Error::new(format!("{CHECKPOINT}: {error}"), RESTORE),
+        }),
+    }
+}
+
+/// Who says to have signed a checkpoint, where its first line and its signature name the same.
+fn signer(checkpoint: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(checkpoint).ok()?;
+    let (origin, rest) = text.split_once('\n')?;
+    let (_, signature) = rest.split_once("\n\n\u{2014} ")?;
+    signature.strip_prefix(origin)?.starts_with(' ').then_some(origin)
+}
+
+/// That there is no checkpoint where there must be one.
+pub(crate) fn no_checkpoint() -> Error {
+    Error::new(
+        format!("{CHECKPOINT}: it is gone, and there are blocks that it covered"),
+        "Put the file back: without it nothing shows how far the log must reach. Or begin a new log with `orbital run --new-log`, which sets this one aside.",
+    )
 }
 
 /// That block `number`, at `offset` of a file, is wrong.

@@ -4,7 +4,9 @@
 use crate::error::Error;
 use crate::folder::{Folder, Item, parent};
 use crate::log::trimmed;
-use crate::segments::{CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, read, segments};
+use crate::segments::{
+    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, checkpoint, no_checkpoint, read, segments,
+};
 use axiom::block::{Head, Step};
 use axiom::commit::Class;
 use axiom::event::Event;
@@ -29,6 +31,9 @@ pub struct Verified {
     pub torn: Option<String>,
 }
 
+/// How long a block that is being written may take.
+const BETWEEN: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Checks everything in `folder` against `key`. An error names the file and what in it is wrong.
 pub fn verify(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
     let mut attempts = 3;
@@ -36,16 +41,19 @@ pub fn verify(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error
         let before = folder.read(CHECKPOINT).ok();
         let result = attempt(folder, key);
         attempts -= 1;
-        // A machine that is running may have published in between.
-        if result.is_ok() || attempts == 0 || folder.read(CHECKPOINT).ok() == before {
-            return result;
+        // A machine that is running may have published in between, or be writing a block just now.
+        match &result {
+            Ok(verified) if verified.torn.is_none() || attempts == 0 => return result,
+            Ok(_) => std::thread::sleep(BETWEEN),
+            Err(_) if attempts == 0 || folder.read(CHECKPOINT).ok() == before => return result,
+            Err(_) => {}
         }
     }
 }
 
 fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
-    let checkpoint =
-        key.check(&read(folder, CHECKPOINT)?).map_err(|error| Error::new(format!("{CHECKPOINT}: {error}"), RESTORE))?;
+    let around = folder.check(key)?;
+    let (_, checkpoint) = checkpoint(folder, key)?.ok_or_else(no_checkpoint)?;
     check_names(folder, "", |name, is_folder| match name {
         CHECKPOINT => !is_folder,
         SEGMENTS | "tile" => is_folder,
@@ -71,7 +79,7 @@ fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
     pass.check_edge()?;
     pass.check_tile_names("tile")?;
     let Pass { head, trimmed, crashes, torn, .. } = pass;
-    Ok(Verified { head, checkpoint, trimmed, crashes, torn })
+    Ok(Verified { head, checkpoint, trimmed, crashes, torn: around.or(torn) })
 }
 
 struct Pass<'a, F> {
@@ -111,9 +119,7 @@ impl<F: Folder> Pass<'_, F> {
                     if covered || scan::was_durable(&bytes[at..], number) {
                         return Err(bad_block(&path, at, number, wrong));
                     }
-                    self.torn = Some(format!(
-                        "{path}: block {number}, at byte {at}: {wrong}; no checkpoint covers it yet, and the next start cuts it off"
-                    ));
+                    self.torn = Some(format!("{path}: block {number}, at byte {at}: {wrong}; no checkpoint covers it"));
                     return Ok(());
                 }
             }

@@ -178,11 +178,28 @@ fn short_trace() -> Vec<Choice> {
 fn the_log_tells_a_crash_from_a_shutdown() {
     let folder = Model::default();
     run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
-    assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Orderly);
+    assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Orderly { cut: 0 });
     run(&folder, &short_trace(), 4, false, &mut Promised::default()).expect("all goes well");
     assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Crash { cut: 0 });
     let verified = run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
     assert_eq!((verified.head.boot, verified.crashes), (3, 1));
+}
+
+/// Given bytes behind the end of a boot that ended in order, when the machine starts, then they are cut off, and the
+/// boot still ended in order.
+#[test]
+fn what_lies_behind_an_orderly_end_does_not_make_it_a_crash() {
+    let folder = Model::default();
+    run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
+    let segments: Vec<_> = folder.files().into_iter().filter(|(name, _)| name.ends_with(".seg")).collect();
+    let (name, bytes) = segments.last().expect("there is a segment");
+    let mut longer = bytes.clone();
+    *longer.last_mut().expect("it has zeros behind") = 1;
+    folder.put(name, &longer);
+    let (_, opened) = open(&folder).expect("opens");
+    assert!(matches!(opened.previous, PreviousEnd::Orderly { cut } if cut > 0), "{:?}", opened.previous);
+    assert!(opened.cut.expect("it is said").contains(name));
+    assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Orderly { cut: 0 });
 }
 
 /// Given a torn tail, when the machine starts, then it is cut off and that is said; when not started, verify says it.
@@ -249,8 +266,19 @@ fn a_log_without_its_checkpoint_is_refused() {
     let folder = Model::default();
     run(&folder, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
     let other = axiom::note::MachineKey::from_seed(&[1; 32]);
-    let refused = Log::open(folder.clone(), other, SMALL).map(|_| ()).expect_err("another key");
-    assert!(refused.cause.contains("checkpoint"), "{refused}");
+    let (this, that) = (key().name().to_owned(), other.name().to_owned());
+    let refused = Log::open(folder.clone(), other.clone(), SMALL).map(|_| ()).expect_err("another key");
+    assert!(refused.cause.contains(&this) && refused.cause.contains(&that), "{refused}");
+    let refused = verify(&folder, &other.verifier()).expect_err("another key");
+    assert!(refused.cause.contains(&this) && refused.cause.contains(&that), "{refused}");
+    // A bit that changed in who signed it does not make it another's.
+    let (name, bytes) = folder.files().into_iter().find(|(name, _)| name == "checkpoint").expect("it is there");
+    let mut damaged = bytes.clone();
+    damaged[5] ^= 1;
+    folder.put(&name, &damaged);
+    let refused = verify(&folder, &key().verifier()).expect_err("damage");
+    assert!(!refused.cause.contains("another's"), "{refused}");
+    folder.put(&name, &bytes);
     use log_store::folder::Folder;
     let mut changed = folder.clone();
     changed.remove("checkpoint").expect("it is there");

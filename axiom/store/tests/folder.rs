@@ -7,6 +7,7 @@ mod trace;
 use axiom::header::Body;
 use axiom::note::MachineKey;
 use log_store::commands::{self, Format, Show};
+use log_store::error::Kind;
 use log_store::folder::DiskFolder;
 use log_store::{Log, LogReader, Settings, Writer, key};
 use signed_note::{Note, StandardVerifier, VerifierList};
@@ -47,9 +48,13 @@ impl Drop for State {
 
 /// Boots a machine on the log in `state`, runs `steps` random steps, ends in order; gives how many records there are.
 fn boot_and_run(state: &State, steps: u64, secret: u64) -> u64 {
+    boot_and_run_with(Settings::default(), state, steps, secret)
+}
+
+fn boot_and_run_with(settings: Settings, state: &State, steps: u64, secret: u64) -> u64 {
     let key = key::load_or_create(&state.0.join("machine.key")).expect("a key");
     let folder = DiskFolder::new(state.0.join("log"));
-    let (log, opened) = Log::open(folder, key.clone(), Settings::default()).expect("it opens");
+    let (log, opened) = Log::open(folder, key.clone(), settings).expect("it opens");
     let writer = Writer::start(log).expect("the thread starts");
     let mut config = Machine::config();
     config.key = key.public();
@@ -83,7 +88,7 @@ fn boot_and_run(state: &State, steps: u64, secret: u64) -> u64 {
     machine.axiom.next_record()
 }
 
-fn text(run: impl FnOnce(&mut Vec<u8>) -> Result<(), log_store::Error>) -> String {
+fn text<T>(run: impl FnOnce(&mut Vec<u8>) -> Result<T, log_store::Error>) -> String {
     let mut out = Vec::new();
     run(&mut out).expect("the command succeeds");
     String::from_utf8(out).expect("text")
@@ -238,6 +243,57 @@ fn the_log_is_shown_in_words() {
     let later = Show { from: Some("2030-01-01T00:00:00Z".parse().expect("a bound")), ..Show::default() };
     assert_eq!(show(&later, Format::Text), "");
     assert!("tomorrow".parse::<commands::Bound>().is_err());
+}
+
+/// Given a boot whose first segments were trimmed, when its last records are shown, then they are of the same
+/// processes as where nothing was trimmed: names come from authority, which is kept.
+#[test]
+fn names_outlive_the_trimming_of_activity() {
+    let last = |name: &str, settings| {
+        let state = State::new(name);
+        boot_and_run_with(settings, &state, 40_000, 0);
+        let kept = state.files("log/segments").iter().any(|path| path.extension().is_some_and(|end| end == "kept"));
+        let last = Show { limit: Some(4_000), ..Show::default() };
+        let shown = text(|out| commands::show(&state.0, &last, Format::Json, out));
+        let names: Vec<(u64, String)> = shown
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an object a line"))
+            .map(|line| (line["record"].as_u64().expect("a number"), line["name"].to_string()))
+            .collect();
+        (kept, names)
+    };
+    let (kept, expected) = last("names-whole", Settings::default());
+    assert!(!kept);
+    let expected: std::collections::BTreeMap<_, _> = expected.into_iter().collect();
+    let (kept, names) = last("names-trimmed", Settings { segment: 200 << 10, keep: 600 << 10 });
+    assert!(kept);
+    let both: Vec<_> = names.into_iter().filter(|(record, _)| expected.contains_key(record)).collect();
+    assert!(both.iter().any(|(_, name)| name != "\"host\""));
+    for (record, name) in both {
+        assert_eq!(Some(&name), expected.get(&record), "record {record}");
+    }
+}
+
+/// Given a reader that goes away, and a disk that is full, when something is shown, then the two are told apart.
+#[test]
+fn output_that_nobody_reads_is_no_damage() {
+    struct Fails(io::ErrorKind);
+    impl io::Write for Fails {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let state = State::new("output");
+    boot_and_run(&state, 100, 0);
+    for (failure, kind) in [(io::ErrorKind::BrokenPipe, Kind::OutputClosed), (io::ErrorKind::StorageFull, Kind::Io)] {
+        let show = commands::show(&state.0, &Show::default(), Format::Text, &mut Fails(failure));
+        assert_eq!(show.expect_err("it cannot be written").kind, kind);
+        let export = commands::export(&state.0, Body::Calls, 0, &mut Fails(failure));
+        assert_eq!(export.expect_err("it cannot be written").kind, kind);
+    }
 }
 
 /// Given a log, when it is verified and replayed, then both say what they found; where something is wrong, file, block and

@@ -2,10 +2,12 @@
 //! to do about it.
 
 use super::{Global, Output};
+use crate::limits::Limit;
 use crate::machine::boot;
 use crate::problem::{Problem, status};
-use crate::state::State;
+use crate::state::{self, Anew, State};
 use crate::terminal;
+use log_store::commands::{self, Format};
 use serde::Serialize;
 use std::io::Write;
 
@@ -33,7 +35,11 @@ struct Finding {
 
 /// Looks, and says what was found. The status is bad if anything is.
 pub fn run(global: &Global) -> Result<u8, Problem> {
-    let findings = [processor(), engine(), maps(), state(global), log(global), entropy(), terminal_found(), targets()];
+    let mut findings = vec![processor(), engine(), maps()];
+    findings.extend(limits());
+    findings.push(folder(global));
+    findings.extend(system(global));
+    findings.extend([entropy(), terminal_found(), targets()]);
     super::written(write(&findings, global.output))?;
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     Ok(if bad { status::UNAVAILABLE } else { 0 })
@@ -108,7 +114,7 @@ fn maps() -> Finding {
     }
 }
 
-fn state(global: &Global) -> Finding {
+fn folder(global: &Global) -> Finding {
     let means = "the system's disk, log, key and compiled components lie there";
     let opened = global.folder().and_then(|folder| State::open(&folder));
     match opened {
@@ -136,14 +142,56 @@ fn state(global: &Global) -> Finding {
     }
 }
 
-fn log(global: &Global) -> Finding {
-    let means = "every step of the kernel is in it, signed; `orbital log verify` checks all of it";
-    let folder = global.folder().map(|folder| folder.join("log"));
-    let found = match folder {
-        Ok(folder) if folder.is_dir() => format!("there is one in {}", folder.display()),
-        _ => "there is none yet; the first boot makes it".into(),
+/// What there is of the system in the state folder: nothing that it had is gone, and its log is whole.
+fn system(global: &Global) -> Vec<Finding> {
+    let means =
+        "key, disk and log belong together: the disk has the data, the log every step of the kernel, signed by the key";
+    let bad = |problem: Problem| Finding {
+        what: "system",
+        verdict: Verdict::Bad,
+        found: problem.cause,
+        means,
+        next: Some(problem.next),
     };
-    Finding { what: "log", verdict: Verdict::Good, found, means, next: None }
+    let lost = match global.folder().and_then(|folder| state::lost(&folder, Anew::default())) {
+        Ok(lost) => lost,
+        Err(problem) => return vec![bad(problem)],
+    };
+    let log = log(global, !lost.is_empty());
+    lost.into_iter().map(bad).chain([log]).collect()
+}
+
+/// The log, all of it. Where something is `lost`, that is said elsewhere.
+fn log(global: &Global, lost: bool) -> Finding {
+    let finding = |verdict, found: String, next| Finding {
+        what: "log",
+        verdict,
+        found,
+        means: "every step of the kernel is in it, signed; `orbital log verify` checks it as this does",
+        next,
+    };
+    let mut out = Vec::new();
+    let verified = global.folder().and_then(|folder| Ok(commands::verify(&folder, None, Format::Text, &mut out)?));
+    match verified {
+        Ok(()) => finding(Verdict::Good, String::from_utf8_lossy(&out).lines().next().unwrap_or_default().into(), None),
+        Err(problem) if problem.status == status::NO_INPUT && !lost => {
+            finding(Verdict::Good, "there is none yet; the first boot makes it".into(), None)
+        }
+        Err(problem) => finding(Verdict::Bad, problem.cause, Some(problem.next)),
+    }
+}
+
+fn limits() -> Vec<Finding> {
+    let finding = |limit: Limit| Finding {
+        what: limit.name,
+        verdict: if limit.is_enough() { Verdict::Good } else { Verdict::Bad },
+        found: limit
+            .current
+            .map_or_else(|| "there is no limit".into(), |current| format!("at most {current} {}", limit.unit)),
+        means: "what the host allows this program; with less than it needs a system does not start",
+        next: (!limit.is_enough()).then(|| limit.next()),
+    };
+    crate::limits::limits().into_iter().map(finding).collect()
 }
 
 fn entropy() -> Finding {

@@ -1,10 +1,12 @@
 //! `orbital log`: reads, checks and proves the log of a system.
 
 use super::{Global, Output};
-use crate::problem::{Problem, status};
+use crate::problem::{Problem, shortened, status};
 use axiom::header::Body;
+use axiom::note::VerifierKey;
 use clap::Subcommand;
 use log_store::commands::{self, Bound, Format, Show};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -49,8 +51,8 @@ enum Verb {
     /// Check the whole log: hashes, tree, signature, order
     Verify {
         /// The key that must have signed it, as `orbital log key` shows it [default: this machine's]
-        #[arg(long, value_name = "VKEY")]
-        key: Option<String>,
+        #[arg(long, value_name = "VKEY", value_parser = vkey)]
+        key: Option<VerifierKey>,
     },
     /// Write the proof of one record into a folder
     Prove {
@@ -61,8 +63,8 @@ enum Verb {
         #[arg(long, value_name = "DIR", default_value = "proof")]
         to: PathBuf,
         /// The key that must have signed it [default: this machine's]
-        #[arg(long, value_name = "VKEY")]
-        key: Option<String>,
+        #[arg(long, value_name = "VKEY", value_parser = vkey)]
+        key: Option<VerifierKey>,
     },
     /// Make the kernel's state again from the log, and compare it with the state hashes there
     Replay,
@@ -83,6 +85,11 @@ fn bound(text: &str) -> Result<Bound, String> {
     text.parse().map_err(|_| "it must be a record's number or a time such as 2026-11-21T08:30:00Z".to_owned())
 }
 
+fn vkey(text: &str) -> Result<VerifierKey, String> {
+    VerifierKey::from_text(text.trim())
+        .ok_or_else(|| "it must be what `orbital log key` prints on the machine: name+id+key".to_owned())
+}
+
 fn body(text: &str) -> Result<Body, String> {
     Body::ALL
         .into_iter()
@@ -90,24 +97,56 @@ fn body(text: &str) -> Result<Body, String> {
         .ok_or_else(|| "it must be authority, activity or calls".to_owned())
 }
 
+/// How often `--follow` looks for more.
+const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+
+/// Waits a little; an error when nobody reads the output any more, which would otherwise be
+/// noticed only with the next record.
+fn wait_for_more() -> std::io::Result<()> {
+    let out = std::io::stdout();
+    let mut closed = [PollFd::new(&out, PollFlags::empty())];
+    poll(&mut closed, Some(&LOOK_EVERY))?;
+    if closed[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        return Err(std::io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
+}
+
 /// Carries the command out.
 pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let state = global.folder()?;
     let format = if global.output == Output::Json { Format::Json } else { Format::Text };
     let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut nothing = None;
     let result = match arguments.verb {
         Verb::Show { process, from, to, limit, follow } => {
-            commands::show(&state, &Show { process, from, to, limit, follow }, format, &mut out)
+            let follow: Option<fn() -> _> = follow.then_some(wait_for_more);
+            let show = Show { process, from, to, limit, follow };
+            if show.is_inverted() {
+                return Err(Problem::new(
+                    status::USAGE,
+                    "--from lies behind --to, so nothing can be between them",
+                    "exchange them; `orbital log show --help` says more",
+                ));
+            }
+            commands::show(&state, &show, format, &mut out).map(|shown| {
+                nothing = (shown == 0).then_some(show);
+            })
         }
-        Verb::Verify { key } => commands::verify(&state, key.as_deref(), format, &mut out),
-        Verb::Prove { record, to, key } => {
-            commands::prove_record(&state, key.as_deref(), record, &to, format, &mut out)
-        }
+        Verb::Verify { key } => commands::verify(&state, key.as_ref(), format, &mut out),
+        Verb::Prove { record, to, key } => commands::prove_record(&state, key.as_ref(), record, &to, format, &mut out),
         Verb::Replay => commands::replay(&state, format, &mut out),
         Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
         Verb::Key => commands::show_key(&state, format, &mut out),
     };
     // What was written stays, whatever the result.
     super::written(out.flush())?;
-    result.map(|()| 0).map_err(|error| Problem::new(status::LOG, error.cause, error.next))
+    result?;
+    if let Some(show) = nothing {
+        let of = show.process.map_or_else(String::new, |name| format!(" of a process {}", shortened(&name)));
+        global
+            .progress()
+            .note(&format!("there is no record{of} where it was looked for; `orbital log show` shows the last"));
+    }
+    Ok(0)
 }

@@ -5,7 +5,9 @@ mod doctor;
 mod log;
 mod run;
 
-use crate::problem::{Problem, status};
+use crate::problem::{Problem, shortened, status};
+use crate::progress::Progress;
+use crate::signals;
 use crate::state;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -24,18 +26,20 @@ Examples:
 
 Exit status:
   of the session (shell, script or app), when the system shut down in order; else
-    2 wrong command line       65 the log is not what it should be
-   66 nothing that can be run  69 something is missing on this machine
-   70 the system stopped       74 disk or log cannot be read or written
+    2 wrong command line       65 log, key or disk is not what it should be
+   66 what was named is not there, or cannot be run: a file, a log, a record
+   69 something is missing on this machine; `doctor` found something bad
+   70 the system stopped       74 disk, log or output cannot be read or written
    75 another orbital has the state folder
   130 Ctrl-C   143 SIGTERM   141 nobody reads the output
+docs/command-line.md says more.
 
 Orbital is a capability operating system: a microkernel whose every step is in a signed
 log, services around it, and processes as WebAssembly components under wasmtime.";
 
 /// The Orbital operating system on this machine.
 #[derive(Parser)]
-#[command(name = "orbital", version, about = "Orbital OS: boot it, work in it, read its log", after_help = AFTER_HELP)]
+#[command(name = "orbital", bin_name = "orbital", version, about = "Orbital OS: boot it, work in it, read its log", after_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = false, propagate_version = true)]
 struct Command {
     #[command(flatten)]
@@ -51,7 +55,7 @@ pub struct Global {
     /// data folder, orbital/default]
     #[arg(long, value_name = "DIR", global = true, env = "ORBITAL_STATE")]
     pub state: Option<PathBuf>,
-    /// How results are written
+    /// How results, notes and errors are written; of `run`, whose output is the session's, how it ended
     #[arg(long, value_enum, value_name = "FORM", global = true, default_value_t = Output::Text)]
     pub output: Output,
 }
@@ -66,6 +70,14 @@ pub enum Output {
 }
 
 impl Global {
+    /// Where notes are written, and what takes long.
+    pub fn progress(&self) -> Progress {
+        match self.output {
+            Output::Text => Progress::to_terminal(),
+            Output::Json => Progress::to_program(),
+        }
+    }
+
     /// The folder that is meant.
     pub fn folder(&self) -> Result<PathBuf, Problem> {
         self.state.clone().or_else(|| state::default_folder("default")).ok_or_else(|| {
@@ -86,51 +98,51 @@ enum Verb {
     Completions(completions::Arguments),
 }
 
-/// The status when nobody reads the output, as for the session's console.
-const OUTPUT_CLOSED: u8 = 141;
-
 /// What became of a result that was written to standard output: lost, it is a problem.
 fn written(result: std::io::Result<()>) -> Result<(), Problem> {
-    result.map_err(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => {
-            Problem::new(OUTPUT_CLOSED, "nobody reads the output any more", "nothing was changed")
-        }
-        _ => Problem::new(
-            status::IO,
-            format!("standard output: {error}"),
-            "make room where the output goes, then repeat",
-        ),
-    })
+    result.map_err(|error| log_store::Error::output(error).into())
 }
 
 /// Runs the command with these arguments, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command = match Command::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = match Command::try_parse_from(&arguments) {
         Ok(command) => command,
         Err(error) => {
             // Help and version are not errors, and go to standard output.
             let code = if error.use_stderr() { status::USAGE } else { 0 };
-            let _ = error.print();
+            let _ = with_short_arguments(&arguments).unwrap_or(error).print();
             return ExitCode::from(code);
         }
     };
+    signals::outlive_the_limit_of_files();
+    let global = &command.global;
     let result = match command.verb {
-        None => run::run(&command.global, run::Arguments::default()),
-        Some(Verb::Run(arguments)) => run::run(&command.global, arguments),
-        Some(Verb::Log(arguments)) => log::run(&command.global, arguments),
-        Some(Verb::Doctor) => doctor::run(&command.global),
+        None => run::run(global, run::Arguments::default()),
+        Some(Verb::Run(arguments)) => run::run(global, arguments),
+        Some(Verb::Log(arguments)) => log::run(global, arguments),
+        Some(Verb::Doctor) => doctor::run(global),
         Some(Verb::Completions(arguments)) => completions::run::<Command>(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(problem) => {
-            if command.global.output == Output::Json {
-                let error = serde_json::json!({ "error": { "cause": problem.cause, "next": problem.next, "status": problem.status } });
-                eprintln!("{error}");
-            } else {
-                eprintln!("orbital: {problem}");
+            // Who closed the output knows.
+            if problem.status != status::OUTPUT_CLOSED {
+                if global.output == Output::Json {
+                    let error = serde_json::json!({ "error": { "cause": problem.cause, "next": problem.next, "status": problem.status } });
+                    eprintln!("{error}");
+                } else {
+                    eprintln!("orbital: {problem}");
+                }
             }
             ExitCode::from(problem.status)
         }
     }
+}
+
+/// The same error, with what was typed cut to a length that one can read.
+fn with_short_arguments(arguments: &[OsString]) -> Option<clap::Error> {
+    let short = arguments.iter().map(|argument| shortened(&argument.to_string_lossy()).into_owned());
+    Command::try_parse_from(short).err()
 }

@@ -1,14 +1,14 @@
 //! `orbital run`: boot, give the session its command line, wait for the end.
 
-use super::Global;
+use super::{Global, Output};
 use crate::devices::console::Ends;
 use crate::image::Path as LinkPath;
+use crate::limits;
 use crate::machine::End;
 use crate::machine::boot::{self, Boot, Image};
-use crate::problem::{Problem, status};
-use crate::progress::Progress;
+use crate::problem::{Problem, shortened, status};
 use crate::signals;
-use crate::state::State;
+use crate::state::{Anew, State};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
@@ -19,7 +19,13 @@ Examples:
   orbital run hello                    an app that comes with Orbital
   orbital run ./my-app.wasm A B        your own component, or a core module that imports
                                        the kernel calls alone; see docs/writing-an-app.md
-The status is that of the script or app. Ctrl-C shuts down in order; twice, at once.";
+The status is that of the script or app. Ctrl-C shuts down in order; twice, at once.
+With --output json, notes on standard error are objects, one a line, and its last line is
+how the system ended, {\"end\":{\"status\":0,\"how\":\"off\"}}, or the error.";
+
+/// What arguments and environment of the session may have together, in bytes: a message carries
+/// 64 KiB, and init adds what it gives the session.
+const MOST_STARTUP: usize = 60 << 10;
 
 /// Of `orbital run`.
 #[derive(clap::Args, Default)]
@@ -37,6 +43,12 @@ pub struct Arguments {
     /// Link every process by the component linker, the core path to none (slower; for comparison)
     #[arg(long)]
     components_only: bool,
+    /// Begin a new log where the old one, or its key, is lost; what is left of it is kept as log.1
+    #[arg(long)]
+    new_log: bool,
+    /// Begin with an empty disk where the old one is lost or unfit; it is kept as disk.img.1
+    #[arg(long)]
+    new_disk: bool,
     /// What to run in place of the shell: a file, or the name of an app that comes with Orbital
     #[arg(value_name = "APP")]
     app: Option<String>,
@@ -70,11 +82,11 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         environment.push(("image-name:session".into(), name.into_owned()));
     }
     if let Some(path) = &arguments.manifest {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
+        let text = std::fs::read_to_string(path).map_err(|error| Problem::input(path, &error))?;
         environment.push(("ORBITAL_MANIFEST".into(), text));
     }
-    let state = State::open(&global.folder()?)?;
+    let file = arguments.app.as_ref().map(PathBuf::from).filter(|path| path.exists());
+    let anew = Anew { log: arguments.new_log, disk: arguments.new_disk };
     let mut images = boot::images();
     images.extend(session);
     let path = if arguments.components_only { LinkPath::Component } else { LinkPath::Fastest };
@@ -82,24 +94,49 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         Some(script) => vec!["-c".into(), script],
         None => arguments.arguments,
     };
-    let boot =
-        Boot { images, arguments, environment, console: Ends::standard(), path, progress: Progress::to_terminal() };
+    check_length(&arguments, &environment)?;
+    limits::check()?;
+
+    let progress = global.progress();
+    let state = State::open(&global.folder()?)?;
+    for aside in state.prepare(anew)? {
+        progress.note(&aside);
+    }
+    let boot = Boot { session: file, images, arguments, environment, console: Ends::standard(), path, progress };
     let (mut system, events) = boot::boot(&state, boot)?;
-    signals::listen(events).map_err(|error| {
-        Problem::new(
-            status::UNAVAILABLE,
-            format!("signals cannot be listened to: {error}"),
-            "check the limit of threads (ulimit -u)",
-        )
-    })?;
+    signals::listen(events).map_err(|error| Problem::thread("signals cannot be listened to", &error))?;
     let end = system.run();
     drop(system);
-    finish(end)
+    finish(global, end)
 }
 
-fn finish(end: End) -> Result<u8, Problem> {
+/// That the session can be given all that it is to have.
+fn check_length(arguments: &[String], environment: &[(String, String)]) -> Result<(), Problem> {
+    let environment = environment.iter().map(|(name, value)| name.len() + value.len() + 6);
+    let length: usize = arguments.iter().map(|argument| argument.len() + 3).chain(environment).sum();
+    if length <= MOST_STARTUP {
+        return Ok(());
+    }
+    Err(Problem::new(
+        status::USAGE,
+        format!(
+            "the session's arguments, environment and manifest have {length} bytes together, and the limit is {MOST_STARTUP}"
+        ),
+        "give a long script through a pipe: orbital run < FILE; an app gets much data through its input or a file",
+    ))
+}
+
+fn finish(global: &Global, end: End) -> Result<u8, Problem> {
+    let ended = |code: u64, how: &str| {
+        let code = u8::try_from(code).unwrap_or(u8::MAX);
+        if global.output == Output::Json {
+            eprintln!("{}", serde_json::json!({ "end": { "status": code, "how": how } }));
+        }
+        Ok(code)
+    };
     match end {
-        End::Off(code) | End::Forced(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+        End::Off(code) => ended(code, "off"),
+        End::Forced(code) => ended(code, "forced"),
         End::Stopped => Err(Problem::new(
             status::STOPPED,
             "the system stopped: init has ended and nobody turned the machine off",
@@ -113,21 +150,36 @@ fn finish(end: End) -> Result<u8, Problem> {
     }
 }
 
-/// The image of the session: a file, or the name of an app of the boot set.
+/// The manifest that is built in.
+const MANIFEST: &str = include_str!("../../../init/system.toml");
+
+/// The images that come with Orbital, without those that are the system itself: init and its services.
+fn apps() -> Vec<Image> {
+    let services: Vec<&str> = MANIFEST
+        .split("[[")
+        .filter(|table| table.starts_with("service]]"))
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("image = \"")?.strip_suffix('"'))
+        .collect();
+    let is_app = |image: &Image| image.name != "init" && !services.contains(&image.name.as_str());
+    boot::images().into_iter().filter(is_app).collect()
+}
+
+/// The image of the session: a file, or the name of an app that comes with Orbital.
 fn session_image(app: &str) -> Result<Image, Problem> {
     let path = Path::new(app);
-    if !path.exists() {
-        if let Some(image) = boot::images().into_iter().find(|image| image.name == app) {
-            return Ok(Image { name: "session".into(), bytes: image.bytes });
-        }
-        let known: Vec<String> = boot::images().into_iter().map(|image| image.name).collect();
-        return Err(Problem::new(
-            status::NO_INPUT,
-            format!("there is no file {app}, and no app of that name"),
-            format!("give the path of a component, or one of: {}", known.join(", ")),
-        ));
+    if path.exists() {
+        let bytes = std::fs::read(path).map_err(|error| Problem::input(path, &error))?;
+        return Ok(Image { name: "session".into(), bytes: bytes.into() });
     }
-    let bytes =
-        std::fs::read(path).map_err(|error| Problem { status: status::NO_INPUT, ..Problem::file(path, &error) })?;
-    Ok(Image { name: "session".into(), bytes: bytes.into() })
+    let mut apps = apps();
+    if let Some(at) = apps.iter().position(|image| image.name == app) {
+        return Ok(Image { name: "session".into(), ..apps.swap_remove(at) });
+    }
+    let names: Vec<String> = apps.into_iter().map(|image| image.name).collect();
+    Err(Problem::new(
+        status::NO_INPUT,
+        format!("there is no file {}, and no app of that name", shortened(app)),
+        format!("give the path of a component, or one of: {}", names.join(", ")),
+    ))
 }

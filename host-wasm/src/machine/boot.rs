@@ -17,12 +17,13 @@ use crate::state::State;
 use abi::{Handle, Name};
 use axiom::Axiom;
 use axiom::door::Config as AxiomConfig;
-use axiom::event::Platform;
+use axiom::event::{Platform, PreviousEnd};
 use kernel::{DeviceId, InterruptId, Setup};
 use log_store::folder::DiskFolder;
 use log_store::{Log, LogReader, Settings, Writer};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -70,6 +71,8 @@ pub fn guests() -> Vec<Image> {
 pub struct Boot {
     /// The boot set; one of them is `init`.
     pub images: Vec<Image>,
+    /// The file that the image `session` came from, if one did.
+    pub session: Option<PathBuf>,
     /// The session's command line.
     pub arguments: Vec<String>,
     /// The session's environment.
@@ -89,7 +92,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
     events.interrupt_guests_of(&engine);
     let loader =
         Loader::new(&engine, boot.path).map_err(|error| internal("the kernel calls cannot be linked", &error))?;
-    let images = compile(&loader, &boot.images, &boot.progress)?;
+    let images = compile(&loader, &boot)?;
 
     let (log, opened) = Log::open(
         DiskFolder::new(state.log()),
@@ -98,7 +101,11 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
     )
     .map_err(log_problem)?;
     if let Some(cut) = &opened.cut {
-        boot.progress.note(&format!("the last run did not end in order; of the log was cut off: {cut}"));
+        let before = match opened.previous {
+            PreviousEnd::Orderly { .. } => "the last run ended in order; behind its end something was cut off the log",
+            _ => "the last run did not end in order; of the log was cut off",
+        };
+        boot.progress.note(&format!("{before}: {cut}"));
     }
     let key = log.key().public();
     let config = AxiomConfig {
@@ -107,13 +114,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         previous: opened.previous,
         ..AxiomConfig::new(PLATFORM)
     };
-    let thread = |error: std::io::Error| {
-        Problem::new(
-            status::UNAVAILABLE,
-            format!("a thread cannot be started: {error}"),
-            "check the limit of threads (ulimit -u)",
-        )
-    };
+    let thread = |error: std::io::Error| Problem::thread("a thread cannot be started", &error);
     let reader = LogReader::new(state.log(), opened.head, PLATFORM);
     let axiom = Axiom::new(config, opened.head);
     let durability = Durability::default();
@@ -159,12 +160,19 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
             "this is a defect of Orbital; report it",
         )
     })?;
+    if opened.previous == PreviousEnd::First {
+        // Nothing of a new system runs before its log is there: [`crate::state`] relies on it.
+        machine.log_begins().map_err(|why| {
+            Problem::new(status::IO, format!("the log cannot be begun: {why}"), "check the disk and its room")
+        })?;
+    }
     drop(door::install(machine));
     Ok((System { ticker, events: events.clone(), not_send: std::marker::PhantomData }, events))
 }
 
 fn log_problem(error: log_store::Error) -> Problem {
-    Problem::new(status::LOG, format!("the log: {}", error.cause), error.next)
+    let problem = Problem::from(error);
+    Problem { cause: format!("the log: {}", problem.cause), ..problem }
 }
 
 /// What goes on record of this machine.
@@ -215,6 +223,9 @@ pub fn engine(state: Option<&State>) -> Result<Engine, Problem> {
                 .linear_memory_keep_resident(64 << 10)
                 .async_stack_keep_resident(16 << 10);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        } else {
+            // By default each memory would reserve 4 GiB.
+            config.memory_reservation(0).memory_guard_size(64 << 10).memory_reservation_for_growth(16 << 20);
         }
         Engine::new(&config)
     };
@@ -226,7 +237,8 @@ pub fn engine(state: Option<&State>) -> Result<Engine, Problem> {
 const WORTH_A_WORD: Duration = Duration::from_millis(300);
 
 /// Compiles all images, side by side.
-fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec<(String, Checked)>, Problem> {
+fn compile(loader: &Loader, boot: &Boot) -> Result<Vec<(String, Checked)>, Problem> {
+    let Boot { images, progress, .. } = boot;
     let (done, finished) = mpsc::channel();
     let mut checked: Vec<Option<Checked>> = images.iter().map(|_| None).collect();
     std::thread::scope(|scope| {
@@ -247,9 +259,12 @@ fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec
             count += 1;
             checked[index] = Some(result.map_err(|refusal| {
                 progress.clear();
+                let name = &images[index].name;
+                let file = boot.session.as_ref().filter(|_| name == "session");
+                let what = file.map_or_else(|| name.clone(), |file| file.display().to_string());
                 Problem::new(
                     status::NO_INPUT,
-                    format!("{} is not something that Orbital can run: {refusal}", images[index].name),
+                    format!("{what} is not something that Orbital can run: {refusal}"),
                     "docs/writing-an-app.md says how an app is built",
                 )
             })?);
@@ -258,7 +273,7 @@ fn compile(loader: &Loader, images: &[Image], progress: &Progress) -> Result<Vec
                 progress.show(&format!("compiling {}... {} of {}", image.name, count + 1, images.len()));
             }
         }
-        Ok(())
+        Ok::<(), Problem>(())
     })?;
     progress.clear();
     Ok(images.iter().zip(checked).filter_map(|(image, checked)| Some((image.name.clone(), checked?))).collect())
@@ -284,13 +299,7 @@ fn attach(
     power: &Power,
     durability: &Durability,
 ) -> Result<Hardware, Problem> {
-    let thread = |error: std::io::Error| {
-        Problem::new(
-            status::UNAVAILABLE,
-            format!("a device cannot be started: {error}"),
-            "check the limit of threads (ulimit -u)",
-        )
-    };
+    let thread = |error: std::io::Error| Problem::thread("a device cannot be started", &error);
     let completions = Completions::new(CONSOLE_LINE, events.clone());
     let console = Console::open(ends, completions.clone(), events.clone()).map_err(thread)?;
     let console = Attached { device: Box::new(console), completions: Some(completions), requests: 0 };

@@ -89,6 +89,15 @@ impl Machine {
         }
     }
 
+    /// The first records of a new log, durable and signed. Why not, if that failed.
+    pub(super) fn log_begins(&mut self) -> Result<(), String> {
+        let now = self.clock.now();
+        self.axiom.cut(now);
+        self.hand_blocks_over();
+        let Some(writer) = &self.record.writer else { return Err("its writer has ended".into()) };
+        writer.flush_and_wait().map_err(|lost| writer.failure().unwrap_or_else(|| lost.to_string()))
+    }
+
     /// Gives the blocks that are full to the writer. Waits where too many wait for it.
     #[cold]
     pub(super) fn hand_blocks_over(&mut self) {

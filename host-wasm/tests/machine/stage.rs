@@ -114,7 +114,15 @@ pub fn run(
             output: Box::new(shown.clone()),
             terminal: false,
         };
-        let boot = Boot { images, arguments, environment: Vec::new(), console, path, progress: Progress::silent() };
+        let boot = Boot {
+            session: None,
+            images,
+            arguments,
+            environment: Vec::new(),
+            console,
+            path,
+            progress: Progress::silent(),
+        };
         let (mut system, events) = boot::boot(&state, boot).unwrap();
         let other = std::thread::spawn({
             let events = events.clone();

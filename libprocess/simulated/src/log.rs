@@ -78,7 +78,7 @@ impl Log {
             key: key.public(),
             previous: match (head.blocks, head.ended) {
                 (0, _) => PreviousEnd::First,
-                (_, true) => PreviousEnd::Orderly,
+                (_, true) => PreviousEnd::Orderly { cut: cut as u64 },
                 (_, false) => PreviousEnd::Crash { cut: cut as u64 },
             },
             ..Config::new(PLATFORM)

@@ -1,9 +1,13 @@
 //! The `orbital` command as a person or a script uses it: every command, its success and
 //! its errors, each with a cause, a next step and its status.
 
+mod limits;
+mod log;
+mod state;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,6 +40,27 @@ fn orbital() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orbital"));
     command.env_remove("ORBITAL_STATE").stdin(Stdio::null());
     command
+}
+
+impl System {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The first segment of its log.
+    fn segment(&self) -> PathBuf {
+        std::fs::read_dir(self.path("log/segments")).unwrap().next().unwrap().unwrap().path()
+    }
+
+    /// Names of what lies in its folder, and their lengths.
+    fn listing(&self) -> Vec<(std::ffi::OsString, u64)> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
+        // The lock has the number of the last process that looked.
+        let files = entries.filter(|entry| entry.file_name() != "lock" && entry.file_name() != "cache");
+        let mut files: Vec<_> = files.map(|entry| (entry.file_name(), entry.metadata().unwrap().len())).collect();
+        files.sort();
+        files
+    }
 }
 
 fn out(output: &Output) -> String {
@@ -75,6 +100,31 @@ fn help_teaches_with_examples_and_statuses() {
 }
 
 #[test]
+fn help_names_the_command_orbital_whatever_the_file_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("something-else");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_orbital"), &other).unwrap();
+    for (arguments, usage) in
+        [(&["--help"][..], "Usage: orbital "), (&["log", "show", "--help"], "Usage: orbital log show ")]
+    {
+        let text = good(&Command::new(&other).args(arguments).output().unwrap());
+        assert!(text.contains(usage) && !text.contains("something-else"), "{text}");
+    }
+}
+
+#[test]
+fn what_was_typed_is_repeated_in_a_length_that_can_be_read() {
+    let huge = "x".repeat(100_000);
+    let system = System::new();
+    for (arguments, status) in [(&[huge.as_str()][..], 2), (&["--output", &huge], 2), (&["run", &huge], 66)] {
+        let output = system.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(status));
+        assert!(output.stderr.len() < 2_000, "{} bytes", output.stderr.len());
+        assert!(err(&output).contains("xxx..."), "{}", err(&output));
+    }
+}
+
+#[test]
 fn a_wrong_command_line_is_status_2() {
     for arguments in [
         &["fly"][..],
@@ -83,6 +133,8 @@ fn a_wrong_command_line_is_status_2() {
         &["log"],
         &["log", "prove", "x"],
         &["run", "-e", "novalue"],
+        &["log", "verify", "--key", "garbage"],
+        &["log", "prove", "1", "--key", "garbage"],
     ] {
         let output = orbital().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
@@ -128,11 +180,19 @@ fn an_app_of_the_boot_set_and_one_of_the_users_run_with_their_arguments() {
 fn what_cannot_be_run_is_status_66_with_a_reason() {
     let system = System::new();
     bad(&system.run(["run", "no-such-app"]), 66, "no-such-app");
+    // Services are no apps: they are neither offered nor run as a session.
+    let text = err(&system.run(["run", "storage"]));
+    assert!(text.contains("no app of that name") && text.contains("notes"), "{text}");
+    for service in ["init", "process", "storage"] {
+        assert!(!text.lines().any(|line| line.contains("next: ") && line.contains(service)), "{text}");
+    }
     bad(&system.run(["run", "--manifest", "/no/such/file"]), 66, "/no/such/file");
     let file = system.folder.path().join("text.wasm");
     std::fs::write(&file, "not a component").unwrap();
     let output = system.command([OsStr::new("run"), file.as_os_str()]).output().unwrap();
-    bad(&output, 66, "neither");
+    bad(&output, 66, "text.wasm is not something that Orbital can run: it is neither");
+    let output = system.command([OsStr::new("run"), system.folder.path().as_os_str()]).output().unwrap();
+    bad(&output, 66, &system.folder.path().display().to_string());
 }
 
 #[test]
@@ -151,43 +211,13 @@ fn errors_are_json_where_that_is_asked_for() {
 }
 
 #[test]
-fn the_log_of_a_run_is_shown_verified_replayed_proved_and_exported() {
+fn a_program_is_told_in_json_how_a_run_ended() {
     let system = System::new();
-    good(&system.run(["run", "-c", "put note hello; cat note"]));
-    assert!(good(&system.run(["log", "verify"])).contains("whole"));
-    assert!(good(&system.run(["log", "replay"])).contains("equal"));
-    assert!(good(&system.run(["log", "show", "--process", "shell", "--limit", "5"])).contains("shell"));
-    for line in good(&system.run(["--output", "json", "log", "show", "--limit", "5"])).lines() {
-        let _: serde_json::Value = serde_json::from_str(line).unwrap();
-    }
-    let key = good(&system.run(["log", "key"]));
-    assert!(good(&system.run(["log", "verify", "--key", key.trim()])).contains("whole"));
-    let proof = system.folder.path().join("proof");
-    good(
-        &system
-            .command([OsStr::new("log"), "prove".as_ref(), "10".as_ref(), "--to".as_ref(), proof.as_ref()])
-            .output()
-            .unwrap(),
-    );
-    assert!(std::fs::read_dir(proof).unwrap().count() > 0);
-    assert!(!system.run(["log", "export", "calls", "0"]).stdout.is_empty());
-}
-
-#[test]
-fn what_is_wrong_with_a_log_is_said_with_status_65() {
-    let system = System::new();
-    bad(&system.run(["log", "verify"]), 65, "");
-    good(&system.run(["run", "-c", "echo"]));
-    bad(&system.run(["log", "prove", "999999999"]), 65, "");
-    bad(&system.run(["log", "export", "calls", "999999"]), 65, "");
-    let segments = system.folder.path().join("log/segments");
-    let segment = std::fs::read_dir(segments).unwrap().next().unwrap().unwrap().path();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    bytes[400] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
-    for command in [["log", "verify"], ["log", "replay"], ["log", "show"]] {
-        bad(&system.run(command), 65, "");
-    }
+    let output = system.run(["--output", "json", "run", "-c", "echo hello; exit 7"]);
+    assert_eq!((out(&output).as_str(), output.status.code()), ("hello\n", Some(7)));
+    // Before it come notes, and what processes write to the debug output.
+    let end: serde_json::Value = serde_json::from_str(err(&output).lines().last().unwrap()).unwrap();
+    assert_eq!(end["end"], serde_json::json!({ "status": 7, "how": "off" }));
 }
 
 #[test]
@@ -208,7 +238,17 @@ fn output_that_is_lost_is_not_success() {
 fn the_doctor_says_what_each_finding_means() {
     let system = System::new();
     let text = good(&system.run(["doctor"]));
-    for part in ["processor", "engine", "memory maps", "state folder", "log", "terminal", "compiler"] {
+    for part in [
+        "processor",
+        "engine",
+        "memory maps",
+        "open files",
+        "address space",
+        "state folder",
+        "log",
+        "terminal",
+        "compiler",
+    ] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     let value: serde_json::Value = serde_json::from_str(&good(&system.run(["--output", "json", "doctor"]))).unwrap();

@@ -1,0 +1,482 @@
+//! A log image of the bare machine, read as the folder that the same blocks would make: segments of its frames, tiles
+//! computed from their headers, and its newest checkpoint. So everything that reads a log reads an image.
+//! Nothing is ever written into it here.
+
+use crate::error::{Error, Kind};
+use crate::folder::{DiskFolder, Folder, Item};
+use crate::segments::{CHECKPOINT, READABLE, SEGMENTS, Segment};
+use axiom::Wrong;
+use axiom::header::Hash;
+use axiom::note::VerifierKey;
+use axiom::tree::{TILE, TileId, leaf_hash, root_of, tiles};
+use log_image::frontier::Frontier;
+use log_image::layout::{Found, STREAM, Slot, Superblock, UNFLUSHED, blocks_of};
+use log_image::recover;
+use log_image::{BLOCK, BlockDevice, DeviceError};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A segment of the folder begins when the one before has so many bytes.
+const SEGMENT: u64 = 16 << 20;
+
+/// A file of the host as a block device that can only be read.
+#[derive(Clone, Debug)]
+struct ReadFile {
+    file: Arc<File>,
+    bytes: u64,
+}
+
+impl BlockDevice for ReadFile {
+    fn blocks(&self) -> u64 {
+        self.bytes.div_ceil(BLOCK as u64)
+    }
+    fn read(&mut self, first: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        let at = first.checked_mul(BLOCK as u64).ok_or(DeviceError::OutOfRange)?;
+        // Of a last block that is not whole, the rest is zero.
+        let there = self.bytes.saturating_sub(at).min(bytes.len() as u64) as usize;
+        bytes[there..].fill(0);
+        self.file.read_exact_at(&mut bytes[..there], at).map_err(|_| DeviceError::Failed)
+    }
+    fn write(&mut self, _first: u64, _bytes: &[u8]) -> Result<(), DeviceError> {
+        Err(DeviceError::ReadOnly)
+    }
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Err(DeviceError::ReadOnly)
+    }
+}
+
+/// Where a frame lies in the image, and how long it is.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    at: u64,
+    length: u32,
+}
+
+/// What was found in the stream. It only grows.
+#[derive(Debug, Default)]
+struct Index {
+    /// By the numbers of the blocks.
+    frames: Vec<Frame>,
+    /// The leaves of the tree.
+    leaves: Vec<Hash>,
+    /// The first blocks of the segments.
+    segments: Vec<usize>,
+    /// Bytes of the last segment's frames.
+    last: u64,
+    /// The files of the tree, and for which size they are.
+    tiles: (u64, BTreeMap<String, TileId>),
+}
+
+impl Index {
+    fn end(&self) -> u64 {
+        self.frames.last().map_or(STREAM, |frame| frame.at + blocks_of(frame.length as usize))
+    }
+}
+
+/// A log image.
+#[derive(Debug)]
+pub struct Image {
+    path: PathBuf,
+    device: ReadFile,
+    index: Mutex<Index>,
+}
+
+impl Image {
+    /// The image in a file. That there is a log in it is checked, and not yet that it is whole.
+    pub fn open(path: &Path) -> Result<Image, Error> {
+        let failed = |error| Error::file(path, "cannot be read", error, "Name the image of the log with --image.");
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let bytes = if metadata.file_type().is_block_device() {
+            use std::io::{Seek, SeekFrom};
+            (&file).seek(SeekFrom::End(0)).map_err(failed)?
+        } else {
+            metadata.len()
+        };
+        let image =
+            Image { path: path.to_owned(), device: ReadFile { file: Arc::new(file), bytes }, index: Mutex::default() };
+        let mut first = [0; BLOCK];
+        image.device().read(0, &mut first).map_err(|error| failed(io::Error::other(error)))?;
+        match Superblock::decode(&first) {
+            Found::Whole(_) => Ok(image),
+            Found::Nothing => Err(Error::absent(
+                format!("{}: there is no log in it yet", path.display()),
+                "Start the machine with it once.",
+            )),
+            Found::Bad => Err(Error::new(
+                format!("{}: it does not begin as the image of a log does", path.display()),
+                "Name the image of the log with --image; if it is that, it was damaged or changed: put a copy back.",
+            )),
+        }
+    }
+
+    fn device(&self) -> ReadFile {
+        self.device.clone()
+    }
+
+    fn error(&self, error: log_image::Error) -> Error {
+        let kind = if matches!(error, log_image::Error::Device { .. }) { Kind::Io } else { Kind::Damaged };
+        Error { kind, ..Error::new(format!("{}: {}", self.path.display(), error.cause()), error.next()) }
+    }
+
+    /// The index, with the frames that came since.
+    fn index(&self) -> io::Result<MutexGuard<'_, Index>> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut device = self.device();
+        loop {
+            let at = index.end();
+            let mut block = [0; BLOCK];
+            if at >= device.blocks() {
+                break;
+            }
+            device.read(at, &mut block).map_err(io::Error::other)?;
+            let number = index.frames.len();
+            match recover::frame_head(&block) {
+                Ok((header, bytes, _, length)) if header.number == number as u64 => {
+                    if number == 0 || index.last >= SEGMENT {
+                        index.segments.push(number);
+                        index.last = 0;
+                    }
+                    index.last += length as u64;
+                    index.leaves.push(leaf_hash(&bytes));
+                    index.frames.push(Frame { at, length: length as u32 });
+                }
+                _ => break,
+            }
+        }
+        Ok(index)
+    }
+
+    fn checkpoint(&self) -> io::Result<Slot> {
+        recover::slots(&mut self.device()).map(|(slot, _)| slot).map_err(|error| match error {
+            log_image::Error::NoCheckpoint => io::ErrorKind::NotFound.into(),
+            error => io::Error::other(error),
+        })
+    }
+
+    /// The index with the tree's files as the newest checkpoint has them.
+    fn tiles(&self) -> io::Result<MutexGuard<'_, Index>> {
+        let slot = self.checkpoint()?;
+        let size = slot.text.split('\n').nth(1).and_then(|size| size.parse().ok()).unwrap_or(0);
+        let mut index = self.index()?;
+        if index.tiles.0 != size {
+            // What is not there has no files; a size that cannot be has none either.
+            let there = size.min(index.frames.len() as u64);
+            index.tiles = (size, tiles(there).map(|id| (id.path(), id)).collect());
+        }
+        Ok(index)
+    }
+
+    fn tile(&self, index: &Index, id: &TileId) -> io::Result<Vec<u8>> {
+        let first = id.index as usize * TILE;
+        let Some(level) = id.level else {
+            let mut bytes = Vec::new();
+            for frame in &index.frames[first..first + usize::from(id.width)] {
+                let mut block = [0; BLOCK];
+                self.device().read(frame.at, &mut block).map_err(io::Error::other)?;
+                let (_, header, ..) = recover::frame_head(&block).map_err(io::Error::other)?;
+                bytes.extend_from_slice(&(header.len() as u16).to_be_bytes());
+                bytes.extend_from_slice(&header);
+            }
+            return Ok(bytes);
+        };
+        let below = TILE.pow(u32::from(level));
+        let roots = (first..first + usize::from(id.width)).map(|hash| root_of(&index.leaves[hash * below..][..below]));
+        Ok(roots.flatten().collect())
+    }
+
+    fn segment(&self, index: &Index, first: usize) -> io::Result<Vec<u8>> {
+        let position = index.segments.binary_search(&first).map_err(|_| io::ErrorKind::NotFound)?;
+        let end = index.segments.get(position + 1).copied();
+        let mut device = self.device();
+        let mut bytes = Vec::new();
+        let mut buffer = Vec::new();
+        for frame in &index.frames[first..end.unwrap_or(index.frames.len())] {
+            let length = frame.length as usize;
+            buffer.resize(length.next_multiple_of(BLOCK), 0);
+            device.read(frame.at, &mut buffer).map_err(io::Error::other)?;
+            bytes.extend_from_slice(&buffer[..length]);
+        }
+        if end.is_none() {
+            bytes.extend(self.tail(index.end())?);
+        }
+        Ok(bytes)
+    }
+
+    /// What lies behind the last frame, as far as a crash can have left something there.
+    fn tail(&self, at: u64) -> io::Result<Vec<u8>> {
+        let mut device = self.device();
+        let count = blocks_of(UNFLUSHED).min(device.blocks().saturating_sub(at));
+        let mut bytes = vec![0; count as usize * BLOCK];
+        device.read(at, &mut bytes).map_err(io::Error::other)?;
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(used);
+        Ok(bytes)
+    }
+
+    /// Checks what a folder of the same blocks has not: what lies around the stream, where each frame lies and what
+    /// fills it up, and both checkpoints with what they say of the tree. Gives the trace of a crash, in words.
+    fn check_image(&self, key: &VerifierKey) -> Result<Option<String>, log_image::Error> {
+        use log_image::Error as E;
+        let mut device = self.device();
+        recover::beginning(&mut device, key)?.ok_or(E::Superblock)?;
+        let (newest, older) = recover::slots(&mut device)?;
+        let checkpoint = recover::check_slot(&newest, key)?;
+        let mut slots = vec![(newest, checkpoint)];
+        let mut torn = None;
+        match older {
+            Found::Whole(slot) => {
+                let checkpoint = recover::check_slot(&slot, key)?;
+                slots.push((slot, checkpoint));
+            }
+            Found::Bad => torn = Some("one of its two checkpoints does not match its hash".to_owned()),
+            Found::Nothing => {}
+        }
+        let (mut number, mut at) = (0, STREAM);
+        let (mut last, mut before, mut tree) = (0, Frontier::new(), Frontier::new());
+        let mut buffer = Vec::new();
+        loop {
+            for (slot, checkpoint) in slots.extract_if(.., |(_, checkpoint)| checkpoint.size == number) {
+                if checkpoint.root != tree.root() {
+                    return Err(E::Block {
+                        number: number.saturating_sub(1),
+                        byte: last * BLOCK as u64,
+                        wrong: Wrong::Tree,
+                    });
+                }
+                if slot.last != last || slot.roots != before.roots() {
+                    return Err(E::Slots);
+                }
+            }
+            let byte = at * BLOCK as u64;
+            let bad = match recover::read_frame(&mut device, at, &mut buffer)? {
+                Ok(length) => {
+                    let (header, bytes, ..) = first_of(&buffer).ok_or(E::Slots)?;
+                    if header.number == number {
+                        recover::check_filling(&buffer, at, length)?;
+                        before = tree.clone();
+                        tree.push(leaf_hash(&bytes));
+                        last = at;
+                        at += blocks_of(length);
+                        number += 1;
+                        continue;
+                    }
+                    Wrong::Number
+                }
+                Err(wrong) => wrong,
+            };
+            let wrong = E::Block { number, byte, wrong: bad };
+            if !slots.is_empty() {
+                return Err(wrong);
+            }
+            let cut = recover::tail(&mut device, number, at).map_err(|error| error.unwrap_or(wrong))?;
+            let end = device.blocks();
+            let behind = (at + blocks_of(UNFLUSHED)).min(end);
+            if let Some((byte, _)) = recover::find_nonzero(&mut device, behind, end)? {
+                return Err(E::NotZero(byte));
+            }
+            if let Some(cut) = cut {
+                torn = Some(format!(
+                    "byte {byte}: {cut} bytes where block {number} would be: {bad}; no checkpoint covers it"
+                ));
+            }
+            return Ok(torn.map(|torn| format!("{}: {torn}", self.path.display())));
+        }
+    }
+}
+
+fn first_of(buffer: &[u8]) -> Option<(axiom::header::Header, [u8; axiom::header::HEADER], u64, usize)> {
+    recover::frame_head(buffer.first_chunk()?).ok()
+}
+
+fn not_a_folder() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the image of a log is only read")
+}
+
+impl Folder for Image {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        if path == CHECKPOINT {
+            return Ok(self.checkpoint()?.text.into_bytes());
+        }
+        if let Some(name) = path.strip_prefix(SEGMENTS).and_then(|rest| rest.strip_prefix('/')) {
+            let segment = Segment::named(name).filter(|segment| !segment.trimmed).ok_or(io::ErrorKind::NotFound)?;
+            return self.segment(&*self.index()?, segment.first as usize);
+        }
+        let index = self.tiles()?;
+        let id = index.tiles.1.get(path).ok_or(io::ErrorKind::NotFound)?;
+        self.tile(&index, id)
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<Item>> {
+        let folder = |name: &str| Item { name: name.to_owned(), length: None };
+        if path.is_empty() {
+            let checkpoint = self.checkpoint()?.text.len() as u64;
+            let checkpoint = Item { name: CHECKPOINT.to_owned(), length: Some(checkpoint) };
+            return Ok(vec![checkpoint, folder(SEGMENTS), folder("tile")]);
+        }
+        if path == SEGMENTS {
+            let index = self.index()?;
+            let ends = index.segments[1.min(index.segments.len())..].iter().copied().chain([index.frames.len()]);
+            let items = index.segments.iter().zip(ends).map(|(&first, end)| {
+                let segment = Segment { first: first as u64, trimmed: false }.path();
+                let name = segment.rsplit('/').next().unwrap_or_default().to_owned();
+                let length = index.frames[first..end].iter().map(|frame| u64::from(frame.length)).sum();
+                Item { name, length: Some(length) }
+            });
+            return Ok(items.collect());
+        }
+        let index = self.tiles()?;
+        let prefix = format!("{path}/");
+        let mut items: Vec<Item> = Vec::new();
+        for (name, id) in index.tiles.1.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)) {
+            let item = match name[prefix.len()..].split_once('/') {
+                Some((name, _)) => folder(name),
+                None => {
+                    let each = if id.level.is_some() { 32 } else { 2 + axiom::header::HEADER };
+                    let length = Some((usize::from(id.width) * each) as u64);
+                    Item { name: name[prefix.len()..].to_owned(), length }
+                }
+            };
+            if items.last() != Some(&item) {
+                items.push(item);
+            }
+        }
+        items.sort();
+        items.dedup();
+        Ok(items)
+    }
+
+    fn check(&self, key: &VerifierKey) -> Result<Option<String>, Error> {
+        self.check_image(key).map_err(|error| self.error(error))
+    }
+
+    fn create(&mut self, _path: &str) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn write(&mut self, _path: &str, _at: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn set_length(&mut self, _path: &str, _length: u64) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn sync(&mut self, _path: &str) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn rename(&mut self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn remove(&mut self, _path: &str) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn sync_folder(&mut self, _path: &str) -> io::Result<()> {
+        Err(not_a_folder())
+    }
+    fn linked(&self, path: &str) -> io::Result<u64> {
+        self.read(path).map(|bytes| bytes.len() as u64)
+    }
+}
+
+/// Where a log is: its folder, or an image.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Folder(DiskFolder),
+    Image(Box<Image>),
+}
+
+impl Source {
+    fn folder(&self) -> &dyn Folder {
+        match self {
+            Source::Folder(folder) => folder,
+            Source::Image(image) => &**image,
+        }
+    }
+
+    fn folder_mut(&mut self) -> &mut dyn Folder {
+        match self {
+            Source::Folder(folder) => folder,
+            Source::Image(image) => &mut **image,
+        }
+    }
+}
+
+impl Folder for Source {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.folder().read(path)
+    }
+    fn list(&self, path: &str) -> io::Result<Vec<Item>> {
+        self.folder().list(path)
+    }
+    fn check(&self, key: &VerifierKey) -> Result<Option<String>, Error> {
+        self.folder().check(key)
+    }
+    fn create(&mut self, path: &str) -> io::Result<()> {
+        self.folder_mut().create(path)
+    }
+    fn write(&mut self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.folder_mut().write(path, at, bytes)
+    }
+    fn set_length(&mut self, path: &str, length: u64) -> io::Result<()> {
+        self.folder_mut().set_length(path, length)
+    }
+    fn sync(&mut self, path: &str) -> io::Result<()> {
+        self.folder_mut().sync(path)
+    }
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.folder_mut().rename(from, to)
+    }
+    fn remove(&mut self, path: &str) -> io::Result<()> {
+        self.folder_mut().remove(path)
+    }
+    fn sync_folder(&mut self, path: &str) -> io::Result<()> {
+        self.folder_mut().sync_folder(path)
+    }
+    fn linked(&self, path: &str) -> io::Result<u64> {
+        self.folder().linked(path)
+    }
+}
+
+/// `orbital log unpack --image FILE --to DIR`: writes the log in an image as a log folder. The folder must not be there.
+pub fn unpack(image: &Path, key: Option<&VerifierKey>, to: &Path) -> Result<crate::verify::Verified, Error> {
+    let source = Image::open(image)?;
+    let key = crate::commands::verifier(image, key)?;
+    let verified = crate::verify::verify(&source, &key)?;
+    let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
+    if to.exists() {
+        let cause = format!("{}: it is there already", to.display());
+        return Err(Error { kind: Kind::Io, ..Error::new(cause, "Name a folder with --to that is not there yet.") });
+    }
+    // The checkpoint last: a folder that was not written to its end has none.
+    let mut files = Vec::new();
+    files_below(&source, "tile", &mut files)?;
+    files_below(&source, SEGMENTS, &mut files)?;
+    files.push(CHECKPOINT.to_owned());
+    for path in files {
+        let mut bytes = crate::segments::read(&source, &path)?;
+        if path.starts_with(SEGMENTS) {
+            // What a crash left behind stays where it is.
+            let frames = source.list(SEGMENTS).ok().and_then(|items| {
+                items.into_iter().find(|item| path.ends_with(&item.name)).and_then(|item| item.length)
+            });
+            bytes.truncate(frames.unwrap_or(0) as usize);
+        }
+        let file = to.join(&path);
+        let folder = file.parent().unwrap_or(to);
+        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        std::fs::write(&file, bytes).map_err(|error| failed(&file, error))?;
+    }
+    Ok(verified)
+}
+
+/// Every file below `folder`.
+fn files_below(source: &impl Folder, folder: &str, files: &mut Vec<String>) -> Result<(), Error> {
+    let items = source.list(folder).map_err(|error| Error::file(folder, "cannot be listed", error, READABLE))?;
+    for item in items {
+        let path = format!("{folder}/{}", item.name);
+        if item.length.is_none() { files_below(source, &path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}

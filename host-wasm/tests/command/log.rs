@@ -1,0 +1,122 @@
+//! `orbital log`: every verb, what is wrong with a log, and with what is asked of it.
+
+use super::*;
+
+#[test]
+fn the_log_of_a_run_is_shown_verified_replayed_proved_and_exported() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put note hello; cat note"]));
+    assert!(good(&system.run(["log", "verify"])).contains("whole"));
+    assert!(good(&system.run(["log", "replay"])).contains("equal"));
+    assert!(good(&system.run(["log", "show", "--process", "shell", "--limit", "5"])).contains("shell"));
+    for line in good(&system.run(["--output", "json", "log", "show", "--limit", "5"])).lines() {
+        let _: serde_json::Value = serde_json::from_str(line).unwrap();
+    }
+    let key = good(&system.run(["log", "key"]));
+    assert!(good(&system.run(["log", "verify", "--key", key.trim()])).contains("whole"));
+    let proof = system.folder.path().join("proof");
+    good(
+        &system
+            .command([OsStr::new("log"), "prove".as_ref(), "10".as_ref(), "--to".as_ref(), proof.as_ref()])
+            .output()
+            .unwrap(),
+    );
+    assert!(std::fs::read_dir(proof).unwrap().count() > 0);
+    assert!(!system.run(["log", "export", "calls", "0"]).stdout.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_log_is_said_with_status_65() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let segment = system.segment();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[400] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for command in [["log", "verify"], ["log", "replay"], ["log", "show"]] {
+        bad(&system.run(command), 65, "segments/");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_status_66() {
+    let system = System::new();
+    for verb in [&["verify"][..], &["show"], &["replay"], &["key"], &["prove", "1"], &["export", "calls", "0"]] {
+        bad(&system.command([&["log"], verb].concat()).output().unwrap(), 66, "there is no log");
+    }
+    let elsewhere = orbital().args(["--state", "/no/such/folder", "log", "verify"]).output().unwrap();
+    bad(&elsewhere, 66, "/no/such/folder");
+    good(&system.run(["run", "-c", "echo"]));
+    bad(&system.run(["log", "prove", "999999999"]), 66, "record 999999999");
+    bad(&system.run(["log", "export", "calls", "999999"]), 66, "block 999999");
+    assert!(!system.path("proof").exists());
+}
+
+#[test]
+fn a_proof_that_cannot_be_written_names_the_file() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let file = system.path("taken");
+    std::fs::write(&file, "mine").unwrap();
+    let output = system.command(["log", "prove", "1", "--to", file.to_str().unwrap()]).output().unwrap();
+    bad(&output, 74, file.to_str().unwrap());
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
+fn an_empty_selection_is_said_and_an_inverted_one_refused() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let output = system.run(["log", "show", "--process", "nobody"]);
+    assert_eq!(good(&output), "");
+    assert!(err(&output).contains("no record of a process nobody"), "{}", err(&output));
+    let output = system.run(["--output", "json", "log", "show", "--from", "2030-01-01T00:00:00Z"]);
+    assert_eq!(good(&output), "");
+    let note: serde_json::Value = serde_json::from_str(&err(&output)).unwrap();
+    assert!(note["note"].is_string());
+    assert_eq!(err(&system.run(["log", "show", "--limit", "1"])), "");
+    bad(&system.run(["log", "show", "--from", "20", "--to", "10"]), 2, "--from lies behind --to");
+    let (later, earlier) = ("2030-01-01T00:00:00Z", "2020-01-01T00:00:00Z");
+    bad(&system.run(["log", "show", "--from", later, "--to", earlier]), 2, "--from lies behind --to");
+}
+
+#[test]
+fn following_ends_when_nobody_reads_any_more() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let mut child =
+        system.command(["log", "show", "--follow"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    // As `head -n 1` does. No record comes any more that it could fail to write.
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("the log begins") || !line.is_empty());
+    assert_eq!(ends_within(&mut child, Duration::from_secs(60)), Some(141));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+}
+
+#[test]
+fn what_lies_behind_the_log_has_one_verdict() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let segment = system.segment();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    *bytes.last_mut().unwrap() = 7;
+    std::fs::write(&segment, bytes).unwrap();
+    let output = system.run(["log", "verify"]);
+    bad(&output, 65, "whole in its first");
+    assert_eq!(out(&output), "");
+    assert!(err(&output).contains("ended in order"), "{}", err(&output));
+    let output = system.run(["--output", "json", "log", "verify"]);
+    assert_eq!(out(&output), "");
+    let verdict: serde_json::Value = serde_json::from_str(&err(&output)).unwrap();
+    assert_eq!(verdict["error"]["status"], 65);
+    // The next start cuts it off; the last run did end in order, and that is what it says.
+    let output = system.run(["run", "-c", "echo"]);
+    good(&output);
+    assert!(err(&output).contains("ended in order") && !err(&output).contains("did not end"), "{}", err(&output));
+    assert!(good(&system.run(["log", "verify"])).contains("whole"));
+    let shown = good(&system.run(["log", "show", "--process", "host", "--limit", "200"]));
+    assert!(shown.contains("the boot before ended in order") && !shown.contains("crash"), "{shown}");
+}
