@@ -3,7 +3,7 @@
 
 use crate::startup::Startup;
 use crate::system::{self, Arrived, Blocking, NO_WORDS};
-use abi::device::{Completion, Operation};
+use abi::device::{CLASS, Completion, DeviceClass, Operation};
 use abi::info::Limits;
 use abi::message::Words;
 use abi::{
@@ -350,6 +350,19 @@ impl Cap<Region> {
         let length = u32::try_from(bytes.len()).map_err(|_| Error::TooLarge)?;
         system::plain(&Request::RegionWrite { region: self.handle, offset, length }, bytes).map(|_| ())
     }
+
+    /// Maps all of it at `address`, a multiple of the page size, between
+    /// [`REGIONS_FROM`](abi::native::REGIONS_FROM) and [`REGIONS_END`](abi::native::REGIONS_END), until the
+    /// capability goes. `AlreadyBound` if something is mapped there, or this is mapped elsewhere;
+    /// `Unsupported` where processes have no address space.
+    pub fn map_at(&self, address: u64, rights: Rights) -> Result<(), Error> {
+        system::plain(&Request::RegionMap { region: self.handle, address, rights }, &[]).map(|_| ())
+    }
+
+    /// Undoes [`Cap::map_at`].
+    pub fn unmap_from(&self, address: u64) -> Result<(), Error> {
+        system::plain(&Request::RegionUnmap { region: self.handle, address }, &[]).map(|_| ())
+    }
 }
 
 impl Cap<Image> {
@@ -416,6 +429,11 @@ impl Cap<Device> {
 }
 
 impl Cap<Device> {
+    /// What it is. `Unsupported` of a class that this library does not know.
+    pub fn class(&self) -> Result<DeviceClass, Error> {
+        DeviceClass::from_number(self.read(CLASS)?).ok_or(Error::Unsupported)
+    }
+
     /// Lets the device read and write `region`; the bus address of that page of it. Needs read and
     /// write on the region. Two pages that follow each other there need not do so on the bus.
     /// `Unsupported` where processes have no address space, and of what is no device on a bus.

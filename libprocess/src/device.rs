@@ -1,16 +1,21 @@
 //! [`HostDevice`]: a device of the host, with its interrupt. An operation is submitted, the
-//! task waits, the interrupt comes, the completion is fetched. The same driver code stands
-//! on it that stands on virtio elsewhere.
+//! task waits, the interrupt comes, the completion is fetched. A serial line takes the same
+//! operations: the module `uart` carries them out in this process, so whoever prints or reads does
+//! not know the difference. Drivers of other devices stand on [`BoundInterrupt`] and the registers.
 
 use crate::capability::{Cap, Device, Interrupt};
 use crate::signal::{Signal, with_notification};
 use crate::timer;
+use crate::uart::{Port, Serial};
 use abi::Error;
-use abi::device::{Completion, Operation};
+use abi::device::{
+    CONSOLE_IS_TERMINAL, CONSOLE_RAW, Completion, DeviceClass, Operation, UART_IDLE, UART_RECEIVE, UART_STATUS,
+    UART_TRANSMIT,
+};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
@@ -26,7 +31,9 @@ pub struct HostDevice {
 
 #[derive(Debug)]
 struct Shared {
-    device: Cap<Device>,
+    device: Rc<Cap<Device>>,
+    /// If it is a serial line, what works it; known from the first use on.
+    serial: OnceCell<Option<RefCell<Serial<Line>>>>,
     interrupt: Option<Cap<Interrupt>>,
     binding: Binding,
     /// The bit that the interrupt sets, while it is bound.
@@ -54,7 +61,8 @@ impl HostDevice {
     pub fn new(device: Cap<Device>, interrupt: Option<Cap<Interrupt>>, binding: Binding) -> HostDevice {
         HostDevice {
             shared: Rc::new(Shared {
-                device,
+                device: Rc::new(device),
+                serial: OnceCell::new(),
                 interrupt,
                 binding,
                 signal: RefCell::new(None),
@@ -68,12 +76,23 @@ impl HostDevice {
 
     /// Reads a register.
     pub fn read(&self, register: u64) -> Result<u64, Error> {
-        self.shared.device.read(register)
+        match self.shared.serial() {
+            Some(serial) if register == CONSOLE_RAW => Ok(serial.borrow().is_raw().into()),
+            _ => self.shared.device.read(register),
+        }
     }
 
     /// Writes a register.
     pub fn write(&self, register: u64, value: u64) -> Result<(), Error> {
-        self.shared.device.write(register, value)
+        match self.shared.serial() {
+            Some(serial) if register == CONSOLE_RAW => serial.borrow_mut().set_raw(value != 0),
+            _ => self.shared.device.write(register, value),
+        }
+    }
+
+    /// What it is. `Unsupported` of a class that this library does not know.
+    pub fn class(&self) -> Result<DeviceClass, Error> {
+        self.shared.device.class()
     }
 
     /// The device's capability.
@@ -102,7 +121,7 @@ impl HostDevice {
     /// Begins an operation, once the device takes one more; its number, for [`HostDevice::end`].
     pub(crate) async fn begin(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<u64, Error> {
         loop {
-            match self.shared.device.submit(operation, a, b, bytes) {
+            match self.shared.submit(operation, a, b, bytes) {
                 // The device has as many operations as it takes: one must end first.
                 Err(Error::WouldBlock) => {
                     let waiting = Waiting::begin(&self.shared);
@@ -123,10 +142,10 @@ impl HostDevice {
     /// Begins an operation whose end nobody waits for; `WouldBlock` when the device takes
     /// no more.
     pub(crate) fn submit_and_forget(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<(), Error> {
-        let request = match self.shared.device.submit(operation, a, b, bytes) {
+        let request = match self.shared.submit(operation, a, b, bytes) {
             Err(Error::WouldBlock) => {
                 self.shared.drain()?;
-                self.shared.device.submit(operation, a, b, bytes)?
+                self.shared.submit(operation, a, b, bytes)?
             }
             result => result?,
         };
@@ -135,12 +154,59 @@ impl HostDevice {
     }
 }
 
+/// The registers of a serial line.
+#[derive(Debug)]
+struct Line(Rc<Cap<Device>>);
+
+impl Port for Line {
+    fn receive(&self) -> Result<u64, Error> {
+        self.0.read(UART_RECEIVE)
+    }
+
+    fn transmit(&self, bytes: &[u8]) -> Result<(), Error> {
+        let word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.0.write(UART_TRANSMIT + bytes.len() as u64, word)
+    }
+
+    fn is_idle(&self) -> Result<bool, Error> {
+        self.0.read(UART_STATUS).map(|status| status & UART_IDLE != 0)
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.0.read(CONSOLE_IS_TERMINAL) == Ok(1)
+    }
+}
+
 impl Shared {
+    /// What works it, if it is a serial line.
+    fn serial(&self) -> Option<&RefCell<Serial<Line>>> {
+        let serial = self.serial.get_or_init(|| match self.device.class() {
+            Ok(DeviceClass::Uart) => Some(RefCell::new(Serial::new(Line(self.device.clone())))),
+            // What cannot be asked is worked as the host works it.
+            _ => None,
+        });
+        serial.as_ref()
+    }
+
+    fn submit(&self, operation: Operation, a: u64, b: u64, bytes: &[u8]) -> Result<u64, Error> {
+        match self.serial() {
+            Some(serial) => serial.borrow_mut().submit(operation, b, bytes),
+            None => self.device.submit(operation, a, b, bytes),
+        }
+    }
+
+    fn complete(&self) -> Result<(Completion, Vec<u8>), Error> {
+        match self.serial() {
+            Some(serial) => serial.borrow_mut().complete(),
+            None => self.device.complete(),
+        }
+    }
+
     /// Fetches what is complete; how many completions that were.
     fn drain(&self) -> Result<usize, Error> {
         let mut came = 0;
         loop {
-            match self.device.complete() {
+            match self.complete() {
                 Ok((completion, bytes)) => {
                     came += 1;
                     if !self.forgotten.borrow_mut().remove(&completion.request) {
@@ -194,6 +260,36 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.unbind();
+    }
+}
+
+/// An interrupt that a driver waits for. It is bound to this process until this is dropped.
+#[derive(Debug)]
+pub struct BoundInterrupt {
+    interrupt: Cap<Interrupt>,
+    signal: Signal,
+}
+
+impl BoundInterrupt {
+    /// Binds it. `AlreadyBound` if another process has it.
+    pub fn bind(interrupt: Cap<Interrupt>) -> Result<BoundInterrupt, Error> {
+        let signal = Signal::new()?;
+        with_notification(|notification| interrupt.bind(notification, signal.mask()))??;
+        Ok(BoundInterrupt { interrupt, signal })
+    }
+
+    /// Waits until it has come since the last wait, and lets it come again: what happens at the device from
+    /// now on is told by the next one.
+    pub async fn wait(&self) -> Result<(), Error> {
+        self.signal.wait().await;
+        self.interrupt.acknowledge()
+    }
+}
+
+impl Drop for BoundInterrupt {
+    fn drop(&mut self) {
+        // It may have been revoked, and is unbound then.
+        let _ = self.interrupt.unbind();
     }
 }
 
@@ -266,6 +362,9 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(request) = self.request.take() {
+            if let Some(serial) = self.shared.serial() {
+                serial.borrow_mut().forget(request);
+            }
             self.shared.completions.borrow_mut().remove(&request);
             self.shared.forgotten.borrow_mut().insert(request);
         }

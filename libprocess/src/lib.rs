@@ -12,7 +12,8 @@
 //! | [`executor`] | [`start`], [`spawn`], [`yield_now`] |
 //! | [`timer`] | [`now`], [`sleep`], [`timeout`] |
 //! | [`signal`] | [`Signal`]: a bit that an interrupt or another process sets |
-//! | [`device`] | [`HostDevice`]: operations of host devices |
+//! | [`device`] | [`HostDevice`]: operations of host devices; [`BoundInterrupt`] |
+//! | `uart` | a serial line worked as a console: lines, echo, keys |
 //! | [`console`] | [`print!`], [`println!`], [`Console`] |
 //! | [`wire`] | what travels in a message |
 //! | [`system`] | the system calls that need no capability |
@@ -44,6 +45,7 @@ pub mod signal;
 pub mod startup;
 pub mod system;
 pub mod timer;
+mod uart;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 pub mod wire;
@@ -67,7 +69,7 @@ pub use capability::{
 };
 pub use client::{Client, ClientError, Connection};
 pub use console::{Console, InputMode};
-pub use device::{Binding, HostDevice};
+pub use device::{Binding, BoundInterrupt, HostDevice};
 pub use executor::{spawn, start, yield_now};
 pub use process::{Exit, Missing, Process, Report};
 pub use service::{Caller, Dispatch, Exited, Faulted, Hooks, Inbox, Incoming, Reply, serve, serve_with};

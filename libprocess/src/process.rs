@@ -1,6 +1,6 @@
 //! [`Process`]: what a program was started with, and how it ends.
 
-use crate::capability::{Cap, Device, Endpoint, Notification, Object, Quota};
+use crate::capability::{Cap, Device, Endpoint, Interrupt, Notification, Object, Quota};
 use crate::client::{Client, ClientError, ConnectError, Connection};
 use crate::console::Console;
 use crate::device::{Binding, HostDevice};
@@ -117,12 +117,18 @@ impl Process {
     /// Takes the host device that was given under `name` or `device:name`, with its interrupt,
     /// which stays bound to this process.
     pub fn device(&self, name: &str) -> Result<HostDevice, Missing> {
+        let (device, interrupt) = self.device_capabilities(name)?;
+        Ok(HostDevice::new(device, interrupt, Binding::Kept))
+    }
+
+    /// Takes what a driver needs: the device that was given under `name` or `device:name`, and its interrupt if
+    /// that was given too.
+    pub fn device_capabilities(&self, name: &str) -> Result<(Cap<Device>, Option<Cap<Interrupt>>), Missing> {
         let device = self
             .capability(name)
             .or_else(|_| self.capability(&alloc::format!("device:{name}")))
             .map_err(|_| Missing(name.to_string()))?;
-        let interrupt = self.capability(&alloc::format!("interrupt:{name}")).ok();
-        Ok(HostDevice::new(device, interrupt, Binding::Kept))
+        Ok((device, self.capability(&alloc::format!("interrupt:{name}")).ok()))
     }
 
     /// Time since boot in ns.
