@@ -1,0 +1,76 @@
+//! The packages that images are built from. This is the one place that lists them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A package whose program is an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Package {
+    /// Its name, which is also the program's and the image's.
+    pub name: &'static str,
+    /// Its folder in the repository.
+    pub folder: &'static str,
+}
+
+const fn package(name: &'static str, folder: &'static str) -> Package {
+    Package { name, folder }
+}
+
+/// What every Orbital boots with.
+pub const BOOT: &[Package] = &[
+    package("init", "init"),
+    package("process", "services/process"),
+    package("storage", "services/storage"),
+    package("shell", "apps/shell"),
+    package("hello", "apps/hello"),
+    package("notes", "apps/notes"),
+];
+
+/// Apps that a ramdisk has if they are asked for.
+pub const EXAMPLES: &[Package] = &[];
+
+/// The package of the guests that host-wasm's tests and benchmarks run; all its programs.
+pub const GUESTS: Package = package("guests", "host-wasm/tests/guests");
+
+/// The package of the programs that the tests and measurements on bare x86_64 run; all its programs.
+pub const NATIVE_GUESTS: Package = package("native-guests", "boot/guests");
+
+/// What the images are made of, beside their own folders.
+const SHARED: &[&str] = &["Cargo.toml", "Cargo.lock", "kernel/abi", "wit", "libprocess"];
+
+/// The package with this name.
+pub fn package_of(name: &str) -> Option<Package> {
+    BOOT.iter().chain(EXAMPLES).copied().find(|package| package.name == name)
+}
+
+/// Files and folders that decide what the images of these packages are: of sources alone, since build
+/// products and tests change nothing.
+pub fn sources(root: &Path, packages: impl IntoIterator<Item = Package>) -> Vec<PathBuf> {
+    let mut sources = Vec::new();
+    let folders = packages.into_iter().map(|package| package.folder);
+    for path in SHARED.iter().copied().chain(folders) {
+        let path = root.join(path);
+        if !path.is_dir() {
+            sources.push(path);
+            continue;
+        }
+        sources.push(path.join("src"));
+        // WIT files and manifests lie beside src.
+        let files = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+        sources
+            .extend(files.filter(|file| {
+                file.extension().is_some_and(|e| e == "wit" || e == "toml" || e == "lock" || e == "rs")
+            }));
+    }
+    sources
+}
+
+/// The names of the programs in a package's `src/bin`.
+pub fn programs(root: &Path, package: Package) -> Vec<String> {
+    let folder = root.join(package.folder).join("src/bin");
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let names = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    let names: BTreeSet<String> = names.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+    names.into_iter().collect()
+}
