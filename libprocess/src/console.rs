@@ -229,13 +229,20 @@ impl Console {
         (length > 0).then(|| read.drain(..length).collect())
     }
 
-    /// One line without its end; `None` at the end of the input. What is not UTF-8 reads as �.
+    /// One line without its end; `None` at the end of the input. `InvalidArgument` if it is not
+    /// UTF-8: it is skipped then. Data that may be so is read by [`Console::read_line_bytes`].
     pub async fn read_line(&self) -> Result<Option<String>, Error> {
+        let line = self.read_line_bytes().await?;
+        line.map(String::from_utf8).transpose().map_err(|_| Error::InvalidArgument)
+    }
+
+    /// One line without its end, byte for byte; `None` at the end of the input.
+    pub async fn read_line_bytes(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut line = Vec::new();
         loop {
             let bytes = self.read(CHUNK as u32).await?;
             if bytes.is_empty() {
-                return Ok((!line.is_empty()).then(|| text_of(&line)));
+                return Ok((!line.is_empty()).then(|| without_return(line)));
             }
             if let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
                 line.extend_from_slice(&bytes[..end]);
@@ -243,7 +250,7 @@ impl Console {
                 for byte in bytes[end + 1..].iter().rev() {
                     read.push_front(*byte);
                 }
-                return Ok(Some(text_of(&line)));
+                return Ok(Some(without_return(line)));
             }
             line.extend_from_slice(&bytes);
         }
@@ -271,9 +278,11 @@ impl Console {
     }
 }
 
-fn text_of(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8_lossy(line).into_owned()
+fn without_return(mut line: Vec<u8>) -> Vec<u8> {
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    line
 }
 
 /// Prints to the console of the process.

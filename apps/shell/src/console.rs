@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use libprocess::{Console, Error, Process};
@@ -147,16 +148,78 @@ impl Keyboard {
 /// Input that is not typed at a terminal, in lines.
 pub struct Lines {
     console: Console,
+    /// How many were read.
+    count: u64,
+}
+
+/// A line that is no text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotText {
+    /// Which line of the input, from 1.
+    pub line: u64,
+    /// Which character of it is none, from 1.
+    pub column: usize,
+    /// The byte there.
+    pub byte: u8,
+}
+
+impl fmt::Display for NotText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NotText { line, column, byte } = self;
+        write!(
+            f,
+            "line {line} of the input, column {column}: the byte {byte:02X} is not UTF-8, so the line is not \
+             carried out; write it in UTF-8"
+        )
+    }
 }
 
 impl Lines {
     /// The lines of `console`.
     pub fn new(console: Console) -> Lines {
-        Lines { console }
+        Lines { console, count: 0 }
     }
 
     /// The next line; `None` at the end of the input.
-    pub async fn line(&mut self) -> Option<String> {
-        self.console.read_line().await.ok().flatten()
+    pub async fn line(&mut self) -> Option<Result<String, NotText>> {
+        let bytes = self.console.read_line_bytes().await.ok().flatten()?;
+        self.count += 1;
+        Some(text(self.count, bytes))
+    }
+}
+
+/// The text of the line with this number.
+fn text(line: u64, bytes: Vec<u8>) -> Result<String, NotText> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..good).unwrap_or_default();
+        let byte = error.as_bytes().get(good).copied().unwrap_or_default();
+        NotText { line, column: 1 + String::from_utf8_lossy(before).chars().count(), byte }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_text_is_named_with_its_place() {
+        assert_eq!(text(1, b"put /a \xC3\xA4".to_vec()), Ok("put /a ä".to_string()));
+        let error = text(3, b"\xC3\xA4 \xFF\xFE".to_vec()).unwrap_err();
+        assert_eq!(error, NotText { line: 3, column: 3, byte: 0xFF });
+        assert!(error.to_string().starts_with("line 3 of the input, column 3: the byte FF is not UTF-8"));
+        assert_eq!(text(1, b"cut \xC3".to_vec()).unwrap_err().column, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_itself_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            match text(1, bytes.clone()) {
+                Ok(text) => prop_assert_eq!(text.into_bytes(), bytes),
+                Err(error) => prop_assert!(bytes.contains(&error.byte) && error.column <= bytes.len()),
+            }
+        }
     }
 }

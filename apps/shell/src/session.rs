@@ -47,7 +47,14 @@ async fn lines(shell: &mut Shell) -> u64 {
     let mut text = String::new();
     loop {
         let line = match select(pin!(lines.line()), pin!(shell.stop.requested())).await {
-            Either::Left((Some(line), _)) => line,
+            Either::Left((Some(Ok(line)), _)) => line,
+            Either::Left((Some(Err(problem)), _)) => {
+                // It may be the rest of what began before: that is not carried out either.
+                text.clear();
+                shell.line(&format!("shell: {problem}")).await;
+                shell.status = MISUSED;
+                continue;
+            }
             Either::Left((None, _)) => break,
             Either::Right(_) => return STOPPED,
         };

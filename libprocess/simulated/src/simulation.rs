@@ -125,8 +125,13 @@ impl Simulation {
     }
 
     /// Text that is typed as soon as somebody reads, after what was typed before.
-    pub fn console_input(mut self, text: &str) -> Simulation {
-        self.typed.push(Typed::Text(text.as_bytes().to_vec()));
+    pub fn console_input(self, text: &str) -> Simulation {
+        self.console_bytes(text.as_bytes())
+    }
+
+    /// What is typed, where it is no text.
+    pub fn console_bytes(mut self, bytes: &[u8]) -> Simulation {
+        self.typed.push(Typed::Text(bytes.to_vec()));
         self
     }
 

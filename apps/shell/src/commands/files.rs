@@ -262,8 +262,12 @@ impl Shell {
                 Kind::File => format!("file, {} bytes", count(info.size)),
                 Kind::Folder => String::from("folder"),
             };
-            let line = format!("{}: {what}, version {}, changed {}", shown(&path), info.version, date(info.modified));
-            self.line(&line).await;
+            // The top folder is there from the start, and nothing is kept of it.
+            let since = match info.version {
+                0 => String::from("the top of the namespace"),
+                version => format!("version {version}, changed {}", date(info.modified)),
+            };
+            self.line(&format!("{}: {what}, {since}", shown(&path))).await;
         }
         Ok(())
     }

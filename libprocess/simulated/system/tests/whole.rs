@@ -43,6 +43,21 @@ fn what_is_typed_is_done_until_the_input_ends() {
 }
 
 #[test]
+fn a_line_that_is_no_text_is_refused_whole_and_nothing_of_it_is_stored() {
+    let input = b"put /a one\nput /b \xFFtwo; put /c three\necho $?\nput /d 'four\n\xC0\xAF'\nls\ncat /a\n";
+    let simulation = orbital(1, &[]).console_bytes(input);
+    let (status, simulation) = ends(simulation);
+    let refused = |line, column, byte| {
+        format!(
+            "shell: line {line} of the input, column {column}: the byte {byte} is not UTF-8, so the line is not \
+             carried out; write it in UTF-8\n"
+        )
+    };
+    let expected = format!("{}2\n{}a\none\n", refused(2, 8, "FF"), refused(5, 1, "C0"));
+    assert_eq!((status, simulation.output()), (0, expected));
+}
+
+#[test]
 fn storage_killed_from_the_shell_is_there_again() {
     for_seeds(0..20, |seed| {
         let script = "put greeting hello; kill storage; cat greeting; cat greeting";
