@@ -65,6 +65,11 @@ pub fn is_present(ports: &mut impl Ports) -> bool {
     array(ports) == *b"QEMU"
 }
 
+/// Whether there is a file of this name.
+pub fn is_there(ports: &mut impl Ports, name: &str) -> bool {
+    find(ports, name).is_some()
+}
+
 /// The file of this name, as `-fw_cfg name=NAME,file=FILE` gave it; `None` if there is none. More than `limit` bytes
 /// are not read.
 pub fn read(ports: &mut impl Ports, name: &str, limit: usize) -> Result<Option<Vec<u8>>, TooLarge> {
@@ -152,6 +157,7 @@ mod tests {
         assert_eq!(read(&mut ports, "opt/orbital/key", 4096), Ok(Some(b"secret\n".to_vec())));
         assert_eq!(read(&mut ports, "opt/orbital", 1), Ok(Some(b"x".to_vec())));
         assert_eq!(read(&mut ports, "empty", 0), Ok(Some(vec![])));
+        assert!(is_there(&mut ports, "empty") && !is_there(&mut ports, "opt"));
         assert_eq!(read(&mut ports, "opt/orbital/", 4096), Ok(None));
         assert_eq!(read(&mut ports, "", 4096), Ok(None));
         assert_eq!(read(&mut ports, "opt/orbital/key", 6), Err(TooLarge { bytes: 7, limit: 6 }));
