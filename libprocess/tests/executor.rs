@@ -281,6 +281,19 @@ fn a_request_that_is_dropped_is_refused_not_forgotten() {
 }
 
 #[test]
+fn a_one_way_message_is_not_answered() {
+    let (machine, mut run, _, endpoint) = serving(&[]);
+    run.settle();
+    for number in [0xF000, 0xF001, 0xBAD] {
+        machine.post(endpoint, DeliveryKind::Sent, 7, number, [0; 8], Vec::new());
+    }
+    run.run();
+    let calls = machine.calls(0);
+    let calls: Vec<Number> = calls.into_iter().filter(|call| *call != Number::Startup).collect();
+    assert_eq!(calls, [Number::Receive; 4], "there is nobody to answer");
+}
+
+#[test]
 fn answer_and_next_wait_are_one_system_call() {
     let (machine, mut run, notes, _) = serving(&[&[0; 5]]);
     run.run();
@@ -575,7 +588,7 @@ fn lines_are_read_as_they_were_typed_until_the_end() {
     let machine = Machine::new();
     machine.console(|console| {
         console.quick = false;
-        for chunk in [&b"first\nsec"[..], b"ond\r\n\nthi", b"rd"] {
+        for chunk in [&b"first\nsec"[..], b"ond\r\n\n\xFF\n\xFE\r\nthi", b"rd"] {
             console.input.push_back(chunk.to_vec());
         }
     });
@@ -583,10 +596,14 @@ fn lines_are_read_as_they_were_typed_until_the_end() {
     let mut run = Run::new(&machine);
     let process = run.add(&given, &[], |process: Process| async move {
         let console = process.console().unwrap();
-        for expected in ["first", "second", "", "third"] {
+        for expected in ["first", "second", ""] {
             assert_eq!(console.read_line().await.unwrap().as_deref(), Some(expected));
         }
-        assert_eq!(console.read_line().await.unwrap(), None);
+        // What is no text is no text, and stays what it is where it is asked for as data.
+        assert_eq!(console.read_line().await, Err(Error::InvalidArgument));
+        assert_eq!(console.read_line_bytes().await, Ok(Some(vec![0xFE])));
+        assert_eq!(console.read_line().await, Ok(Some("third".to_string())));
+        assert_eq!(console.read_line().await, Ok(None));
     });
     for _ in 0..20 {
         run.settle();
