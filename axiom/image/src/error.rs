@@ -2,6 +2,7 @@
 
 use crate::device::{BLOCK, DeviceError};
 use crate::layout::{MIN_BLOCKS, SLOTS, STREAM, UNFLUSHED};
+use alloc::format;
 use alloc::string::String;
 use axiom::Wrong;
 use axiom::note::CheckpointError;
@@ -69,71 +70,78 @@ pub enum Error {
 
 const RESTORE: &str = "The image was damaged or changed: put a copy back, or begin a new log with an image of zeros \
                        and keep this one for `orbital log verify --image`.";
+const BEGIN: &str = "Give the machine an image of zeros: `truncate -s 64M log.img`.";
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Error {
+    /// What is wrong, and where.
+    pub fn cause(&self) -> String {
         let byte = |block: u64| block.saturating_mul(BLOCK as u64);
         match self {
-            Error::Device { operation, block, error } => write!(
-                f,
-                "the log's device cannot {operation} at byte {}: {error}. Check the device; then start again.",
-                byte(*block)
-            ),
-            Error::TooSmall(blocks) => write!(
-                f,
-                "the log's device has {} bytes. Give it at least {}: `truncate -s 64M log.img`.",
-                byte(*blocks),
-                byte(MIN_BLOCKS)
-            ),
-            Error::KeyName => f.write_str(
-                "the name of the machine's key is too long for an image. Use a key as `orbital` makes it, in its state directory.",
-            ),
-            Error::NotEmpty(at) => write!(
-                f,
-                "the log's device has no log, and is not empty: byte {at} is not zero. Give it an image of zeros: `truncate -s 64M log.img`."
-            ),
-            Error::Superblock => write!(f, "the first block of the log's image is not as it was written. {RESTORE}"),
-            Error::OtherKey { origin } => write!(
-                f,
-                "the log in the image is that of {origin}, and the key is another machine's. Use the key that belongs to it, or an image of zeros for a new log."
-            ),
-            Error::Shrunk { blocks, had } => write!(
-                f,
-                "the log's image has {} bytes, and had {} when the log was begun. Put the whole file back.",
-                byte(*blocks),
-                byte(*had)
-            ),
-            Error::NoCheckpoint => write!(
-                f,
-                "there is no checkpoint in the log's image, at bytes {} to {}. {RESTORE}",
+            Error::Device { operation, block, error } => {
+                format!("the log's device cannot {operation} at byte {}: {error}", byte(*block))
+            }
+            Error::TooSmall(blocks) => {
+                format!("the log's image has {} bytes, and needs at least {}", byte(*blocks), byte(MIN_BLOCKS))
+            }
+            Error::KeyName => "the name of the machine's key is too long for an image".into(),
+            Error::NotEmpty(at) => format!("there is no log in the image, and byte {at} of it is not zero"),
+            Error::Superblock => "the first block of the log's image is not as it was written".into(),
+            Error::OtherKey { origin } => {
+                format!("the log in the image is that of {origin}, and the key is another machine's")
+            }
+            Error::Shrunk { blocks, had } => {
+                format!("the log's image has {} bytes, and had {} when the log was begun", byte(*blocks), byte(*had))
+            }
+            Error::NoCheckpoint => format!(
+                "there is no checkpoint in the log's image, at bytes {} to {}",
                 byte(SLOTS[0]),
                 byte(STREAM) - 1
             ),
-            Error::Slots => write!(
-                f,
-                "the checkpoints in the log's image, at bytes {} and {}, contradict each other. {RESTORE}",
+            Error::Slots => format!(
+                "the checkpoints in the log's image, at bytes {} and {}, contradict each other or what they cover",
                 byte(SLOTS[0]),
                 byte(SLOTS[1])
             ),
             Error::Checkpoint(block, error) => {
-                write!(f, "the checkpoint at byte {} of the log's image: {error}. {RESTORE}", byte(*block))
+                format!("the checkpoint at byte {} of the log's image: {error}", byte(*block))
             }
             Error::Block { number, byte, wrong } => {
-                write!(f, "block {number} of the log, at byte {byte} of its image: {wrong}. {RESTORE}")
+                format!("block {number} of the log, at byte {byte} of its image: {wrong}")
             }
             Error::NotZero(at) => {
-                write!(f, "byte {at} of the log's image is not zero, and no block of the log is there. {RESTORE}")
+                format!("byte {at} of the log's image is not zero, and no block of the log is there")
             }
-            Error::Full { blocks } => write!(
-                f,
-                "the log's image is full: {} bytes. Turn the machine off and make the file larger, `truncate -s +64M log.img`: the log goes on behind what is there.",
-                byte(*blocks)
-            ),
+            Error::Full { blocks } => format!("the log's image is full: it has {} bytes", byte(*blocks)),
             Error::TooLong(bytes) => {
-                write!(f, "a block of {bytes} bytes is more than the {UNFLUSHED} that an image takes. Report it.")
+                format!("a block of {bytes} bytes is more than the {UNFLUSHED} that an image takes")
             }
-            Error::Lost => f.write_str("the log could not be written before. Restart the machine; it recovers the log."),
+            Error::Lost => "the log could not be written before".into(),
         }
+    }
+
+    /// What to do about it.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Error::Device { .. } => "Check the device; then start again.",
+            Error::TooSmall(_) | Error::NotEmpty(_) => BEGIN,
+            Error::KeyName => "Use a key as `orbital` makes it in its state directory.",
+            Error::OtherKey { .. } => {
+                "Use the key that belongs to it, the machine.key that it was begun with; or an image of zeros for a new log."
+            }
+            Error::Shrunk { .. } => "Put the whole file back.",
+            Error::Full { .. } => {
+                "Turn the machine off and make the file larger, `truncate -s +64M log.img`: the log goes on behind what is there."
+            }
+            Error::TooLong(_) => "Report it.",
+            Error::Lost => "Restart the machine; it recovers the log.",
+            _ => RESTORE,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.cause(), self.next())
     }
 }
 

@@ -192,13 +192,7 @@ impl<D: BlockDevice> ImageLog<D> {
     /// Everything appended is durable when this returns.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.usable()?;
-        self.guard(|log| {
-            log.flush_up_to(log.buffer.len())?;
-            if (log.durable_end - log.published_end) * BLOCK as u64 > UNPUBLISHED {
-                log.write_checkpoint()?;
-            }
-            Ok(())
-        })
+        self.guard(|log| log.flush_up_to(log.buffer.len()))
     }
 
     /// Makes everything durable, and writes a checkpoint over it.
@@ -232,13 +226,16 @@ impl<D: BlockDevice> ImageLog<D> {
     }
 
     /// Makes the blocks durable whose frames are written, or are the first `length` bytes that wait; the head is
-    /// where these end.
+    /// where these end. A checkpoint follows if much is uncovered.
     fn flush_up_to(&mut self, length: usize) -> Result<(), Error> {
         self.write_buffer(length)?;
         if self.durable_end != self.end {
             flush(&mut self.device)?;
             self.durable = self.head;
             self.durable_end = self.end;
+        }
+        if (self.durable_end - self.published_end) * BLOCK as u64 > UNPUBLISHED {
+            self.write_checkpoint()?;
         }
         Ok(())
     }

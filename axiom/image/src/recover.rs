@@ -163,8 +163,26 @@ pub fn beginning(device: &mut impl BlockDevice, key: &VerifierKey) -> Result<Opt
     Ok(Some(Beginning { superblock, newest }))
 }
 
-/// The newest of the two checkpoints.
-pub fn newest(device: &mut impl BlockDevice, key: &VerifierKey) -> Result<Newest, Error> {
+/// The newest of the two checkpoints, checked against the key.
+fn newest(device: &mut impl BlockDevice, key: &VerifierKey) -> Result<Newest, Error> {
+    let (slot, older) = slots(device)?;
+    let checkpoint = check_slot(&slot, key)?;
+    let torn = older == Found::Bad;
+    Ok(Newest { slot, checkpoint, torn })
+}
+
+/// What a slot's checkpoint says, if it is this key's and lies where it can.
+pub fn check_slot(slot: &Slot, key: &VerifierKey) -> Result<Checkpoint, Error> {
+    let checkpoint = key.check(slot.text.as_bytes()).map_err(|error| Error::Checkpoint(slot.place(), error))?;
+    if (checkpoint.size == 0) != (slot.last == 0) || slot.last != 0 && slot.last < STREAM {
+        return Err(Error::Slots);
+    }
+    Ok(checkpoint)
+}
+
+/// What lies in the slots: the newest, and what is in the other: the one before it; nothing, at first; or one that was
+/// being written when the machine stopped. No signature is looked at.
+pub fn slots(device: &mut impl BlockDevice) -> Result<(Slot, Found<Slot>), Error> {
     let mut found = [Found::Bad, Found::Bad];
     let mut bytes = Box::new([0; SLOT]);
     for (place, found) in SLOTS.into_iter().zip(&mut found) {
@@ -174,25 +192,19 @@ pub fn newest(device: &mut impl BlockDevice, key: &VerifierKey) -> Result<Newest
             return Err(Error::Slots);
         }
     }
-    let (slot, torn) = match found {
+    match found {
         [Found::Whole(one), Found::Whole(other)] => match one.sequence.wrapping_sub(other.sequence) {
-            1 => (one, false),
-            u64::MAX => (other, false),
-            _ => return Err(Error::Slots),
+            1 => Ok((one, Found::Whole(other))),
+            u64::MAX => Ok((other, Found::Whole(one))),
+            _ => Err(Error::Slots),
         },
-        // The other was being written when the machine stopped.
-        [Found::Whole(slot), Found::Bad] | [Found::Bad, Found::Whole(slot)] => (slot, true),
+        [Found::Whole(slot), Found::Bad] | [Found::Bad, Found::Whole(slot)] => Ok((slot, Found::Bad)),
         // A slot that was written once is never empty again.
         [Found::Whole(slot), Found::Nothing] | [Found::Nothing, Found::Whole(slot)] if slot.sequence == 0 => {
-            (slot, false)
+            Ok((slot, Found::Nothing))
         }
-        _ => return Err(Error::NoCheckpoint),
-    };
-    let checkpoint = key.check(slot.text.as_bytes()).map_err(|error| Error::Checkpoint(slot.place(), error))?;
-    if (checkpoint.size == 0) != (slot.last == 0) || slot.last != 0 && slot.last < STREAM {
-        return Err(Error::Slots);
+        _ => Err(Error::NoCheckpoint),
     }
-    Ok(Newest { slot, checkpoint, torn })
 }
 
 /// How far an image was checked: where to go on.
@@ -319,7 +331,7 @@ fn covered(device: &mut impl BlockDevice, newest: Newest) -> Result<Recovered, E
 }
 
 /// What fills up a frame's last block is zero.
-pub(crate) fn check_filling(buffer: &[u8], at: u64, length: usize) -> Result<(), Error> {
+pub fn check_filling(buffer: &[u8], at: u64, length: usize) -> Result<(), Error> {
     match buffer[length..].iter().position(|&byte| byte != 0) {
         Some(position) => Err(Error::NotZero(at * BLOCK as u64 + (length + position) as u64)),
         None => Ok(()),

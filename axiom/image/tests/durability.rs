@@ -407,7 +407,7 @@ fn what_is_not_durable_and_what_is_not_covered_is_bounded() {
     config.slots = 2048;
     let mut machine = Machine::boot(config, opened.head);
     let mut trace = short_trace().into_iter().cycle();
-    for _ in 0..150_000 {
+    for _ in 0..300_000 {
         machine.step(&trace.next().expect("it cycles"));
         while let Some(block) = machine.axiom.take_block() {
             log.append(&block).expect("there is room");
@@ -416,9 +416,8 @@ fn what_is_not_durable_and_what_is_not_covered_is_bounded() {
     }
     assert!(device.operations() > 50, "enough was written");
     assert!(log.durable().blocks > 0 && device.0.borrow().unflushed <= UNFLUSHED / BLOCK);
-    assert_eq!(log.published(), 0);
-    log.sync().expect("it is flushed");
-    assert_eq!(log.published(), log.head().blocks, "more than 4 MiB were uncovered");
+    let (published, uncovered) = (log.published(), log.durable().blocks - log.published());
+    assert!(published > 0 && uncovered < published, "more than 4 MiB were uncovered");
 }
 
 /// Given a device that fails once, when the log goes on, then it says that it is lost, and writes nothing more.
