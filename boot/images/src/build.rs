@@ -104,10 +104,7 @@ pub fn build(
         .arg("--target-dir")
         .arg(target_folder)
         .args(arguments);
-    let of_this_build = |(name, _): (OsString, OsString)| name.to_str().is_some_and(is_of_this_build).then_some(name);
-    for name in env::vars_os().filter_map(of_this_build) {
-        cargo.env_remove(&name);
-    }
+    without_outer_build(&mut cargo);
     match progress {
         Progress::Quiet => cargo.arg("--quiet"),
         Progress::Shown => cargo.stderr(Stdio::inherit()),
@@ -123,6 +120,14 @@ pub fn build(
         Progress::Quiet => format!("building the images failed; the compiler says:\n{}", tail.join("\n")),
         Progress::Shown => "building the images failed; what the compiler said is above".to_owned(),
     })
+}
+
+/// Takes from a run of cargo what the build around it set in the environment.
+pub fn without_outer_build(cargo: &mut Command) {
+    let of_this_build = |(name, _): (OsString, OsString)| name.to_str().is_some_and(is_of_this_build).then_some(name);
+    for name in env::vars_os().filter_map(of_this_build) {
+        cargo.env_remove(&name);
+    }
 }
 
 /// Whether a variable belongs to this build and must not reach the images' build.
