@@ -54,7 +54,7 @@ pub fn load(path: &Path) -> Result<Option<MachineKey>, Error> {
     text.and_then(MachineKey::from_secret_text).map(Some).ok_or_else(|| {
         Error::new(
             format!("{}: not a machine key", path.display()),
-            "Put the right file back. Without it the log can be verified, but not continued.",
+            "Put the right file back. Or move it away and begin a new log with a new key: `orbital run --new-log`.",
         )
     })
 }

@@ -145,7 +145,7 @@ fn finish(global: &Global, end: End) -> Result<u8, Problem> {
         End::LogFailed(why) => Err(Problem::new(
             status::IO,
             format!("the log cannot be written, so the system stopped serving: {why}"),
-            "make room or repair the disk, then start again; `orbital log verify` says what is durable",
+            "the next start goes on from what is durable; `orbital log verify` says how much that is",
         )),
     }
 }

@@ -127,6 +127,22 @@ fn a_log_that_is_damaged_is_found_by_the_doctor() {
     assert!(log["next"].as_str().unwrap().contains("--new-log"), "{log}");
 }
 
+/// What is no disk of a system stays as it is and is told once; the way on is an empty one.
+#[test]
+fn a_disk_that_storage_cannot_use_is_told_and_set_aside_when_asked() {
+    let system = with_a_note();
+    for (disk, why) in [(vec![0; 100 << 10], "smaller than 256 KiB"), (vec![0x5A; 1 << 20], "something else on it")] {
+        fs::write(system.path("disk.img"), &disk).unwrap();
+        let output = system.run(["run", "-c", "services storage"]);
+        let text = good(&output);
+        assert!(text.contains(why) && text.contains("restarts   0"), "{text}");
+        assert_eq!(fs::read(system.path("disk.img")).unwrap(), disk);
+        let output = system.run(["run", "--new-disk", "-c", "put note again; cat note"]);
+        assert_eq!(good(&output), "again\n");
+    }
+    assert!(system.path("disk.img.2").exists());
+}
+
 /// Wherever a first start is killed, the next is a first start or goes on; it is never told that
 /// something is lost.
 #[test]
