@@ -1,8 +1,13 @@
-//! The block device of the host, as the engine wants it.
+//! The disk, as the engine wants it: the host's own, or on a real machine a virtio device with its driver in
+//! this service.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
-use libprocess::abi::device::{CompletionStatus, DISK_BLOCKS, DISK_READ_ONLY, Operation};
-use libprocess::{Error, HostDevice};
+#[cfg(not(target_family = "wasm"))]
+use libprocess::Rights;
+use libprocess::abi::device::{CompletionStatus, DISK_BLOCKS, DISK_READ_ONLY, DeviceClass, Operation};
+use libprocess::{Binding, Cap, Device, Error, HostDevice, Interrupt, Quota};
 use storage_engine::{BlockDevice, DeviceError};
 
 /// A disk of the host.
@@ -64,5 +69,100 @@ impl BlockDevice for HostDisk {
 
     async fn flush(&self) -> Result<(), DeviceError> {
         self.operate(Operation::Flush, 0, 0, &[]).await.map(|_| ())
+    }
+}
+
+/// The disk that the service was given, whatever it is.
+pub enum AnyDisk {
+    /// The host works it.
+    Host(HostDisk),
+    /// It is worked here.
+    #[cfg(not(target_family = "wasm"))]
+    Virtio(drivers::Disk<drivers::Function>),
+}
+
+impl AnyDisk {
+    /// The disk behind a device capability. A driver's memory is paid from `quota`. An error is one line for people.
+    pub fn open(device: Cap<Device>, interrupt: Option<Cap<Interrupt>>, quota: &Cap<Quota>) -> Result<AnyDisk, String> {
+        match device.class() {
+            Ok(DeviceClass::Disk) => {
+                let device = HostDevice::new(device, interrupt, Binding::Kept);
+                let disk = HostDisk::open(device);
+                disk.map(AnyDisk::Host).map_err(|error| format!("the disk cannot be asked for its size: {error}"))
+            }
+            #[cfg(not(target_family = "wasm"))]
+            Ok(DeviceClass::PciFunction) => {
+                let quota = quota.derive(Rights::ALL).map_err(|error| format!("the quota: {error}"))?;
+                let function = drivers::Function::new(device, interrupt, quota);
+                let disk = function.and_then(drivers::Disk::open).map_err(|error| match error {
+                    Error::Unsupported => String::from("the disk is no virtio block device (virtio-blk-pci)"),
+                    error => format!("the disk's driver cannot start: {error}"),
+                })?;
+                // It ends with the device: then every operation fails, and says so.
+                libprocess::spawn({
+                    let disk = disk.clone();
+                    async move {
+                        disk.serve().await;
+                    }
+                });
+                Ok(AnyDisk::Virtio(disk))
+            }
+            Ok(class) => Err(format!("the capability `disk` is no disk ({class:?})")),
+            Err(error) => {
+                let _ = quota;
+                Err(format!("the disk does not say what it is: {error}"))
+            }
+        }
+    }
+}
+
+impl BlockDevice for AnyDisk {
+    fn block_count(&self) -> u64 {
+        match self {
+            AnyDisk::Host(disk) => disk.block_count(),
+            #[cfg(not(target_family = "wasm"))]
+            AnyDisk::Virtio(disk) => disk.block_count(),
+        }
+    }
+
+    fn read_only(&self) -> bool {
+        match self {
+            AnyDisk::Host(disk) => disk.read_only(),
+            #[cfg(not(target_family = "wasm"))]
+            AnyDisk::Virtio(disk) => disk.read_only(),
+        }
+    }
+
+    async fn read(&self, first: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        match self {
+            AnyDisk::Host(disk) => disk.read(first, bytes).await,
+            #[cfg(not(target_family = "wasm"))]
+            AnyDisk::Virtio(disk) => disk.read(first, bytes).await.map_err(device_error),
+        }
+    }
+
+    async fn write(&self, first: u64, bytes: &[u8]) -> Result<(), DeviceError> {
+        match self {
+            AnyDisk::Host(disk) => disk.write(first, bytes).await,
+            #[cfg(not(target_family = "wasm"))]
+            AnyDisk::Virtio(disk) => disk.write(first, bytes).await.map_err(device_error),
+        }
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        match self {
+            AnyDisk::Host(disk) => disk.flush().await,
+            #[cfg(not(target_family = "wasm"))]
+            AnyDisk::Virtio(disk) => disk.flush().await.map_err(device_error),
+        }
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn device_error(error: drivers::DiskError) -> DeviceError {
+    match error {
+        drivers::DiskError::Failed => DeviceError::Failed,
+        drivers::DiskError::ReadOnly => DeviceError::ReadOnly,
+        drivers::DiskError::OutOfRange => DeviceError::OutOfRange,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::access::Grant;
 use crate::data::{Data, MAX_PART};
-use crate::disk::HostDisk;
+use crate::disk::AnyDisk;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -244,8 +244,8 @@ impl From<MountError> for Ended {
 async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(), Ended> {
     let missing = |missing: Missing| Ended::Unable(missing.to_string());
     let endpoint = process.capability::<Endpoint>("endpoint").map_err(missing)?;
-    let device = process.device("disk").map_err(missing)?;
-    let disk = HostDisk::open(device).map_err(|error| format!("the disk cannot be asked for its size: {error}"))?;
+    let (device, interrupt) = process.device_capabilities("disk").map_err(missing)?;
+    let disk = AnyDisk::open(device, interrupt, process.quota())?;
     let clock = {
         let process = process.clone();
         move || process.wall_clock().unwrap_or(0)
