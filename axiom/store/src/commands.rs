@@ -1,5 +1,5 @@
-//! What stands behind `orbital log show|verify|prove|replay|export|key`: each takes the state
-//! directory and writes text or JSON (one object a line) to `out`.
+//! What stands behind `orbital log show|verify|prove|replay|export|unpack|key`: each takes the state
+//! directory, or the image of a log, and writes text or JSON (one object a line) to `out`.
 
 use crate::error::{Error, Kind};
 use crate::folder::{DiskFolder, Folder};
@@ -119,7 +119,7 @@ fn key_file(state: &Path) -> PathBuf {
 }
 
 /// The key that verifies the log: the one that was given, or the machine's own.
-pub(crate) fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
+fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
     if let Some(key) = given {
         return Ok(key.clone());
     }
@@ -365,6 +365,35 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
                 })
             ),
         ),
+    }
+}
+
+/// `orbital log unpack --to DIR`: writes the log in an image as a log folder, in a folder that is not there yet.
+pub fn unpack(
+    state: &Path,
+    key: Option<&VerifierKey>,
+    to: &Path,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    if !is_image(state) {
+        let cause = format!("{}: it is no image of a log", state.display());
+        return Err(Error::absent(cause, "Name one with --image; a log folder can be copied as it is."));
+    }
+    let verified = crate::image::unpack(state, &verifier(state, key)?, to)?;
+    let (blocks, records) = (verified.head.blocks, verified.head.records);
+    match format {
+        Format::Text => {
+            put(out, format_args!("{}: a log folder of {blocks} blocks, {records} records.", to.display()))?;
+            verified.torn.iter().try_for_each(|torn| put(out, format_args!("Left out, behind the last block: {torn}.")))
+        }
+        Format::Json => {
+            let to = to.display().to_string();
+            put(
+                out,
+                format_args!("{}", json!({ "to": to, "blocks": blocks, "records": records, "torn": verified.torn })),
+            )
+        }
     }
 }
 

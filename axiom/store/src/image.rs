@@ -5,6 +5,7 @@
 use crate::error::{Error, Kind};
 use crate::folder::{DiskFolder, Folder, Item};
 use crate::segments::{CHECKPOINT, READABLE, SEGMENTS, Segment};
+use crate::verify::{Verified, verify};
 use axiom::Wrong;
 use axiom::header::Hash;
 use axiom::note::VerifierKey;
@@ -439,11 +440,10 @@ impl Folder for Source {
     }
 }
 
-/// `orbital log unpack --image FILE --to DIR`: writes the log in an image as a log folder. The folder must not be there.
-pub fn unpack(image: &Path, key: Option<&VerifierKey>, to: &Path) -> Result<crate::verify::Verified, Error> {
+/// Writes the log in an image as a log folder, if it is whole. The folder must not be there.
+pub fn unpack(image: &Path, key: &VerifierKey, to: &Path) -> Result<Verified, Error> {
     let source = Image::open(image)?;
-    let key = crate::commands::verifier(image, key)?;
-    let verified = crate::verify::verify(&source, &key)?;
+    let verified = verify(&source, key)?;
     let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
     if to.exists() {
         let cause = format!("{}: it is there already", to.display());

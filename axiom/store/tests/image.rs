@@ -197,7 +197,7 @@ fn an_unpacked_image_is_accepted_by_other_peoples_verifiers() {
     let device = run(new(32768), None, &steps(4_000), 7, true);
     write(&device, &state.image());
     let to = state.0.join("unpacked").join("log");
-    let verified = unpack(&state.image(), None, &to).expect("it is unpacked");
+    let verified = unpack(&state.image(), &key().verifier(), &to).expect("it is unpacked");
     assert_eq!(verify(&DiskFolder::new(&to), &key().verifier()).expect("it is whole"), verified);
     let verifier = StandardVerifier::new(&key().verifier().to_text()).expect("a vkey");
     let note = Note::from_bytes(&fs::read(to.join("checkpoint")).expect("a checkpoint")).expect("a signed note");
@@ -219,7 +219,7 @@ fn an_unpacked_image_is_accepted_by_other_peoples_verifiers() {
     let (log, opened) = Log::open(DiskFolder::new(&to), key(), Settings::default()).expect("a host can go on with it");
     assert_eq!((opened.head, opened.cut), (verified.head, None));
     drop(log);
-    assert!(unpack(&state.image(), None, &to).expect_err("it is there").next.contains("--to"));
+    assert!(unpack(&state.image(), &key().verifier(), &to).expect_err("it is there").next.contains("--to"));
 }
 
 /// Given a machine that crashed, when its image is read, then what was durable is whole, and what lies behind it is said.
@@ -240,7 +240,8 @@ fn what_a_crash_left_behind_is_said() {
     assert!(error.cause.contains("whole in its first"), "{error}");
     // Unpacked is what is whole.
     let to = state.0.join("unpacked");
-    unpack(&state.image(), None, &to).expect("it is unpacked");
+    let said = text(|out| commands::unpack(&state.image(), None, &to, Format::Text, out).map(|()| 0));
+    assert!(said.contains(&format!("{} blocks", whole.head.blocks)) && said.contains("Left out"), "{said}");
     assert_eq!(verify(&DiskFolder::new(&to), &key().verifier()).expect("it is whole").torn, None);
     bytes[used + (2 << 20)] = 1;
     fs::write(state.image(), &bytes).expect("writable");
@@ -271,13 +272,13 @@ fn what_is_no_log_is_said() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A4 on an image: one bit changed anywhere in it is found.
     #[test]
     fn a4_one_bit_changed_anywhere_in_the_image_is_found(trace in vec(any::<Choice>(), 20..150), places in vec(any::<(u8, u32, u8)>(), 48)) {
         let state = State::new("bit");
-        let device = run(new(8192), None, &trace, 3, true);
+        let device = run(new(4096), None, &trace, 3, true);
         let mut bytes = write(&device, &state.image());
         prop_assert_eq!(check(&state.image()).expect("it is whole").torn, None);
         let used = bytes.iter().rposition(|&byte| byte != 0).expect("something") + 1;
