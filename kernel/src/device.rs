@@ -89,7 +89,7 @@ impl Kernel {
         }
         let device = self.device(caller, device, Rights::WRITE)?;
         let both = Rights::READ.or(Rights::WRITE);
-        let offset = page.checked_mul(PAGE_SIZE as u64).unwrap_or(u64::MAX);
+        let offset = page.saturating_mul(PAGE_SIZE as u64);
         let id = self.span(caller, region, both, offset, PAGE_SIZE as u64)?;
         let (_, capability) = self.authority.lookup(caller.process, region, Kind::Region, both, caller.now)?;
         if capability.expiry != FOREVER {

@@ -180,13 +180,13 @@ impl Kernel {
         // A mapping is not looked at again when it is used, so it may not be of what expires.
         if rights.is_empty()
             || !known.contains(rights)
-            || address % PAGE_SIZE as u64 != 0
+            || !address.is_multiple_of(PAGE_SIZE as u64)
             || address == 0
             || capability.expiry != FOREVER
         {
             return Err(Error::InvalidArgument);
         }
-        if (writes && executes) || (writes && record.executable > 0) || (executes && record.writable > 0) {
+        if writes && (executes || record.executable > 0) || executes && record.writable > 0 {
             return Err(Error::InvalidArgument);
         }
         if !capability.mapping.is_none() || self.overlaps(caller.process, address, end) {

@@ -244,7 +244,13 @@ fn ctrl_c_ends_the_wait_for_a_service_that_does_not_come_up() {
     let starts = std::cell::Cell::new(0);
     let stuck = move |process| {
         let first = starts.replace(starts.get() + 1) == 0;
-        async move { if first { storage::main(process).await } else { Ok(wait_for_ever(process).await) } }
+        async move {
+            if first {
+                return storage::main(process).await;
+            }
+            wait_for_ever(process).await;
+            Ok(())
+        }
     };
     let manifest = init::run::SYSTEM.replace("image = \"storage\"", "image = \"stuck\"");
     let machine = Simulation::new(7).image("hello", wait_for_ever).image("stuck", stuck).manifest(&manifest);

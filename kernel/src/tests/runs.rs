@@ -86,7 +86,7 @@ impl Run {
         let threads = &self.machine.kernel.activity.threads;
         let waiting: Vec<ReplyToken> = (0..threads.len() as u32)
             .map(|id| ReplyToken::new(id, threads[id as usize].call))
-            .filter(|&token| number % 16 == 0 || self.machine.kernel.answerable(process, token).is_ok())
+            .filter(|&token| number.is_multiple_of(16) || self.machine.kernel.answerable(process, token).is_ok())
             .collect();
         if waiting.is_empty() { ReplyToken::NONE } else { waiting[usize::from(number) % waiting.len()] }
     }

@@ -228,7 +228,7 @@ fn check(request: &Request, from: bool, capabilities: usize) -> Result<(), Error
     if request.grants.len() != capabilities {
         return refuse("there are not as many grants as capabilities");
     }
-    if from != !matches!(request.source, Source::Boot(_)) {
+    if from == matches!(request.source, Source::Boot(_)) {
         return refuse(if from { "a boot image needs no `from`" } else { "`from` is missing" });
     }
     if request.name.len() > abi::Name::CAPACITY || request.name.chars().any(char::is_control) {

@@ -126,7 +126,7 @@ impl Space {
                 page = FIRST_PAGE;
                 current.count = 0;
             }
-            if page % 64 == 0 && left >= 64 && self.used[(page / 64) as usize] == u64::MAX {
+            if page.is_multiple_of(64) && left >= 64 && self.used[(page / 64) as usize] == u64::MAX {
                 page += 64;
                 left -= 64;
                 current.count = 0;

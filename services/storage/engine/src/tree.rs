@@ -218,8 +218,7 @@ impl Tree {
     pub fn remove(&mut self, key: &[u8]) -> Option<Rc<Value>> {
         let Some(Child::Loaded(root)) = self.root.as_mut() else { return None };
         let removed = remove(root, key, &mut self.dropped)?;
-        loop {
-            let Some(Child::Loaded(root)) = self.root.as_mut() else { break };
+        while let Some(Child::Loaded(root)) = self.root.as_mut() {
             let next = match &mut root.body {
                 Body::Leaf(entries) if entries.is_empty() => None,
                 Body::Branch(children) if children.is_empty() => None,
