@@ -5,10 +5,12 @@
 mod trace;
 
 use axiom::Head;
+use axiom::Wrong;
 use axiom::event::PreviousEnd;
 use axiom::note::MachineKey;
 use axiom::reader::Reader;
-use log_image::layout::{MIN_BLOCKS, SLOTS, STREAM};
+use log_image::layout::{MIN_BLOCKS, SLOTS, STREAM, Slot};
+use log_image::recover;
 use log_image::{BLOCK, BlockDevice, DeviceError, Error, ImageLog, Opened, UNFLUSHED};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -345,6 +347,64 @@ fn what_does_not_belong_to_the_log_is_refused() {
     let refused = with(&|bytes| bytes[STREAM as usize * BLOCK..].fill(0)).expect_err("all is gone");
     assert!(matches!(refused, Error::Block { .. }), "{refused}");
     assert_eq!(ImageLog::open(Device::new(100), key()).map(|_| ()), Err(Error::TooSmall(100)));
+}
+
+/// Given blocks behind the checkpoint that later ones say were durable, when one of them is changed, then the start is refused
+/// and the block is named: it is no torn tail.
+#[test]
+fn a_block_that_was_durable_and_is_changed_is_damage() {
+    let device = Device::new(BLOCKS);
+    let (mut log, opened) = open(&device).expect("it begins");
+    let mut machine = boot(&opened);
+    let mut changed = None;
+    for choice in short_trace() {
+        machine.step(&choice);
+        for block in machine.blocks() {
+            if block.number() == 4 {
+                log.sync().expect("it is synced");
+                let used = device.bytes().iter().rposition(|&byte| byte != 0).expect("something");
+                changed = Some(used.next_multiple_of(BLOCK) as u64);
+            }
+            log.append(&block).expect("there is room");
+        }
+        log.sync().expect("it is synced");
+    }
+    assert_eq!(log.published(), 0);
+    let byte = changed.expect("there is a fifth block");
+    device.corrupt(byte + 310, 1);
+    let refused = open(&device).map(|_| ()).expect_err("it was durable");
+    assert!(matches!(refused, Error::Block { number: 4, byte: at, wrong: Wrong::Body(_) } if at == byte), "{refused}");
+}
+
+/// Given a checkpoint slot that says of the tree or of the last block what is not so, and has a good hash, when the machine
+/// starts, then it is refused.
+#[test]
+fn a_slot_that_contradicts_its_checkpoint_is_refused() {
+    let device = Device::new(BLOCKS);
+    let end = run(&device, &short_trace(), 4, true, &mut Promised::default()).expect("all goes well");
+    let (slot, _) = recover::slots(&mut device.clone()).expect("there are two");
+    let with = |change: &dyn Fn(&mut Slot)| {
+        let mut changed = slot.clone();
+        change(&mut changed);
+        let mut device = device.power_cut(Cut::Kept);
+        device.write(changed.place(), &changed.encode()).expect("it is written");
+        open(&device).map(|(_, opened)| opened.head)
+    };
+    assert_eq!(with(&|_| {}), Ok(end));
+    let wrong = |result| match result {
+        Err(Error::Block { number, wrong, .. }) => (number, wrong),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wrong(with(&|slot| slot.roots[0][7] ^= 1)), (end.blocks - 1, Wrong::Tree));
+    assert_eq!(wrong(with(&|slot| slot.last = STREAM)), (end.blocks - 1, Wrong::Number));
+    assert_eq!(wrong(with(&|slot| slot.last = BLOCKS - 1)), (end.blocks - 1, Wrong::NoFrame));
+    assert_eq!(wrong(with(&|slot| slot.last = u64::MAX)), (end.blocks - 1, Wrong::Short));
+    assert_eq!(with(&|slot| slot.last = 0), Err(Error::Slots));
+    assert_eq!(with(&|slot| slot.roots.truncate(slot.roots.len() - 1)), Err(Error::Slots));
+    let other = MachineKey::from_seed(&[1; 32]);
+    assert!(matches!(with(&|slot| slot.text = other.sign(1, &[0; 32])), Err(Error::Checkpoint(..))));
+    // An older checkpoint with a newer number: what it covers does not end where the slot says.
+    assert!(with(&|slot| slot.text = key().sign(end.blocks - 1, &[0; 32])).is_err());
 }
 
 /// Given one slot that does not match its hash, as a crash leaves it, when the machine starts, then the other counts, that

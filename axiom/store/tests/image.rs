@@ -6,7 +6,8 @@ mod trace;
 
 use axiom::header::Body;
 use axiom::note::VerifierKey;
-use log_image::{BLOCK, BlockDevice, DeviceError, ImageLog};
+use log_image::layout::{Found, Slot};
+use log_image::{BLOCK, BlockDevice, DeviceError, ImageLog, recover};
 use log_store::commands::{self, Format, Show};
 use log_store::folder::{DiskFolder, Folder};
 use log_store::image::{Image, unpack};
@@ -247,6 +248,38 @@ fn what_a_crash_left_behind_is_said() {
     fs::write(state.image(), &bytes).expect("writable");
     let error = check(&state.image()).expect_err("no crash leaves that");
     assert!(error.cause.contains(&(used + (2 << 20)).to_string()), "{error}");
+}
+
+/// Given a checkpoint slot with a good hash that says what is not so of the tree or the place of its last block, when the image
+/// is verified, then it is found: of the newest and of the one before.
+#[test]
+fn a_slot_that_contradicts_what_it_covers_is_found() {
+    let state = State::new("slot");
+    let device = run(new(8192), None, &steps(300), 2, true);
+    let mut device = Device(device.0.power_cut(Cut::Kept));
+    let (newest, older) = recover::slots(&mut device).expect("there are two");
+    let Found::Whole(older) = older else { panic!("the other is whole") };
+    for slot in [newest, older] {
+        let refused = |change: &dyn Fn(&mut Slot)| {
+            let mut changed = slot.clone();
+            change(&mut changed);
+            let mut device = Device(device.0.power_cut(Cut::Kept));
+            device.write(changed.place(), &changed.encode()).expect("it is written");
+            write(&device, &state.image());
+            check(&state.image()).map(|_| ())
+        };
+        refused(&|_| {}).expect("it is whole");
+        for change in [
+            (&|slot: &mut Slot| slot.last -= 1) as &dyn Fn(&mut Slot),
+            &|slot| slot.roots[0][0] ^= 1,
+            &|slot| slot.roots.truncate(slot.roots.len() - 1),
+            &|slot| slot.text = key().sign(3, &[0; 32]),
+            &|slot| slot.text = key().sign(1 << 40, &[0; 32]),
+        ] {
+            let error = refused(change).expect_err("it is found");
+            assert!(error.cause.contains("log.img"), "{error}");
+        }
+    }
 }
 
 /// Given no image, an image that nothing was written to yet, another file or another machine's key, then it is said what to do.
