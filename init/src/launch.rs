@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use libprocess::abi::Rights;
+use libprocess::abi::{PAGE_SIZE, Rights};
 use libprocess::capability::Process as ProcessObject;
 use libprocess::client::Refusal;
 use libprocess::{Cap, Endpoint, Error, Handle, Image, Notification, Quota, Startup};
@@ -66,9 +66,10 @@ impl Launcher<'_> {
         environment: &[(String, String)],
         subspaces: &BTreeMap<usize, Cap<Endpoint>>,
     ) -> Result<Running, String> {
+        let whole = self.quota.info().map_err(|error| format!("what the machine has: {error}"))?;
         let quota = self
             .quota
-            .split(program.memory, program.pages)
+            .split(program.memory.of(whole.memory, 1), program.pages.of(whole.pages, PAGE_SIZE as u64))
             .map_err(|error| format!("its quota (line {}): {error}", program.line))?;
         match self.populate(program, place, arguments, environment, subspaces, &quota) {
             Ok((process, pid, stop)) => Ok(Running { process, pid, stop, quota }),

@@ -16,6 +16,7 @@ use libprocess::abi::info::Limits;
 use libprocess::abi::{Kind, Rights};
 
 pub use check::parse;
+pub use units::Amount;
 
 /// The most services that a manifest may have.
 pub const MAX_SERVICES: usize = 64;
@@ -91,10 +92,10 @@ pub struct Program {
     pub hash: Option<(String, usize)>,
     /// Who it is to the services that it calls. 1 to 2^32 - 1, unique in the manifest.
     pub badge: u32,
-    /// Bytes of kernel memory.
-    pub memory: u64,
-    /// Pages of memory.
-    pub pages: u64,
+    /// Kernel memory.
+    pub memory: Amount,
+    /// Memory.
+    pub pages: Amount,
     /// What it may use beside its quota.
     pub limits: Limits,
     /// Its arguments. A session gets those of the command line instead, if there are any.

@@ -1,6 +1,6 @@
 //! The manifest: what is read, and that every mistake is named with its line.
 
-use init::manifest::{Policy, Source, parse};
+use init::manifest::{Amount, Policy, Source, parse};
 use proptest::prelude::*;
 
 const SYSTEM: &str = include_str!("../system.toml");
@@ -83,8 +83,8 @@ fn what_stands_in_the_text_is_in_the_manifest() {
     let manifest = parse(GOOD).unwrap();
     let web = &manifest.services[1];
     assert_eq!((web.phase, &web.needs[..], web.program.badge), (2, &[0][..], 11));
-    assert_eq!(web.program.memory, 1 << 20);
-    assert_eq!(web.program.pages, (8 << 20) / 4096);
+    assert_eq!(web.program.memory, Amount::Bytes(1 << 20));
+    assert_eq!(web.program.pages, Amount::Bytes(8 << 20));
     assert_eq!(web.restart.policy, Policy::Always);
     assert_eq!((web.restart.initial, web.restart.max), (50_000_000, 1_000_000_000));
     assert_eq!((web.restart.limit, web.restart.window), (3, 10_000_000_000));

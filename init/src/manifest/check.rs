@@ -1,8 +1,8 @@
 //! From the manifest as written to one that holds no contradiction.
 
 use super::{
-    Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service, Session,
-    Source, Subspace,
+    Amount, Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service,
+    Session, Source, Subspace,
 };
 use super::{raw, units};
 use crate::badge;
@@ -11,8 +11,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
+use libprocess::abi::Rights;
 use libprocess::abi::info::Limits;
-use libprocess::abi::{PAGE_SIZE, Rights};
 use toml::Spanned;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -214,8 +214,8 @@ impl Check<'_> {
                 image: raw.image.into_inner(),
                 hash: self.hash(raw.hash)?,
                 badge,
-                memory: self.size(&raw.quota.memory)?,
-                pages: self.size(&raw.quota.pages)?.div_ceil(PAGE_SIZE as u64),
+                memory: self.amount(&raw.quota.memory)?,
+                pages: self.amount(&raw.quota.pages)?,
                 limits: self.limits(&raw.limits)?,
                 arguments: raw.arguments,
                 environment: raw.environment.into_iter().collect(),
@@ -248,8 +248,8 @@ impl Check<'_> {
                 image: raw.image.into_inner(),
                 hash: self.hash(raw.hash)?,
                 badge,
-                memory: self.size(&raw.quota.memory)?,
-                pages: self.size(&raw.quota.pages)?.div_ceil(PAGE_SIZE as u64),
+                memory: self.amount(&raw.quota.memory)?,
+                pages: self.amount(&raw.quota.pages)?,
                 limits: self.limits(&raw.limits)?,
                 arguments: raw.arguments,
                 environment: raw.environment.into_iter().collect(),
@@ -268,8 +268,8 @@ impl Check<'_> {
         Ok(Some((hash.into_inner(), line)))
     }
 
-    fn size(&self, text: &Spanned<String>) -> Result<u64, ManifestError> {
-        units::size(text.get_ref()).map_err(|message| self.error(&text.span(), message))
+    fn amount(&self, text: &Spanned<String>) -> Result<Amount, ManifestError> {
+        units::amount(text.get_ref()).map_err(|message| self.error(&text.span(), message))
     }
 
     fn duration(&self, text: &Option<Spanned<String>>, default: u64) -> Result<u64, ManifestError> {

@@ -9,6 +9,37 @@ pub fn size(text: &str) -> Result<u64, String> {
     quantity(text, &units).ok_or_else(|| format!("`{text}` is no size: a whole number and B, KiB, MiB or GiB"))
 }
 
+/// An amount of what the machine has: `"64 MiB"`, or a share of all that init was given, `"60 %"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Amount {
+    /// So many bytes, on every machine.
+    Bytes(u64),
+    /// 1 to 100.
+    Percent(u8),
+}
+
+impl Amount {
+    /// In units of `unit` bytes, of a machine on which init has `whole` of them: bytes rounded up, a share
+    /// rounded down.
+    pub fn of(self, whole: u64, unit: u64) -> u64 {
+        match self {
+            Amount::Bytes(bytes) => bytes.div_ceil(unit),
+            Amount::Percent(percent) => (u128::from(whole) * u128::from(percent) / 100) as u64,
+        }
+    }
+}
+
+/// The amount that a text says.
+pub fn amount(text: &str) -> Result<Amount, String> {
+    match quantity(text, &[("%", 1)]) {
+        Some(percent @ 1..=100) => Ok(Amount::Percent(percent as u8)),
+        Some(_) => Err(format!("`{text}` is no share: 1 % to 100 % of what the machine has")),
+        None => size(text).map(Amount::Bytes).map_err(|_| {
+            format!("`{text}` is no size: a whole number and B, KiB, MiB or GiB, or % of what the machine has")
+        }),
+    }
+}
+
 /// Nanoseconds of `"100 ms"`, `"5 s"`, `"1 min"`.
 pub fn duration(text: &str) -> Result<u64, String> {
     let units = [("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000)];
@@ -36,6 +67,19 @@ mod tests {
         assert_eq!(duration("250 us"), Ok(250_000));
         assert_eq!(duration("100 ms"), Ok(100_000_000));
         assert_eq!(duration("2 min"), Ok(120_000_000_000));
+    }
+
+    #[test]
+    fn an_amount_is_a_size_or_a_share_of_the_machine() {
+        assert_eq!(amount("16 MiB"), Ok(Amount::Bytes(16 << 20)));
+        assert_eq!(amount("60 %"), Ok(Amount::Percent(60)));
+        assert_eq!(amount("100%"), Ok(Amount::Percent(100)));
+        for text in ["0 %", "101 %", "256 %", "%", "-1 %", "1.5 %", "18446744073709551616 %", "5"] {
+            assert!(amount(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
+        assert_eq!(Amount::Bytes(4097).of(1, 4096), 2, "bytes do not depend on the machine");
+        assert_eq!(Amount::Percent(60).of(1001, 4096), 600);
+        assert_eq!(Amount::Percent(100).of(u64::MAX, 1), u64::MAX);
     }
 
     #[test]
