@@ -18,12 +18,16 @@ Examples:
   orbital log prove 4711 --to proof              a folder that proves one record to an outsider
   orbital log export calls 12 | b3sum            a body of a block as its header's hash has it
   orbital log key                                the key that others verify with (C2SP vkey)
+  orbital log verify --image log.img             the log of a bare machine, its key beside it
 The format is in docs/log-format.md.";
 
 /// Of `orbital log`.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
+    /// The log in this image of a bare machine, instead of the one in --state; its machine.key lies beside it
+    #[arg(long, value_name = "FILE", global = true)]
+    image: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -77,6 +81,15 @@ enum Verb {
         #[arg(value_name = "BLOCK")]
         block: u64,
     },
+    /// Write the log in an image as a log folder
+    Unpack {
+        /// The folder, which must not be there yet
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The key that must have signed it [default: the one beside the image]
+        #[arg(long, value_name = "VKEY", value_parser = vkey)]
+        key: Option<VerifierKey>,
+    },
     /// Show the key that verifies this machine's log
     Key,
 }
@@ -114,7 +127,14 @@ fn wait_for_more() -> std::io::Result<()> {
 
 /// Carries the command out.
 pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
-    let state = global.folder()?;
+    let state = match arguments.image {
+        Some(image) if image.exists() && !image.is_dir() => image,
+        Some(image) => {
+            let cause = format!("{}: there is no such file", image.display());
+            return Err(Problem::new(status::NO_INPUT, &cause, "name the image of a bare machine's log"));
+        }
+        None => global.folder()?,
+    };
     let format = if global.output == Output::Json { Format::Json } else { Format::Text };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut nothing = None;
@@ -137,6 +157,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         Verb::Prove { record, to, key } => commands::prove_record(&state, key.as_ref(), record, &to, format, &mut out),
         Verb::Replay => commands::replay(&state, format, &mut out),
         Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
+        Verb::Unpack { to, key } => commands::unpack(&state, key.as_ref(), &to, format, &mut out),
         Verb::Key => commands::show_key(&state, format, &mut out),
     };
     // What was written stays, whatever the result.
