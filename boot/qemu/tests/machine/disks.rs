@@ -1,0 +1,85 @@
+//! The disk of the log: full, failing; and that nothing that the system does to its services touches it.
+
+use super::{run, system};
+use qemu::machine::End;
+use std::fs::{self, OpenOptions};
+
+#[test]
+fn ending_a_service_does_not_touch_the_log() {
+    let system = system();
+    let said = system.script("put /a one; kill storage; cat /a; restart storage; cat /a; kill process; hello", 0);
+    assert_eq!(said, "one\none\nHello, world!\n");
+    let said = system.verify_log();
+    assert!(said.contains("1 boots"), "{said}");
+    assert!(!said.contains("crash"), "{said}");
+}
+
+#[test]
+fn the_log_is_verified_shown_and_replayed() {
+    use log_store::commands::{Format, Show, replay, show};
+    let system = system();
+    system.script("put /a one", 0);
+    system.script("cat /a; hello", 0);
+    let said = system.verify_log();
+    assert!(said.contains("2 boots"), "{said}");
+    let mut out = Vec::new();
+    let wanted = Show { process: Some("storage".into()), ..Show::default() };
+    show(&system.state.log(), &wanted, Format::Text, &mut out).unwrap();
+    assert!(String::from_utf8_lossy(&out).contains("storage["), "{}", String::from_utf8_lossy(&out));
+    let mut out = Vec::new();
+    replay(&system.state.log(), Format::Text, &mut out).unwrap();
+    assert!(String::from_utf8_lossy(&out).contains("all equal"), "{}", String::from_utf8_lossy(&out));
+}
+
+#[test]
+fn a_full_log_ends_the_machine_in_order_and_goes_on_when_it_has_room() {
+    let system = system();
+    let log = OpenOptions::new().write(true).open(system.state.log()).unwrap();
+    log.set_len(2 << 20).unwrap();
+    let many = "hello; hello; hello; hello; hello; hello; hello; hello; hello; hello; ".repeat(40);
+    let came = run(&system.machine().script(&many));
+    assert_eq!(came.end, Some(End::Off(74)), "{}", came.messages);
+    assert!(came.messages.contains("full"), "{}", came.messages);
+    let before = system.verify_log();
+    // The next start says what to do.
+    let came = run(&system.machine());
+    assert_eq!(came.end, Some(End::Off(70)), "{}", came.messages);
+    assert!(came.messages.contains("truncate"), "{}", came.messages);
+    assert_eq!(system.verify_log(), before);
+    log.set_len(66 << 20).unwrap();
+    assert_eq!(system.script("echo there is room again", 0), "there is room again\n");
+    system.verify_log();
+}
+
+#[test]
+fn a_log_that_fails_while_the_system_runs_ends_it() {
+    let system = system();
+    let (log, rules) = (system.state.log(), system.state.folder().join("rules"));
+    // From the fortieth flush on, each fails.
+    let mut text = String::new();
+    for flush in 1..40 {
+        text.push_str(&format!(
+            "[set-state]\nevent = \"flush_to_disk\"\nstate = \"{flush}\"\nnew_state = \"{}\"\n",
+            flush + 1
+        ));
+    }
+    text.push_str("[inject-error]\nevent = \"flush_to_disk\"\nstate = \"40\"\nerrno = \"5\"\nonce = \"off\"\n");
+    fs::write(&rules, text).unwrap();
+    let mut machine = system.machine();
+    machine.log = Some(format!(
+        "driver=raw,file.driver=blkdebug,file.config={},file.image.driver=file,file.image.filename={}",
+        rules.display(),
+        log.display()
+    ));
+    let puts: String = (0..60).map(|n| format!("put /f{n} text{n}; echo @{n}; ")).collect();
+    let came = run(&machine.script(&puts));
+    assert_eq!(came.end, Some(End::Off(74)), "{}", came.messages);
+    assert!(came.messages.contains("the log cannot be written"), "{}", came.messages);
+    let acknowledged = came.output.lines().filter(|line| line.starts_with('@')).count();
+    assert!((1..60).contains(&acknowledged), "it failed while it ran: {}", came.output);
+    // What was acknowledged is there when the disk is good again, and the log is cut to what is whole.
+    let cats: String = (0..acknowledged).map(|n| format!("cat /f{n}; ")).collect();
+    let texts: String = (0..acknowledged).map(|n| format!("text{n}\n")).collect();
+    assert_eq!(system.script(&cats, 0), texts);
+    system.verify_log();
+}

@@ -1,0 +1,111 @@
+//! Output and statuses; and the ends of a machine that lacks what it needs.
+
+use super::{PATIENCE, run, system};
+use qemu::console::gather;
+use qemu::machine::{End, drive};
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// A machine that cannot run says why, with these words, and ends with 70 before anything of the system runs.
+fn refuses(machine: &qemu::Machine, words: &[&str]) {
+    let came = run(machine);
+    assert_eq!(came.end, Some(End::Off(70)), "{}", came.messages);
+    for word in words {
+        assert!(came.messages.contains(word), "`{word}` is missing:\n{}", came.messages);
+    }
+    assert_eq!(came.output, "", "nothing of the system ran");
+}
+
+#[test]
+fn a_script_gives_its_output_alone_and_its_status() {
+    let system = system();
+    let folder = system.state.folder().to_path_buf();
+    drop(system.state);
+    let qemu = |words: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_qemu"))
+            .arg("--state")
+            .arg(&folder)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (output, status, messages) = qemu(&["run", "-c", "put /a 'one  line'; cat /a; exit 3"], "");
+    assert_eq!((output.as_str(), status), ("one  line\n", Some(3)), "{messages}");
+    assert!(messages.contains("kernel, by PVH"), "{messages}");
+    // By a pipe, in the next boot; the end of the input is the end of the session.
+    let (output, status, messages) = qemu(&["run"], "cat /a\necho last");
+    assert_eq!((output.as_str(), status), ("one  line\nlast\n", Some(0)), "{messages}");
+}
+
+#[test]
+fn without_the_disk_of_the_log_nothing_runs() {
+    let system = system();
+    let mut machine = system.machine();
+    machine.log = None;
+    refuses(&machine, &["orbital-log", "nothing runs here that is not on record"]);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told_before_anything_runs() {
+    let system = system();
+    let mut machine = system.machine();
+    machine.log = Some(format!("{},readonly=on", drive(&system.state.log())));
+    refuses(&machine, &["the log", "cannot be used"]);
+}
+
+#[test]
+fn without_a_key_nothing_runs() {
+    let system = system();
+    let mut machine = system.machine();
+    machine.key = None;
+    refuses(&machine, &["there is no machine key", "opt/orbital/key"]);
+    let path = system.state.folder().join("no.key");
+    fs::write(&path, "not a key\n").unwrap();
+    machine.key = Some(path);
+    refuses(&machine, &["machine key"]);
+}
+
+#[test]
+fn the_key_of_another_machine_does_not_go_on_with_the_log() {
+    let (first, second) = (system(), system());
+    first.script("echo", 0);
+    let mut machine = first.machine();
+    machine.key = Some(second.state.key());
+    refuses(&machine, &["the log", "key"]);
+    first.verify_log();
+}
+
+#[test]
+fn a_ramdisk_that_is_none_is_told() {
+    let system = system();
+    let path = system.state.folder().join("ramdisk");
+    let mut machine = system.machine();
+    let good = fs::read(&machine.product.ramdisk).unwrap();
+    machine.product.ramdisk = path.clone();
+    let noise: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let half_an_image = good[..2048].to_vec();
+    let mut broken_image = good.clone();
+    broken_image[512..1024].fill(0xff);
+    let mut wrong_length = good;
+    wrong_length[124..135].copy_from_slice(b"77777777777");
+    for bytes in [Vec::new(), vec![0; 1024], noise, half_an_image, broken_image, wrong_length] {
+        fs::write(&path, bytes).unwrap();
+        refuses(&machine, &["the machine stops"]);
+    }
+}
+
+#[test]
+fn too_little_memory_is_told() {
+    let system = system();
+    let mut machine = system.machine();
+    machine.memory = 16;
+    let came = gather(&machine, "", PATIENCE).unwrap();
+    assert!(matches!(came.end, Some(End::Off(70))), "{:?}\n{}", came.end, came.messages);
+}
