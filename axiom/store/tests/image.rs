@@ -333,6 +333,36 @@ proptest! {
         prop_assert_eq!(check(&state.image()).expect("it is whole again").torn, None);
     }
 
+    /// Garbage anywhere in an image, also with a hash that is right: an answer, and never that all is well.
+    #[test]
+    fn garbage_in_an_image_is_found(
+        at in 0usize..200, piece in vec(any::<u8>(), 1..3000), slot: bool, size: u64, last: u64, roots in 0usize..65,
+    ) {
+        let state = State::new("garbage");
+        let mut device = run(new(4096), None, &steps(120), 2, true);
+        if slot {
+            let (mut slot, _) = recover::slots(&mut device).expect("there are two");
+            slot.text = key().sign(size >> (size % 64), &[3; 32]);
+            slot.last = last >> (last % 64);
+            slot.roots = vec![[1; 32]; roots];
+            device.write(slot.place(), &slot.encode()).expect("it is written");
+        }
+        let mut bytes = write(&device, &state.image());
+        if !slot {
+            let before = bytes[at * 256..][..piece.len()].to_vec();
+            bytes[at * 256..][..piece.len()].copy_from_slice(&piece);
+            prop_assume!(before != piece);
+            fs::write(state.image(), &bytes).expect("writable");
+        }
+        let found = check(&state.image());
+        prop_assert!(!matches!(found, Ok(Verified { torn: None, .. })), "{:?}", found);
+        // What reads it without checking all of it comes to an end too.
+        let to = state.0.join("to");
+        let _ = commands::show(&state.image(), &Show::default(), Format::Text, &mut Vec::new());
+        let _ = commands::prove_record(&state.image(), None, 5, &to, Format::Text, &mut Vec::new());
+        let _ = commands::export(&state.image(), Body::Calls, 3, &mut Vec::new());
+    }
+
     /// Any crash leaves an image that the reader can tell from damage: what it says is whole is at least what was durable.
     #[test]
     fn a_crash_is_never_taken_for_damage(trace in vec(any::<Choice>(), 20..150), seed: u64) {
