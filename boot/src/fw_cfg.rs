@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// Selects what is read, and begins it.
+#[cfg(target_os = "none")]
 const SELECTOR: u16 = 0x510;
 /// Gives its next byte; zeros behind its end.
+#[cfg(target_os = "none")]
 const DATA: u16 = 0x511;
 const KEY_SIGNATURE: u16 = 0;
 const KEY_DIRECTORY: u16 = 0x19;
