@@ -7,7 +7,10 @@
 use crate::backend::SystemCalls;
 use crate::console::Output;
 use crate::reactor::Reactor;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::cell::{Cell, RefCell};
 use futures_util::future::LocalBoxFuture;
 
@@ -27,6 +30,10 @@ pub struct Context {
     pub(crate) spawned: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
     pub(crate) reactor: RefCell<Reactor>,
     pub(crate) output: RefCell<Output>,
+    /// Tasks run in this thread.
+    pub(crate) running: Cell<bool>,
+    /// Values of [`crate::thread::Local`], by the address of the static.
+    pub(crate) locals: RefCell<BTreeMap<usize, Rc<dyn Any>>>,
 }
 
 /// Whether the thread of this process is blocked in a system call, which happens only
@@ -50,6 +57,8 @@ impl Context {
             spawned: RefCell::new(Vec::new()),
             reactor: RefCell::new(Reactor::new()),
             output: RefCell::new(Output::new()),
+            running: Cell::new(false),
+            locals: RefCell::new(BTreeMap::new()),
         }
     }
 
@@ -83,11 +92,28 @@ mod place {
 #[cfg(target_os = "none")]
 mod place {
     use super::Context;
+    use crate::console::Output;
+    use crate::reactor::Reactor;
 
     impl Context {
         /// Tells the kernel where the bytes go that come to this thread. Once, before its first call.
         pub(crate) fn open(&self) {
             self.calls.open();
+        }
+
+        /// Drops what a thread has at its end.
+        pub(crate) fn retire(&self) {
+            // What is dropped may make new values, of which there is an end.
+            loop {
+                let locals = self.locals.take();
+                if locals.is_empty() {
+                    break;
+                }
+                drop(locals);
+            }
+            drop(self.spawned.take());
+            drop(self.output.replace(Output::new()));
+            drop(self.reactor.replace(Reactor::new()));
         }
     }
 

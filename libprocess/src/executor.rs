@@ -80,12 +80,18 @@ pub async fn yield_now() {
     .await;
 }
 
-async fn run(main: LocalBoxFuture<'static, u64>) -> Result<u64, NothingToWaitFor> {
-    let code = Rc::new(Cell::new(None));
+/// Runs `main` and whatever it spawns, in a thread in which no tasks run yet.
+pub(crate) async fn run<T: 'static>(main: LocalBoxFuture<'static, T>) -> Result<T, NothingToWaitFor> {
+    let _running = crate::thread::tasks_run();
+    let result = Rc::new(Cell::new(None));
+    let is_done = Rc::new(Cell::new(false));
     let mut tasks = FuturesUnordered::new();
     tasks.push(Gate::new(Box::pin({
-        let code = code.clone();
-        async move { code.set(Some(main.await)) }
+        let (result, is_done) = (result.clone(), is_done.clone());
+        async move {
+            result.set(Some(main.await));
+            is_done.set(true);
+        }
     })));
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
@@ -99,12 +105,12 @@ async fn run(main: LocalBoxFuture<'static, u64>) -> Result<u64, NothingToWaitFor
                 woken.flag.store(false, Ordering::Relaxed);
                 tasks.extend(take_spawned().into_iter().map(Gate::new));
                 while let Poll::Ready(Some(())) = Pin::new(&mut tasks).poll_next(&mut Context::from_waker(&waker)) {
-                    if is_blocked() || code.get().is_some() {
+                    if is_blocked() || is_done.get() {
                         break;
                     }
                 }
-                if let Some(code) = code.get() {
-                    return Poll::Ready(Some(code));
+                if is_done.get() {
+                    return Poll::Ready(result.take());
                 }
                 if is_blocked() {
                     return Poll::Pending;
@@ -115,9 +121,9 @@ async fn run(main: LocalBoxFuture<'static, u64>) -> Result<u64, NothingToWaitFor
             }
         })
         .await;
-        if let Some(code) = ended {
+        if let Some(result) = ended {
             reactor::send_held_back();
-            return Ok(code);
+            return Ok(result);
         }
         reactor::park().await?;
     }

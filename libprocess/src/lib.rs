@@ -18,6 +18,8 @@
 //! | [`wire`] | what travels in a message |
 //! | [`system`] | the system calls that need no capability |
 //! | [`backend`] | the door to the kernel; [`hosted`]: how tests install one |
+//! | [`mapping`] | [`Mapped`]: regions in the address space, on bare x86_64 |
+//! | [`thread`] | threads, on bare x86_64; [`thread::Mutex`], [`thread::Local`] |
 //! | [`image`] | [`main!`]: the entry of an image |
 #![no_std]
 #![deny(unsafe_code)]
@@ -34,16 +36,18 @@ pub mod context;
 pub mod device;
 pub mod executor;
 pub mod image;
-#[cfg_attr(not(target_os = "none"), allow(dead_code))]
 mod lock;
+pub mod mapping;
 #[cfg(target_os = "none")]
 pub mod native;
+mod placement;
 pub mod process;
 mod reactor;
 pub mod service;
 pub mod signal;
 pub mod startup;
 pub mod system;
+pub mod thread;
 pub mod timer;
 mod uart;
 #[cfg(target_arch = "wasm32")]
@@ -71,6 +75,7 @@ pub use client::{Client, ClientError, Connection};
 pub use console::{Console, InputMode};
 pub use device::{Binding, BoundInterrupt, HostDevice};
 pub use executor::{spawn, start, yield_now};
+pub use mapping::{Mapped, Place};
 pub use process::{Exit, Missing, Process, Report};
 pub use service::{Caller, Dispatch, Exited, Faulted, Hooks, Inbox, Incoming, Reply, serve, serve_with};
 pub use signal::Signal;

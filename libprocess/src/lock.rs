@@ -66,11 +66,8 @@ impl<S: Sleep> RawLock<S> {
     #[cold]
     fn wait_in_line(&self) {
         let bell = S::own();
-        let waiter = Waiter {
-            bell: bell.clone(),
-            before: AtomicPtr::new(ptr::null_mut()),
-            granted: AtomicBool::new(false),
-        };
+        let waiter =
+            Waiter { bell: bell.clone(), before: AtomicPtr::new(ptr::null_mut()), granted: AtomicBool::new(false) };
         let own: *mut Waiter<S::Bell> = (&raw const waiter).cast_mut();
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -148,27 +145,52 @@ impl<S: Sleep> RawLock<S> {
     }
 }
 
+/// How the threads of this host sleep.
+#[cfg(target_os = "none")]
+pub(crate) type Host = crate::native::OnBell;
+#[cfg(target_arch = "wasm32")]
+pub(crate) type Host = Alone;
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
+pub(crate) type Host = Parked;
+
+/// The only thread of a process: what it finds locked, it has locked itself.
+#[cfg(target_arch = "wasm32")]
+pub(crate) struct Alone;
+
+#[cfg(target_arch = "wasm32")]
+impl Sleep for Alone {
+    type Bell = ();
+    fn own() {
+        panic!("this thread holds the lock already that it waits for, and it is the only one");
+    }
+    fn sleep((): &()) {}
+    fn ring((): &()) {}
+}
+
+/// A thread of an ordinary target.
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
+pub(crate) struct Parked;
+
+#[cfg(not(any(target_arch = "wasm32", target_os = "none")))]
+impl Sleep for Parked {
+    type Bell = std::thread::Thread;
+    fn own() -> std::thread::Thread {
+        std::thread::current()
+    }
+    fn sleep(_: &std::thread::Thread) {
+        std::thread::park();
+    }
+    fn ring(bell: &std::thread::Thread) {
+        bell.unpark();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::*;
     use std::sync::atomic::AtomicU64;
-    use std::thread::{self, Thread};
+    use std::thread;
     use std::vec::Vec;
-
-    struct Parked;
-    impl Sleep for Parked {
-        type Bell = Thread;
-        fn own() -> Thread {
-            thread::current()
-        }
-        fn sleep(_: &Thread) {
-            thread::park();
-        }
-        fn ring(bell: &Thread) {
-            bell.unpark();
-        }
-    }
 
     /// Two steps that only a lock makes one.
     fn add_one(counter: &AtomicU64) {

@@ -222,14 +222,7 @@ impl SystemCalls for Door {
 
             Request::ProcessCreate { image, quota, supervisor, name, limits } => {
                 let [a, b, c] = out::of_name(name);
-                self.more([
-                    limits.capabilities.into(),
-                    limits.queued_messages.into(),
-                    limits.processor_time,
-                    a,
-                    b,
-                    c,
-                ]);
+                self.more([limits.capabilities.into(), limits.queued_messages.into(), limits.processor_time, a, b, c]);
                 plain(Shape::Handle, [image.0, quota.0, supervisor.0, 0])
             }
             Request::ProcessGrant { process, source, rights, badge, expiry } => {
@@ -257,9 +250,7 @@ impl SystemCalls for Door {
             Request::ThreadExit => plain(Shape::Nothing, [0; 4]),
 
             Request::RegionCreate { quota, pages } => plain(Shape::Handle, [quota.0, pages, 0, 0]),
-            Request::RegionRead { region, offset, length } => {
-                plain(Shape::Bytes, [region.0, offset, length.into(), 0])
-            }
+            Request::RegionRead { region, offset, length } => plain(Shape::Bytes, [region.0, offset, length.into(), 0]),
             Request::RegionWrite { region, offset, .. } => plain(Shape::Nothing, [region.0, offset, 0, 0]),
             Request::RegionMap { region, address, rights } => {
                 plain(Shape::Nothing, [region.0, address, rights.0.into(), 0])

@@ -117,6 +117,12 @@ pub(crate) fn equip(quota: Handle, clock: Handle, stop: Option<Cap<Notification>
     });
 }
 
+/// What this thread pays with, and its clock.
+#[cfg(target_os = "none")]
+pub(crate) fn equipment() -> (Handle, Handle) {
+    with(|reactor| (reactor.quota, reactor.clock)).unwrap_or_default()
+}
+
 /// Time in ns since boot, from the clock device; without one, the time that this
 /// process has waited at least.
 pub(crate) fn now() -> u64 {
