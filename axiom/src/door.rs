@@ -486,10 +486,12 @@ impl Axiom {
 
     /// Judges an input that is on record: its commits are recorded, then carried out.
     fn step(&mut self, place: &Place, input: &Input<'_>, now: u64) -> Result<kernel::Outcome, Error> {
-        let decided = self.kernel.decide(input, now).and_then(|decision| {
-            self.kernel.reserve(&decision)?;
-            Ok(decision)
-        });
+        // A decision is 2 KiB: it stays where it was made.
+        let decided = self.kernel.decide(input, now);
+        let decided = match &decided {
+            Ok(decision) => self.kernel.reserve(decision).map(|()| decision),
+            Err(error) => Err(*error),
+        };
         match decided {
             Err(error) => {
                 self.journal.complete(place, Ending::Refused(error), [0; 2]);
@@ -501,7 +503,7 @@ impl Axiom {
                     kernel::Outcome::Blocked => Ending::Waits,
                     kernel::Outcome::Host(_) => Ending::Open,
                 };
-                self.carry_out(place, ending, &decision);
+                self.carry_out(place, ending, decision);
                 Ok(decision.outcome)
             }
         }
