@@ -8,7 +8,7 @@ use crate::encoding::fields;
 use crate::ids::*;
 use crate::setup::reach;
 use crate::{Caller, Kernel};
-use abi::device::Operation;
+use abi::device::{ABOUT, CLASS, Operation};
 use abi::message::MAX_BYTES;
 use abi::{Error, FOREVER, Handle, Kind, Name, PAGE_SIZE, Rights};
 
@@ -36,8 +36,20 @@ impl Kernel {
         Ok(DeviceId(capability.index))
     }
 
+    /// Whoever may read from it or write to it.
+    fn device_either(&self, caller: Caller, device: Handle) -> Result<DeviceId, Error> {
+        self.device(caller, device, Rights::READ).or_else(|error| match error {
+            Error::MissingRight => self.device(caller, device, Rights::WRITE),
+            error => Err(error),
+        })
+    }
+
     pub(crate) fn decide_device_read(&self, caller: Caller, device: Handle, register: u64) -> Result<Decision, Error> {
-        let device = self.device(caller, device, Rights::READ)?;
+        // What a device is and how it is, a writer may know.
+        let device = match (ABOUT..=CLASS).contains(&register) {
+            true => self.device_either(caller, device)?,
+            false => self.device(caller, device, Rights::READ)?,
+        };
         Ok(Decision::host(Effect::DeviceRead { thread: caller.thread, device, register }))
     }
 
@@ -69,10 +81,7 @@ impl Kernel {
 
     /// Whoever may submit anything may take completions.
     pub(crate) fn decide_device_complete(&self, caller: Caller, device: Handle) -> Result<Decision, Error> {
-        let device = self.device(caller, device, Rights::READ).or_else(|error| match error {
-            Error::MissingRight => self.device(caller, device, Rights::WRITE),
-            error => Err(error),
-        })?;
+        let device = self.device_either(caller, device)?;
         Ok(Decision::host(Effect::DeviceComplete { thread: caller.thread, device }))
     }
 

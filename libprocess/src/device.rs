@@ -9,8 +9,7 @@ use crate::timer;
 use crate::uart::{Port, Serial};
 use abi::Error;
 use abi::device::{
-    CONSOLE_IS_TERMINAL, CONSOLE_RAW, Completion, DeviceClass, Operation, UART_IDLE, UART_RECEIVE, UART_STATUS,
-    UART_TRANSMIT,
+    CONSOLE_RAW, Completion, DeviceClass, Operation, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TERMINAL, UART_TRANSMIT,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
@@ -173,7 +172,7 @@ impl Port for Line {
     }
 
     fn is_terminal(&self) -> bool {
-        self.0.read(CONSOLE_IS_TERMINAL) == Ok(1)
+        self.0.read(UART_STATUS).is_ok_and(|status| status & UART_TERMINAL != 0)
     }
 }
 

@@ -4,7 +4,9 @@ use super::acpi::{Controller, Interrupts};
 use super::model::{COMMON, Event, IOAPIC, MSIX_TABLE, Model, Space};
 use super::pci::{self, Address, Bar};
 use super::*;
-use abi::device::{CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TRANSMIT};
+use abi::device::{
+    CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TERMINAL, UART_TRANSMIT,
+};
 use abi::pci::{Register, Space as Where, Width};
 use proptest::prelude::*;
 
@@ -366,6 +368,7 @@ fn the_terminal_is_as_whoever_started_the_machine_says() {
         let mut hardware = probe(&mut model, &[], terminal);
         assert_eq!(hardware.read(CONSOLE, CONSOLE_IS_TERMINAL, 0), Ok(is));
         assert_eq!(hardware.read(CONSOLE, CONSOLE_COLUMNS, 0), Ok(columns));
+        assert_eq!(hardware.read(CONSOLE, UART_STATUS, 0), Ok(UART_IDLE | is * UART_TERMINAL));
     }
 }
 

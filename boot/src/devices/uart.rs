@@ -6,7 +6,7 @@ use super::bus::{Bus, Width};
 use abi::Error;
 use abi::device::{
     CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, UART_IDLE, UART_MOST_RECEIVED, UART_MOST_SENT, UART_RECEIVE, UART_STATUS,
-    UART_TRANSMIT,
+    UART_TERMINAL, UART_TRANSMIT,
 };
 use alloc::collections::VecDeque;
 
@@ -79,7 +79,7 @@ impl Uart {
 
     /// Sets it to 115,200 baud, eight bits, and lets it interrupt.
     pub fn start(&mut self, bus: &mut impl Bus) {
-        for (offset, value) in [(ENABLE, 0), (3, 0x80), (DATA, 1), (ENABLE, 0), (3, 3), (2, 0xc7), (4, 0x0b)] {
+        for (offset, value) in [(ENABLE, 0), (3, 0x80), (DATA, 1), (ENABLE, 0), (3, 3), (2, 0xc1), (4, 0x0b)] {
             bus.output(PORT + offset, Width::One, value);
         }
         self.serve(bus);
@@ -100,7 +100,8 @@ impl Uart {
             }
             UART_STATUS => {
                 self.serve(bus);
-                Ok(if self.sending.is_empty() { UART_IDLE } else { 0 })
+                let idle = if self.sending.is_empty() { UART_IDLE } else { 0 };
+                Ok(idle | if self.terminal.is_some() { UART_TERMINAL } else { 0 })
             }
             _ => Err(Error::InvalidArgument),
         }

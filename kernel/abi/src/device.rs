@@ -41,6 +41,9 @@ impl DeviceClass {
     }
 }
 
+/// From here to [`CLASS`] registers tell of the device itself, nothing of what it brings: whoever may write to it may
+/// read them too.
+pub const ABOUT: u64 = 0xffff_ff00;
 /// Every device, read: its [`DeviceClass`].
 pub const CLASS: u64 = 0xffff_ffff;
 /// Serial line and PCI function, write: done when all that is on record up to this call is durable;
@@ -75,14 +78,16 @@ pub const POWER_OFF: u64 = 0;
 /// so that what is typed for the next reader stays there for it. How many they are is in the low
 /// byte, the first of them in the byte above it.
 pub const UART_RECEIVE: u64 = 8;
-/// Serial line, read: see [`UART_IDLE`].
-pub const UART_STATUS: u64 = 9;
+/// Serial line, read: [`UART_IDLE`], [`UART_TERMINAL`].
+pub const UART_STATUS: u64 = 0xffff_fff0;
 /// Serial line, write: register `UART_TRANSMIT + n` sends the `n` (1 to 8) low bytes of the value, the
 /// lowest first. `WouldBlock` when there is no room for all of them; the line's interrupt comes when
 /// all that was sent has left, and when something was received.
 pub const UART_TRANSMIT: u64 = 16;
 /// Bit of [`UART_STATUS`]: all that was sent has left.
 pub const UART_IDLE: u64 = 1;
+/// Bit of [`UART_STATUS`]: a person may be at the other end.
+pub const UART_TERMINAL: u64 = 1 << 1;
 /// Bytes that one [`UART_RECEIVE`] brings at most.
 pub const UART_MOST_RECEIVED: usize = 7;
 /// Bytes that one [`UART_TRANSMIT`] takes at most.

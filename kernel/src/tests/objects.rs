@@ -2,7 +2,7 @@
 
 use super::machine::{DEVICE, LINE, Machine, message};
 use crate::{Effect, Input, InterruptId, Kernel, Platform, Setup, ThreadId};
-use abi::device::Operation;
+use abi::device::{ABOUT, CLASS, Operation};
 use abi::message::MAX_BYTES;
 use abi::{DeliveryKind, Error, FOREVER, Handle, Name, QuotaInfo, Request, Returned, Rights};
 
@@ -353,6 +353,14 @@ fn devices_are_the_hosts_to_work() {
     refuses_bad_handles(&mut m, device, Rights::MANAGE, |device| Request::DeviceComplete { device });
     let writer = m.derive(init, device, Rights::WRITE, 0);
     m.hosted(init, Request::DeviceComplete { device: writer });
+    // What the device is, a writer may know; and nothing above the last of those registers.
+    for register in [ABOUT, CLASS] {
+        m.hosted(init, Request::DeviceRead { device: writer, register });
+        refuses_bad_handles(&mut m, device, Rights::MANAGE, |device| Request::DeviceRead { device, register });
+    }
+    for register in [ABOUT - 1, CLASS + 1] {
+        m.refused(init, Request::DeviceRead { device: writer, register }, Error::MissingRight);
+    }
 }
 
 #[test]
