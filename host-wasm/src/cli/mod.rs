@@ -1,5 +1,6 @@
 //! The `orbital` command: arguments, help, and what each command does.
 
+mod bench;
 mod completions;
 mod doctor;
 mod log;
@@ -94,6 +95,8 @@ enum Verb {
     Log(log::Arguments),
     /// Whether this machine is fit to run Orbital, and what to do where it is not
     Doctor,
+    /// How quick this machine is, beside what the host alone takes
+    Bench(bench::Arguments),
     /// Completions for a command-line shell, on standard output
     Completions(completions::Arguments),
 }
@@ -122,6 +125,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Verb::Run(arguments)) => run::run(global, arguments),
         Some(Verb::Log(arguments)) => log::run(global, arguments),
         Some(Verb::Doctor) => doctor::run(global),
+        Some(Verb::Bench(bench::Arguments {})) => bench::run(global),
         Some(Verb::Completions(arguments)) => completions::run::<Command>(&arguments),
     };
     match result {

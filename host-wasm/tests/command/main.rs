@@ -89,10 +89,10 @@ fn bad(output: &Output, status: i32, cause: &str) {
 #[test]
 fn help_teaches_with_examples_and_statuses() {
     let text = good(&orbital().arg("--help").output().unwrap());
-    for part in ["Examples:", "Exit status:", "run", "log", "doctor", "completions", "--state", "--output"] {
+    for part in ["Examples:", "Exit status:", "run", "log", "doctor", "bench", "completions", "--state", "--output"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
-    for verb in ["run", "log", "completions"] {
+    for verb in ["run", "log", "bench", "completions"] {
         let text = good(&orbital().args([verb, "--help"]).output().unwrap());
         assert!(text.contains("Examples:"), "{verb}: {text}");
     }
@@ -255,6 +255,24 @@ fn the_doctor_says_what_each_finding_means() {
     assert!(value["findings"].as_array().unwrap().iter().all(|finding| finding["means"].is_string()));
     let output = orbital().args(["--state", "/dev/null/x", "doctor"]).output().unwrap();
     assert_eq!(output.status.code(), Some(69), "{}", out(&output));
+}
+
+/// What the figures are is for people to judge; that they are there is not.
+#[test]
+fn bench_measures_and_leaves_the_system_as_it_was() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put note kept"]));
+    let before = system.listing();
+    let output = system.run(["--output", "json", "bench"]);
+    let value: serde_json::Value = serde_json::from_str(&good(&output)).unwrap();
+    let rows = value["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert!(row["ns"].as_u64() > Some(0) && row["beside_ns"].as_u64() > Some(0), "{row}");
+        assert!(row["what"].is_string() && row["ratio"].is_number(), "{row}");
+    }
+    assert_eq!(system.listing(), before);
+    assert!(good(&system.run(["run", "-c", "cat note"])).contains("kept"));
 }
 
 #[test]
