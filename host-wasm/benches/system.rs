@@ -107,7 +107,8 @@ fn spawn(criterion: &mut Criterion) {
         bencher.iter_custom(|count| orbital(&state, "spawn", count, Path::Fastest))
     });
     let bare = Spawn::new(&engine, FIRST).expect("the guest is linked");
-    group.bench_function("bare_wasmtime", |bencher| bencher.iter_custom(|count| bare.spawns(count)));
+    group.bench_function("bare_component", |bencher| bencher.iter_custom(|count| bare.components(count)));
+    group.bench_function("bare_module", |bencher| bencher.iter_custom(|count| bare.modules(count)));
     group.finish();
 }
 

@@ -10,6 +10,7 @@ pub struct Clock {
     base_time: u64,
     base_count: u64,
     last: u64,
+    readings: u64,
 }
 
 impl Clock {
@@ -17,7 +18,7 @@ impl Clock {
     pub fn start() -> Clock {
         let counter = quanta::Clock::new();
         let base_count = counter.raw();
-        Clock { counter, boot: Instant::now(), base_time: 0, base_count, last: 0 }
+        Clock { counter, boot: Instant::now(), base_time: 0, base_count, last: 0, readings: 1 }
     }
 
     /// ns since boot; never less than it said before.
@@ -30,11 +31,17 @@ impl Clock {
 
     /// The same, from the operating system; what `now` counts from afterwards.
     pub fn synchronise(&mut self) -> u64 {
+        self.readings += 1;
         self.base_count = self.counter.raw();
         let time = u64::try_from(self.boot.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.last = self.last.max(time);
         self.base_time = self.last;
         self.last
+    }
+
+    /// How often the operating system was asked.
+    pub fn readings(&self) -> u64 {
+        self.readings
     }
 }
 

@@ -42,9 +42,46 @@ fn hand_over() {
     }
 }
 
-/// Waits for what the other side put into the cell.
-fn come(cell: &'static std::thread::LocalKey<Cell<Option<Message>>>) -> impl Future<Output = Message> + Send {
-    std::future::poll_fn(|_| cell.take().map_or(Poll::Pending, Poll::Ready))
+/// What wasmtime polls for an import.
+type Import<'a> = Box<dyn Future<Output = Result<()>> + Send + 'a>;
+
+/// Where the other side puts a message.
+type Place = &'static std::thread::LocalKey<Cell<Option<Message>>>;
+
+/// The message, if it is there, without a future that takes memory; as the core path does.
+fn come<'a>(mut caller: Caller<'a, Guest>, place: Place, ret: i32) -> Import<'a> {
+    match place.take() {
+        Some(message) => match put(&mut caller, ret, message) {
+            Ok(()) => Box::new(Done),
+            Err(error) => Box::new(std::future::ready(Err(error))),
+        },
+        None => Box::new(Waiting { caller, place, ret }),
+    }
+}
+
+struct Done;
+
+impl Future for Done {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct Waiting<'a> {
+    caller: Caller<'a, Guest>,
+    place: Place,
+    ret: i32,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        let Waiting { caller, place, ret } = self.get_mut();
+        place.take().map_or(Poll::Pending, |message| Poll::Ready(put(caller, *ret, message)))
+    }
 }
 
 fn put(caller: &mut Caller<'_, Guest>, ret: i32, message: Message) -> Result<()> {
@@ -60,10 +97,10 @@ fn put(caller: &mut Caller<'_, Guest>, ret: i32, message: Message) -> Result<()>
     Ok(())
 }
 
-fn read(caller: &mut Caller<'_, Guest>, pointer: i32, length: i32) -> Vec<u8> {
+fn read(caller: &Caller<'_, Guest>, pointer: i32, length: i32) -> Vec<u8> {
     let memory = caller.data().memory.expect("set when it was instantiated");
     let (at, length) = (pointer as u32 as usize, length as u32 as usize);
-    memory.data(caller.as_context_mut())[at..at + length].to_vec()
+    memory.data(caller)[at..at + length].to_vec()
 }
 
 #[allow(clippy::type_complexity)]
@@ -72,21 +109,17 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     linker.func_wrap_async(
         CALLS,
         "call",
-        |mut caller: Caller<'_, Guest>,
+        |caller: Caller<'_, Guest>,
          (_, _, _, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
-            Box::new(async move {
-                REQUEST
-                    .set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
-                hand_over();
-                let reply = come(&REPLY).await;
-                put(&mut caller, ret, reply)
-            })
+            REQUEST.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
+            hand_over();
+            come(caller, &REPLY, ret)
         },
     )?;
     linker.func_wrap_async(
         CALLS,
         "reply-receive",
-        |mut caller: Caller<'_, Guest>,
+        |caller: Caller<'_, Guest>,
          (_, _, _, _, a, b, c, d, e, f, g, h, ret): (
             i64,
             i64,
@@ -102,17 +135,14 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
             i64,
             i32,
         )| {
-            Box::new(async move {
-                REPLY.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
-                let request = come(&REQUEST).await;
-                put(&mut caller, ret, request)
-            })
+            REPLY.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes: Vec::new() }));
+            come(caller, &REQUEST, ret)
         },
     )?;
     linker.func_wrap_async(
         CALLS,
         "call-with",
-        |mut caller: Caller<'_, Guest>,
+        |caller: Caller<'_, Guest>,
          (_, _, _, a, b, c, d, e, f, g, h, bytes, length, _, _, ret): (
             i64,
             i64,
@@ -131,19 +161,16 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
             i32,
             i32,
         )| {
-            Box::new(async move {
-                let bytes = read(&mut caller, bytes, length);
-                REQUEST.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes }));
-                hand_over();
-                let reply = come(&REPLY).await;
-                put(&mut caller, ret, reply)
-            })
+            let bytes = read(&caller, bytes, length);
+            REQUEST.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes }));
+            hand_over();
+            come(caller, &REPLY, ret)
         },
     )?;
     linker.func_wrap_async(
         CALLS,
         "reply-receive-with",
-        |mut caller: Caller<'_, Guest>,
+        |caller: Caller<'_, Guest>,
          (_, _, _, _, a, b, c, d, e, f, g, h, bytes, length, _, _, ret): (
             i64,
             i64,
@@ -163,12 +190,9 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>> {
             i32,
             i32,
         )| {
-            Box::new(async move {
-                let bytes = read(&mut caller, bytes, length);
-                REPLY.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes }));
-                let request = come(&REQUEST).await;
-                put(&mut caller, ret, request)
-            })
+            let bytes = read(&caller, bytes, length);
+            REPLY.set(Some(Message { words: [a, b, c, d, e, f, g, h].map(|word| word as u64), bytes }));
+            come(caller, &REQUEST, ret)
         },
     )?;
     linker.func_wrap_async(CALLS, "take-bytes", |mut caller: Caller<'_, Guest>, (ret,): (i32,)| {

@@ -1,13 +1,15 @@
 //! The component path: the kernel calls for any component, lifted and lowered by
 //! wasmtime from `wit/kernel.wit`.
 
-use crate::machine::door::{self, Answer};
+use crate::machine::door;
 use crate::machine::process::{Me, Process};
 use abi::device::Operation;
 use abi::info::Limits;
 use abi::message::{MAX_BYTES, MAX_TRANSFERS, Message, Words};
 use abi::{Error, Handle, Name, ReplyToken, Request, Returned, Rights, Transfer, TransferMode};
 use bindings::orbital::kernel::calls;
+use std::future::poll_fn;
+use std::task::Poll;
 use wasmtime::component::{HasData, InstancePre, Linker};
 use wasmtime::{Engine, Result};
 
@@ -45,9 +47,29 @@ impl HasData for Calls {
 
 const NO_WORDS: Words = [0; 8];
 
+/// An answer, taken from the machine.
+struct Answer {
+    result: std::result::Result<Returned, Error>,
+    words: Words,
+}
+
+impl Answer {
+    fn take(answer: door::Answer<'_>) -> Answer {
+        Answer { result: *answer.result, words: *answer.words }
+    }
+}
+
 impl Calls {
+    async fn ask(&self, request: &Request<'_>, words: &Words, bytes: &[u8]) -> Answer {
+        let next = door::enter(self.me, request, words, bytes);
+        match door::go_on(self.me, next, Answer::take) {
+            Some(answer) => answer,
+            None => poll_fn(|_| door::answered(self.me, Answer::take).map_or(Poll::Pending, Poll::Ready)).await,
+        }
+    }
+
     async fn plain(&self, request: Request<'_>) -> Answer {
-        door::call(self.me, &request, &NO_WORDS, &[]).await
+        self.ask(&request, &NO_WORDS, &[]).await
     }
 
     async fn nothing(&self, request: Request<'_>) -> Outcome<()> {
@@ -63,11 +85,11 @@ impl Calls {
 
     async fn bytes(&self, request: Request<'_>) -> Outcome<Vec<u8>> {
         self.plain(request).await.result.map_err(error)?;
-        Ok(door::take_bytes(self.me))
+        Ok(taken(self.me))
     }
 
     async fn delivery(&self, request: Request<'_>, words: calls::Words, bytes: &[u8]) -> Outcome<calls::Delivery> {
-        let answer = door::call(self.me, &request, &flat(words), within_message(bytes)).await;
+        let answer = self.ask(&request, &flat(words), within_message(bytes)).await;
         match answer.result.map_err(error)? {
             Returned::Delivery(delivery) => {
                 let [a, b, c, d, e, f, g, h] = answer.words;
@@ -86,8 +108,13 @@ impl Calls {
     }
 
     async fn sent(&self, request: Request<'_>, words: calls::Words, bytes: &[u8]) -> Outcome<()> {
-        door::call(self.me, &request, &flat(words), within_message(bytes)).await.result.map(|_| ()).map_err(error)
+        self.ask(&request, &flat(words), within_message(bytes)).await.result.map(|_| ()).map_err(error)
     }
+}
+
+/// The bytes of the last delivery; once.
+fn taken(me: Me) -> Vec<u8> {
+    door::take_bytes(me, <[u8]>::to_vec).unwrap_or_default()
 }
 
 /// Bytes that no message can have are not carried: the kernel refuses by their length.
@@ -198,7 +225,7 @@ impl calls::Host for Calls {
         self.delivery(request, words, &bytes).await
     }
     async fn take_bytes(&mut self) -> Vec<u8> {
-        door::take_bytes(self.me)
+        taken(self.me)
     }
     async fn take_handles(&mut self) -> Vec<u64> {
         door::take_handles(self.me).iter().map(|handle| handle.0).collect()
@@ -343,7 +370,7 @@ impl calls::Host for Calls {
     }
     async fn region_write(&mut self, region: u64, offset: u64, bytes: Vec<u8>) -> Outcome<()> {
         let request = Request::RegionWrite { region: Handle(region), offset, length: length(&bytes) };
-        door::call(self.me, &request, &NO_WORDS, &bytes).await.result.map(|_| ()).map_err(error)
+        self.ask(&request, &NO_WORDS, &bytes).await.result.map(|_| ()).map_err(error)
     }
     async fn region_map(&mut self, region: u64, address: u64, rights: u16) -> Outcome<()> {
         self.nothing(Request::RegionMap { region: Handle(region), address, rights: Rights(rights) }).await
@@ -380,7 +407,7 @@ impl calls::Host for Calls {
     async fn device_submit(&mut self, device: u64, operation: u8, a: u64, b: u64, bytes: Vec<u8>) -> Outcome<u64> {
         let operation = Operation::from_number(operation).ok_or(calls::Error::InvalidArgument)?;
         let request = Request::DeviceSubmit { device: Handle(device), operation, a, b, length: length(&bytes) };
-        match door::call(self.me, &request, &NO_WORDS, within_message(&bytes)).await.result.map_err(error)? {
+        match self.ask(&request, &NO_WORDS, within_message(&bytes)).await.result.map_err(error)? {
             Returned::Value(number) => Ok(number),
             _ => Err(calls::Error::Unsupported),
         }

@@ -7,11 +7,14 @@
 
 use crate::image::INTERFACE;
 use crate::machine::door::{self, Answer};
-use crate::machine::process::Process;
+use crate::machine::process::{Me, Process};
 use abi::device::Operation;
 use abi::info::Limits;
 use abi::message::{MAX_BYTES, MAX_TRANSFERS, Message, Words};
 use abi::{Delivery, Error, Handle, Name, ReplyToken, Request, Returned, Rights, Transfer, TransferMode};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use wasmtime::{AsContextMut, Caller, Engine, Extern, ExternType, Linker, Memory, Module, Result, ValType, bail};
 
 /// Where the canonical ABI puts the payload of a `result`: after the discriminant, at
@@ -22,6 +25,12 @@ struct Payload(usize);
 const NOTHING: Payload = Payload(1);
 const LIST: Payload = Payload(4);
 const WIDE: Payload = Payload(8);
+/// There is no result.
+const NO_RESULT: Payload = Payload(0);
+
+/// Where the guest wants a result.
+#[derive(Clone, Copy)]
+struct Ret(i32, Payload);
 
 /// Whether the module exports what the path calls: `run`, `memory` and, if it takes
 /// lists, `cabi_realloc`; and wants nothing done before `run`.
@@ -45,36 +54,162 @@ pub fn exports_fit(module: &Module) -> bool {
         && module.get_export("_initialize").is_none()
 }
 
-/// A call without payload out: arguments to request, result into memory at `ret`.
+/// What wasmtime polls for an import.
+type Import<'a> = Box<dyn Future<Output = Result<()>> + Send + 'a>;
+
+/// An import that has come to its end. Without a size: no memory is taken for it.
+struct Done;
+
+impl Future for Done {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// An import whose thread waits.
+struct Waiting<'a> {
+    caller: Caller<'a, Process>,
+    me: Me,
+    ret: Ret,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Result<()>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        let Waiting { caller, me, ret } = self.get_mut();
+        door::answered(*me, |answer| put(caller, *ret, answer)).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+fn ended<'a>(result: Result<()>) -> Import<'a> {
+    match result {
+        Ok(()) => Box::new(Done),
+        Err(error) => Box::new(std::future::ready(Err(error))),
+    }
+}
+
+/// A system call, made before there is a future of it: most are answered at once, those that hand over
+/// too, and then nothing is allocated for them.
+#[inline]
+fn system_call<'a>(
+    mut caller: Caller<'a, Process>,
+    request: &Request<'_>,
+    words: &Words,
+    bytes: Bytes,
+    ret: Ret,
+) -> Import<'a> {
+    let me = caller.data().me;
+    let next = door::enter(me, request, words, bytes.of(&caller));
+    match door::go_on(me, next, |answer| put(&mut caller, ret, answer)) {
+        Some(result) => ended(result),
+        None => Box::new(Waiting { caller, me, ret }),
+    }
+}
+
+/// Links a call without bytes: arguments to request, result into memory.
 macro_rules! plain {
     ($linker:ident, $name:literal, $payload:ident, ($($argument:ident: $type:ty),*) => $request:expr) => {
-        $linker.func_wrap_async(INTERFACE, $name, |mut caller: Caller<'_, Process>, ($($argument,)* ret,): ($($type,)* i32,)| {
-            Box::new(async move {
-                let answer = door::call(caller.data().me, &$request, &NO_WORDS, &[]).await;
-                put(&mut caller, ret, $payload, &answer)
-            })
+        $linker.func_wrap_async(INTERFACE, $name, |caller: Caller<'_, Process>, ($($argument,)* ret,): ($($type,)* i32,)| {
+            system_call(caller, &$request, &NO_WORDS, Bytes::NONE, Ret(ret, $payload))
         })?;
     };
 }
 
-/// A call whose answer is bytes: they go into memory that the guest allocates.
+/// Links a call with a message, in both its forms: eight words, and with bytes and transfers.
+macro_rules! message {
+    ($linker:ident, $name:literal, $with:literal, $payload:ident, ($($argument:ident),*), $message:ident => $request:expr) => {
+        $linker.func_wrap_async(
+            INTERFACE,
+            $name,
+            |caller: Caller<'_, Process>,
+             ($($argument,)* tag, a, b, c, d, e, f, g, h, ret): ($(long!($argument),)* i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
+                let $message = Message { tag: tag as u64, length: 0, transfers: &[] };
+                let words = [a, b, c, d, e, f, g, h].map(|word| word as u64);
+                system_call(caller, &$request, &words, Bytes::NONE, Ret(ret, $payload))
+            },
+        )?;
+        $linker.func_wrap_async(
+            INTERFACE,
+            $with,
+            |caller: Caller<'_, Process>,
+             ($($argument,)* tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): ($(long!($argument),)* i64, i64, i64, i64, i64, i64, i64, i64, i64, i32, i32, i32, i32, i32)| {
+                let (bytes, list) = match payload(&caller, bytes, length, transfers, count) {
+                    Ok(payload) => payload,
+                    Err(error) => return ended(Err(error)),
+                };
+                let $message = Message { tag: tag as u64, length: length as u32, transfers: &list };
+                let words = [a, b, c, d, e, f, g, h].map(|word| word as u64);
+                system_call(caller, &$request, &words, bytes, Ret(ret, $payload))
+            },
+        )?;
+    };
+}
+
+/// The type of an argument that is only named.
+macro_rules! long {
+    ($argument:ident) => {
+        i64
+    };
+}
+
+/// Links a call with bytes that are no message's, of which `$most` are passed on: of more the kernel
+/// needs no more than their length to refuse them.
+macro_rules! bytes_out {
+    ($linker:ident, $name:literal, $payload:ident, $most:expr, ($($argument:ident: $type:ty),*), $length:ident => $request:expr) => {
+        $linker.func_wrap_async(
+            INTERFACE,
+            $name,
+            |caller: Caller<'_, Process>, ($($argument,)* bytes, length, ret): ($($type,)* i32, i32, i32)| {
+                let bytes = match Bytes::get(&caller, bytes, length) {
+                    Ok(bytes) => bytes.at_most($most),
+                    Err(error) => return ended(Err(error)),
+                };
+                let $length = length as u32;
+                system_call(caller, &$request, &NO_WORDS, bytes, Ret(ret, $payload))
+            },
+        )?;
+    };
+}
+
+/// Links a call whose answer is bytes: they go into memory that the guest allocates.
 macro_rules! bytes_in {
     ($linker:ident, $name:literal, ($($argument:ident: $type:ty),*) => $request:expr) => {
         $linker.func_wrap_async(INTERFACE, $name, |mut caller: Caller<'_, Process>, ($($argument,)* ret,): ($($type,)* i32,)| {
             Box::new(async move {
                 let me = caller.data().me;
-                let answer = door::call(me, &$request, &NO_WORDS, &[]).await;
-                if answer.result.is_err() {
-                    return put(&mut caller, ret, LIST, &answer);
+                let next = door::enter(me, &$request, &NO_WORDS, &[]);
+                // Of a refusal the result is written at once.
+                let put = |caller: &mut Caller<'_, Process>, answer: Answer<'_>| match answer.result {
+                    Ok(_) => Ok(true),
+                    Err(_) => put(caller, Ret(ret, LIST), answer).map(|()| false),
+                };
+                let granted = match door::go_on(me, next, |answer| put(&mut caller, answer)) {
+                    Some(granted) => granted,
+                    None => poll_fn(|_| door::answered(me, |answer| put(&mut caller, answer)).map_or(Poll::Pending, Poll::Ready)).await,
+                };
+                if !granted? {
+                    return Ok(());
                 }
-                let bytes = door::take_bytes(me);
-                let (pointer, length) = put_list(&mut caller, &bytes, 1).await?;
+                let (pointer, length) = put_bytes(&mut caller).await?;
                 let area = area(&mut caller, ret, 4, 12)?;
                 area[0] = 0;
                 area[4..8].copy_from_slice(&pointer.to_le_bytes());
                 area[8..12].copy_from_slice(&length.to_le_bytes());
                 Ok(())
             })
+        })?;
+    };
+}
+
+/// Links a call that has no result.
+macro_rules! without_result {
+    ($linker:ident, $name:literal, ($($argument:ident: $type:ty),*) => $request:expr) => {
+        $linker.func_wrap_async(INTERFACE, $name, |caller: Caller<'_, Process>, ($($argument,)*): ($($type,)*)| {
+            system_call(caller, &$request, &NO_WORDS, Bytes::NONE, Ret(0, NO_RESULT))
         })?;
     };
 }
@@ -91,269 +226,25 @@ pub fn linker(engine: &Engine) -> Result<Linker<Process>> {
     Ok(linker)
 }
 
-type Flat8 = (i64, i64, i64, i64, i64, i64, i64, i64);
-
-fn flat(words: Flat8) -> Words {
-    let (a, b, c, d, e, f, g, h) = words;
-    [a, b, c, d, e, f, g, h].map(|word| word as u64)
-}
-
-fn words_alone(tag: i64) -> Message<'static> {
-    Message { tag: tag as u64, length: 0, transfers: &[] }
-}
-
-#[allow(clippy::type_complexity)]
 fn messages(linker: &mut Linker<Process>) -> Result<()> {
-    linker.func_wrap_async(
-        INTERFACE,
-        "call",
-        |mut caller: Caller<'_, Process>,
-         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-        )| {
-            Box::new(async move {
-                let request =
-                    Request::Call { endpoint: handle(endpoint), message: words_alone(tag), timeout: timeout as u64 };
-                let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "reply-receive",
-        |mut caller: Caller<'_, Process>,
-         (endpoint, reply, timeout, tag, a, b, c, d, e, f, g, h, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-        )| {
-            Box::new(async move {
-                let request = Request::ReplyReceive {
-                    endpoint: handle(endpoint),
-                    reply: token(reply),
-                    message: words_alone(tag),
-                    timeout: timeout as u64,
-                };
-                let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "send",
-        |mut caller: Caller<'_, Process>,
-         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-        )| {
-            Box::new(async move {
-                let request =
-                    Request::Send { endpoint: handle(endpoint), message: words_alone(tag), timeout: timeout as u64 };
-                let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "reply",
-        |mut caller: Caller<'_, Process>,
-         (reply, tag, a, b, c, d, e, f, g, h, ret): (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i32)| {
-            Box::new(async move {
-                let request = Request::Reply { reply: token(reply), message: words_alone(tag) };
-                let answer = door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), &[]).await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "call-with",
-        |mut caller: Caller<'_, Process>,
-         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-        )| {
-            Box::new(async move {
-                let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::Call {
-                    endpoint: handle(endpoint),
-                    message: payload.message(tag),
-                    timeout: timeout as u64,
-                };
-                let called =
-                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "reply-receive-with",
-        |mut caller: Caller<'_, Process>,
-         (endpoint, reply, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-        )| {
-            Box::new(async move {
-                let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::ReplyReceive {
-                    endpoint: handle(endpoint),
-                    reply: token(reply),
-                    message: payload.message(tag),
-                    timeout: timeout as u64,
-                };
-                let called =
-                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "send-with",
-        |mut caller: Caller<'_, Process>,
-         (endpoint, timeout, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-        )| {
-            Box::new(async move {
-                let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::Send {
-                    endpoint: handle(endpoint),
-                    message: payload.message(tag),
-                    timeout: timeout as u64,
-                };
-                let called =
-                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        INTERFACE,
-        "reply-with",
-        |mut caller: Caller<'_, Process>,
-         (reply, tag, a, b, c, d, e, f, g, h, bytes, length, transfers, count, ret): (
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i64,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-        )| {
-            Box::new(async move {
-                let payload = Out::get(&mut caller, bytes, length, transfers, count)?;
-                let request = Request::Reply { reply: token(reply), message: payload.message(tag) };
-                let called =
-                    door::call(caller.data().me, &request, &flat((a, b, c, d, e, f, g, h)), payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
+    message!(linker, "call", "call-with", WIDE, (endpoint, timeout), message => Request::Call {
+        endpoint: handle(endpoint), message, timeout: timeout as u64
+    });
+    message!(linker, "reply-receive", "reply-receive-with", WIDE, (endpoint, reply, timeout), message => Request::ReplyReceive {
+        endpoint: handle(endpoint), reply: token(reply), message, timeout: timeout as u64
+    });
+    message!(linker, "send", "send-with", NOTHING, (endpoint, timeout), message => Request::Send {
+        endpoint: handle(endpoint), message, timeout: timeout as u64
+    });
+    message!(linker, "reply", "reply-with", NOTHING, (reply), message => Request::Reply { reply: token(reply), message });
     plain!(linker, "receive", WIDE, (endpoint: i64, timeout: i64) => Request::Receive { endpoint: handle(endpoint), timeout: timeout as u64 });
     plain!(linker, "signal", NOTHING, (notification: i64, bits: i64) => Request::Signal { notification: handle(notification), bits: bits as u64 });
     plain!(linker, "wait", WIDE, (notification: i64, timeout: i64) => Request::Wait { notification: handle(notification), timeout: timeout as u64 });
     plain!(linker, "poll", WIDE, (notification: i64) => Request::Poll { notification: handle(notification) });
-    linker.func_wrap_async(INTERFACE, "yield", |mut caller: Caller<'_, Process>, (): ()| {
-        Box::new(async move {
-            door::call(caller.data().me, &Request::Yield, &NO_WORDS, &[]).await;
-            arm(&mut caller);
-        })
-    })?;
+    without_result!(linker, "yield", () => Request::Yield);
     linker.func_wrap_async(INTERFACE, "take-bytes", |mut caller: Caller<'_, Process>, (ret,): (i32,)| {
         Box::new(async move {
-            let bytes = door::take_bytes(caller.data().me);
-            let list = put_list(&mut caller, &bytes, 1).await?;
+            let list = put_bytes(&mut caller).await?;
             put_pointer(&mut caller, ret, list)
         })
     })?;
@@ -391,12 +282,11 @@ fn objects(linker: &mut Linker<Process>) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::type_complexity)]
 fn processes(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "process-create",
-        |mut caller: Caller<'_, Process>,
+        |caller: Caller<'_, Process>,
          (image, quota, supervisor, text, length, capabilities, queued, time, ret): (
             i64,
             i64,
@@ -408,36 +298,26 @@ fn processes(linker: &mut Linker<Process>) -> Result<()> {
             i64,
             i32,
         )| {
-            Box::new(async move {
-                let name = name(&mut caller, text, length)?;
-                let request = Request::ProcessCreate {
-                    image: handle(image),
-                    quota: handle(quota),
-                    supervisor: handle(supervisor),
-                    name,
-                    limits: limits(capabilities, queued, time),
-                };
-                let answer = door::call(caller.data().me, &request, &NO_WORDS, &[]).await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
+            let name = match name(&caller, text, length) {
+                Ok(name) => name,
+                Err(error) => return ended(Err(error)),
+            };
+            let request = Request::ProcessCreate {
+                image: handle(image),
+                quota: handle(quota),
+                supervisor: handle(supervisor),
+                name,
+                limits: limits(capabilities, queued, time),
+            };
+            system_call(caller, &request, &NO_WORDS, Bytes::NONE, Ret(ret, WIDE))
         },
     )?;
     plain!(linker, "process-grant", WIDE, (process: i64, source: i64, rights: i32, badge: i64, expiry: i64) => Request::ProcessGrant {
         process: handle(process), source: handle(source), rights: Rights(rights as u16), badge: badge as u64, expiry: expiry as u64
     });
-    linker.func_wrap_async(
-        INTERFACE,
-        "process-start",
-        |mut caller: Caller<'_, Process>, (process, bytes, length, ret): (i64, i32, i32, i32)| {
-            Box::new(async move {
-                let payload = Out::get(&mut caller, bytes, length, 0, 0)?;
-                let request = Request::ProcessStart { process: handle(process), length: length as u32 };
-                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
+    bytes_out!(linker, "process-start", NOTHING, MAX_BYTES, (process: i64), length => Request::ProcessStart {
+        process: handle(process), length
+    });
     plain!(linker, "process-suspend", NOTHING, (process: i64) => Request::ProcessSuspend { process: handle(process) });
     plain!(linker, "process-resume", NOTHING, (process: i64) => Request::ProcessResume { process: handle(process) });
     plain!(linker, "process-kill", NOTHING, (process: i64, code: i64) => Request::ProcessKill { process: handle(process), code: code as u64 });
@@ -445,11 +325,7 @@ fn processes(linker: &mut Linker<Process>) -> Result<()> {
     plain!(linker, "process-limit", NOTHING, (process: i64, capabilities: i32, queued: i32, time: i64) => Request::ProcessLimit {
         process: handle(process), limits: limits(capabilities, queued, time)
     });
-    linker.func_wrap_async(INTERFACE, "exit", |caller: Caller<'_, Process>, (code,): (i64,)| {
-        Box::new(async move {
-            door::call(caller.data().me, &Request::Exit { code: code as u64 }, &NO_WORDS, &[]).await;
-        })
-    })?;
+    without_result!(linker, "exit", (code: i64) => Request::Exit { code: code as u64 });
     bytes_in!(linker, "startup", () => Request::Startup);
     plain!(linker, "thread-create", WIDE, (quota: i64, entry: i64, stack: i64, argument: i64) => Request::ThreadCreate {
         quota: handle(quota), entry: entry as u64, stack: stack as u64, argument: argument as u64
@@ -457,11 +333,7 @@ fn processes(linker: &mut Linker<Process>) -> Result<()> {
     plain!(linker, "thread-configure", NOTHING, (thread: i64, priority: i32, budget: i64, period: i64) => Request::ThreadConfigure {
         thread: handle(thread), priority: priority as u8, budget: budget as u64, period: period as u64
     });
-    linker.func_wrap_async(INTERFACE, "thread-exit", |caller: Caller<'_, Process>, (): ()| {
-        Box::new(async move {
-            door::call(caller.data().me, &Request::ThreadExit, &NO_WORDS, &[]).await;
-        })
-    })?;
+    without_result!(linker, "thread-exit", () => Request::ThreadExit);
     Ok(())
 }
 
@@ -470,20 +342,9 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     bytes_in!(linker, "region-read", (region: i64, offset: i64, length: i32) => Request::RegionRead {
         region: handle(region), offset: offset as u64, length: length as u32
     });
-    linker.func_wrap_async(
-        INTERFACE,
-        "region-write",
-        |mut caller: Caller<'_, Process>, (region, offset, bytes, length, ret): (i64, i64, i32, i32, i32)| {
-            Box::new(async move {
-                let payload = Out::any_length(&mut caller, bytes, length)?;
-                let request =
-                    Request::RegionWrite { region: handle(region), offset: offset as u64, length: length as u32 };
-                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
+    bytes_out!(linker, "region-write", NOTHING, usize::MAX, (region: i64, offset: i64), length => Request::RegionWrite {
+        region: handle(region), offset: offset as u64, length
+    });
     plain!(linker, "region-map", NOTHING, (region: i64, address: i64, rights: i32) => Request::RegionMap {
         region: handle(region), address: address as u64, rights: Rights(rights as u16)
     });
@@ -491,15 +352,15 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     linker.func_wrap_async(
         INTERFACE,
         "image-create",
-        |mut caller: Caller<'_, Process>,
+        |caller: Caller<'_, Process>,
          (quota, region, length, text, text_length, ret): (i64, i64, i64, i32, i32, i32)| {
-            Box::new(async move {
-                let name = name(&mut caller, text, text_length)?;
-                let request =
-                    Request::ImageCreate { quota: handle(quota), region: handle(region), length: length as u64, name };
-                let answer = door::call(caller.data().me, &request, &NO_WORDS, &[]).await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
+            let name = match name(&caller, text, text_length) {
+                Ok(name) => name,
+                Err(error) => return ended(Err(error)),
+            };
+            let request =
+                Request::ImageCreate { quota: handle(quota), region: handle(region), length: length as u64, name };
+            system_call(caller, &request, &NO_WORDS, Bytes::NONE, Ret(ret, WIDE))
         },
     )?;
     plain!(linker, "interrupt-bind", NOTHING, (interrupt: i64, notification: i64, bits: i64) => Request::InterruptBind {
@@ -516,22 +377,21 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
         "device-submit",
         |mut caller: Caller<'_, Process>,
          (device, operation, a, b, bytes, length, ret): (i64, i32, i64, i64, i32, i32, i32)| {
-            Box::new(async move {
-                let Some(operation) = u8::try_from(operation).ok().and_then(Operation::from_number) else {
-                    return put(&mut caller, ret, WIDE, &Answer::error(Error::InvalidArgument));
-                };
-                let payload = Out::get(&mut caller, bytes, length, 0, 0)?;
-                let request = Request::DeviceSubmit {
-                    device: handle(device),
-                    operation,
-                    a: a as u64,
-                    b: b as u64,
-                    length: length as u32,
-                };
-                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, WIDE, &answer)
-            })
+            let Some(operation) = u8::try_from(operation).ok().and_then(Operation::from_number) else {
+                return ended(put(&mut caller, Ret(ret, WIDE), Answer::error(&Err(Error::InvalidArgument))));
+            };
+            let bytes = match Bytes::get(&caller, bytes, length) {
+                Ok(bytes) => bytes.at_most(MAX_BYTES),
+                Err(error) => return ended(Err(error)),
+            };
+            let request = Request::DeviceSubmit {
+                device: handle(device),
+                operation,
+                a: a as u64,
+                b: b as u64,
+                length: length as u32,
+            };
+            system_call(caller, &request, &NO_WORDS, bytes, Ret(ret, WIDE))
         },
     )?;
     plain!(linker, "device-complete", WIDE, (device: i64) => Request::DeviceComplete { device: handle(device) });
@@ -541,19 +401,7 @@ fn memory_and_devices(linker: &mut Linker<Process>) -> Result<()> {
     bytes_in!(linker, "log-read", (log: i64, from: i64, length: i32) => Request::LogRead {
         log: handle(log), from: from as u64, length: length as u32
     });
-    linker.func_wrap_async(
-        INTERFACE,
-        "debug",
-        |mut caller: Caller<'_, Process>, (text, length, ret): (i32, i32, i32)| {
-            Box::new(async move {
-                let payload = Out::get(&mut caller, text, length, 0, 0)?;
-                let request = Request::Debug { length: length as u32 };
-                let called = door::call(caller.data().me, &request, &NO_WORDS, payload.bytes(&mut caller));
-                let answer = called.await;
-                put(&mut caller, ret, NOTHING, &answer)
-            })
-        },
-    )?;
+    bytes_out!(linker, "debug", NOTHING, MAX_BYTES, (), length => Request::Debug { length });
     Ok(())
 }
 
@@ -569,57 +417,92 @@ fn limits(capabilities: i32, queued: i32, time: i64) -> Limits {
     Limits { capabilities: capabilities as u32, queued_messages: queued as u32, processor_time: time as u64 }
 }
 
-/// Payload that goes out with a call, in the guest's memory.
-struct Out {
+/// Bytes that go out with a call: where they lie in the guest's memory.
+#[derive(Clone, Copy)]
+struct Bytes {
     start: usize,
     length: usize,
-    claimed: u32,
-    transfers: [Transfer; MAX_TRANSFERS + 1],
+}
+
+impl Bytes {
+    const NONE: Bytes = Bytes { start: 0, length: 0 };
+
+    /// Checks the range.
+    fn get(caller: &Caller<'_, Process>, pointer: i32, length: i32) -> Result<Bytes> {
+        let bytes = Bytes { start: pointer as u32 as usize, length: length as u32 as usize };
+        if memory(caller)?.data(caller).get(bytes.start..).and_then(|rest| rest.get(..bytes.length)).is_none() {
+            bail!("a list is outside the memory");
+        }
+        Ok(bytes)
+    }
+
+    /// None, if they are more.
+    fn at_most(self, most: usize) -> Bytes {
+        if self.length > most { Bytes::NONE } else { self }
+    }
+
+    #[inline]
+    fn of<'a>(self, caller: &'a Caller<'_, Process>) -> &'a [u8] {
+        if self.length == 0 {
+            return &[];
+        }
+        let memory = memory(caller).map(|memory| memory.data(caller));
+        memory.ok().and_then(|data| data.get(self.start..)?.get(..self.length)).unwrap_or(&[])
+    }
+}
+
+/// Bytes and transfers that go out with a message. Of more than a message may have only as many are
+/// looked at as the kernel needs to refuse it.
+fn payload(
+    caller: &Caller<'_, Process>,
+    pointer: i32,
+    length: i32,
+    transfers: i32,
+    count: i32,
+) -> Result<(Bytes, Transfers)> {
+    let bytes = Bytes::get(caller, pointer, length)?.at_most(MAX_BYTES);
+    let mut list = Transfers::default();
+    let count = count as u32 as usize;
+    let transfers = transfers as u32 as usize;
+    if count > 0 && !transfers.is_multiple_of(8) {
+        bail!("the list of transfers is not aligned");
+    }
+    let memory = memory(caller)?.data(caller);
+    let records = count.checked_mul(TRANSFER_SIZE).and_then(|size| memory.get(transfers..)?.get(..size));
+    let Some(records) = records else { bail!("the list of transfers is outside the memory") };
+    for record in records.chunks_exact(TRANSFER_SIZE).take(MAX_TRANSFERS + 1) {
+        list.push(decode_transfer(record)?);
+    }
+    Ok((bytes, list))
+}
+
+/// The transfers of a message, and one more than it may have.
+struct Transfers {
+    list: [Transfer; MAX_TRANSFERS + 1],
     count: usize,
 }
 
-impl Out {
-    /// Checks the ranges and reads the transfers. Of more bytes or transfers than a
-    /// message may have only as many are looked at as the kernel needs to refuse it.
-    fn get(caller: &mut Caller<'_, Process>, bytes: i32, length: i32, transfers: i32, count: i32) -> Result<Out> {
-        let mut out = Out::any_length(caller, bytes, length)?;
-        if out.length > MAX_BYTES {
-            out.length = 0;
-        }
-        let count = count as u32 as usize;
-        let transfers = transfers as u32 as usize;
-        if count > 0 && !transfers.is_multiple_of(8) {
-            bail!("the list of transfers is not aligned");
-        }
-        let memory = memory(caller)?.data(&*caller);
-        let list = count.checked_mul(TRANSFER_SIZE).and_then(|size| memory.get(transfers..)?.get(..size));
-        let Some(list) = list else { bail!("the list of transfers is outside the memory") };
-        out.count = count.min(MAX_TRANSFERS + 1);
-        for (transfer, record) in out.transfers.iter_mut().zip(list.chunks_exact(TRANSFER_SIZE)) {
-            *transfer = decode_transfer(record)?;
-        }
-        Ok(out)
-    }
-
-    /// Of calls whose bytes are not a message's.
-    fn any_length(caller: &mut Caller<'_, Process>, bytes: i32, length: i32) -> Result<Out> {
-        let (start, claimed) = (bytes as u32 as usize, length as u32);
-        let length = claimed as usize;
-        let memory = memory(caller)?.data(&*caller);
-        if memory.get(start..).and_then(|rest| rest.get(..length)).is_none() {
-            bail!("a list is outside the memory");
-        }
+impl Default for Transfers {
+    fn default() -> Transfers {
         let none = Transfer { handle: Handle::NONE, mode: TransferMode::Move, rights: Rights::NONE, badge: 0 };
-        Ok(Out { start, length, claimed, transfers: [none; MAX_TRANSFERS + 1], count: 0 })
+        Transfers { list: [none; MAX_TRANSFERS + 1], count: 0 }
     }
+}
 
-    fn message(&self, tag: i64) -> Message<'_> {
-        Message { tag: tag as u64, length: self.claimed, transfers: &self.transfers[..self.count] }
+impl Transfers {
+    fn push(&mut self, transfer: Transfer) {
+        if let Some(place) = self.list.get_mut(self.count) {
+            *place = transfer;
+            self.count += 1;
+        }
     }
+}
 
-    fn bytes<'a>(&self, caller: &'a mut Caller<'_, Process>) -> &'a [u8] {
-        let memory = memory(caller).map(|memory| memory.data(&*caller));
-        memory.ok().and_then(|data| data.get(self.start..)?.get(..self.length)).unwrap_or(&[])
+impl std::ops::Deref for Transfers {
+    type Target = [Transfer];
+
+    fn deref(&self) -> &[Transfer] {
+        &self.list[..self.count]
     }
 }
 
@@ -638,6 +521,7 @@ fn decode_transfer(record: &[u8]) -> Result<Transfer> {
     Ok(Transfer { handle: Handle(word(0)), mode, rights: Rights(rights), badge: word(16) })
 }
 
+#[inline]
 fn memory(caller: &Caller<'_, Process>) -> Result<Memory> {
     match caller.data().memory {
         Some(memory) => Ok(memory),
@@ -646,6 +530,7 @@ fn memory(caller: &Caller<'_, Process>) -> Result<Memory> {
 }
 
 /// `size` bytes of the guest's memory at a pointer that it gave.
+#[inline]
 fn area<'a>(caller: &'a mut Caller<'_, Process>, pointer: i32, alignment: usize, size: usize) -> Result<&'a mut [u8]> {
     let memory = memory(caller)?;
     let start = pointer as u32 as usize;
@@ -658,9 +543,8 @@ fn area<'a>(caller: &'a mut Caller<'_, Process>, pointer: i32, alignment: usize,
     }
 }
 
-fn name(caller: &mut Caller<'_, Process>, text: i32, length: i32) -> Result<Name> {
-    let out = Out::any_length(caller, text, length)?;
-    match std::str::from_utf8(out.bytes(caller)) {
+fn name(caller: &Caller<'_, Process>, text: i32, length: i32) -> Result<Name> {
+    match std::str::from_utf8(Bytes::get(caller, text, length)?.of(caller)) {
         Ok(text) => Ok(Name::new(text)),
         Err(_) => bail!("a string is not UTF-8"),
     }
@@ -671,13 +555,38 @@ fn arm(caller: &mut Caller<'_, Process>) {
     caller.as_context_mut().set_epoch_deadline(1);
 }
 
+/// The bytes of the last delivery, in memory that the guest allocates: pointer and length.
+async fn put_bytes(caller: &mut Caller<'_, Process>) -> Result<(u32, u32)> {
+    let me = caller.data().me;
+    let length = door::bytes_left(me);
+    let pointer = allocate(caller, length, 1).await?;
+    if length > 0 {
+        let area = area(caller, pointer as i32, 1, length)?;
+        // They are others if the guest's allocator makes kernel calls.
+        let taken = door::take_bytes(me, |bytes| (bytes.len() == length).then(|| area.copy_from_slice(bytes)));
+        if taken.flatten().is_none() {
+            bail!("cabi_realloc took the bytes that it made room for");
+        }
+    }
+    Ok((pointer, u32::try_from(length)?))
+}
+
 /// Memory that the guest allocates, with these bytes in it: pointer and length.
 async fn put_list(caller: &mut Caller<'_, Process>, bytes: &[u8], alignment: u32) -> Result<(u32, u32)> {
-    let length = u32::try_from(bytes.len())?;
+    let pointer = allocate(caller, bytes.len(), alignment).await?;
+    if !bytes.is_empty() {
+        area(caller, pointer as i32, alignment as usize, bytes.len())?.copy_from_slice(bytes);
+    }
+    Ok((pointer, u32::try_from(bytes.len())?))
+}
+
+/// Has the guest allocate.
+async fn allocate(caller: &mut Caller<'_, Process>, length: usize, alignment: u32) -> Result<u32> {
     if length == 0 {
         // An empty list may lie anywhere that is aligned.
-        return Ok((alignment, 0));
+        return Ok(alignment);
     }
+    let length = i32::try_from(length)?;
     let realloc = match caller.data().realloc.clone() {
         Some(realloc) => realloc,
         None => {
@@ -689,9 +598,8 @@ async fn put_list(caller: &mut Caller<'_, Process>, bytes: &[u8], alignment: u32
             realloc
         }
     };
-    let pointer = realloc.call_async(caller.as_context_mut(), (0, 0, alignment as i32, length as i32)).await?;
-    area(caller, pointer, alignment as usize, bytes.len())?.copy_from_slice(bytes);
-    Ok((pointer as u32, length))
+    let pointer = realloc.call_async(caller.as_context_mut(), (0, 0, alignment as i32, length)).await?;
+    Ok(pointer as u32)
 }
 
 fn put_pointer(caller: &mut Caller<'_, Process>, ret: i32, (pointer, length): (u32, u32)) -> Result<()> {
@@ -706,9 +614,31 @@ fn put_pointer(caller: &mut Caller<'_, Process>, ret: i32, (pointer, length): (u
 const DELIVERY_SIZE: usize = 96;
 
 /// Writes a result where the guest wants it.
-fn put(caller: &mut Caller<'_, Process>, ret: i32, Payload(offset): Payload, answer: &Answer) -> Result<()> {
+#[inline]
+fn put(caller: &mut Caller<'_, Process>, ret: Ret, answer: Answer<'_>) -> Result<()> {
     arm(caller);
-    let returned = match &answer.result {
+    match answer.result {
+        // What is handed over is this.
+        Ok(Returned::Delivery(delivery)) => {
+            let area = area(caller, ret.0, WIDE.0, WIDE.0 + DELIVERY_SIZE)?;
+            if let Some(area) = area.first_chunk_mut() {
+                put_delivery(area, delivery, answer.words);
+            }
+            Ok(())
+        }
+        result => put_other(caller, ret, result),
+    }
+}
+
+fn put_other(
+    caller: &mut Caller<'_, Process>,
+    Ret(ret, Payload(offset)): Ret,
+    result: &Result<Returned, Error>,
+) -> Result<()> {
+    if offset == NO_RESULT.0 {
+        return Ok(());
+    }
+    let returned = match result {
         Ok(returned) => returned,
         Err(error) => {
             let area = area(caller, ret, offset, offset + 1)?;
@@ -717,15 +647,11 @@ fn put(caller: &mut Caller<'_, Process>, ret: i32, Payload(offset): Payload, ans
             return Ok(());
         }
     };
-    let size = match returned {
-        Returned::Delivery(_) => DELIVERY_SIZE,
-        _ => size(returned),
-    };
+    let size = size(returned);
     let area = area(caller, ret, offset, offset + size)?;
     area[0] = 0;
     let mut record = Record(&mut area[offset..]);
     match returned {
-        Returned::Delivery(delivery) => put_delivery(&mut record, delivery, &answer.words),
         Returned::Nothing => {}
         Returned::Handle(handle) => record.u64(0, handle.0),
         Returned::Value(value) => record.u64(0, *value),
@@ -765,34 +691,34 @@ fn put(caller: &mut Caller<'_, Process>, ret: i32, Payload(offset): Payload, ans
             record.u8(8, completion.status as u8);
             record.u32(12, completion.length);
         }
-        Returned::Bytes(_) => bail!("bytes are not returned in place"),
+        Returned::Delivery(_) | Returned::Bytes(_) => bail!("neither is returned in this place"),
     }
     Ok(())
 }
 
+/// A delivery that came, as the `result` that it is: all places are known to the compiler.
 #[inline]
-fn put_delivery(record: &mut Record<'_>, delivery: &Delivery, words: &Words) {
-    record.u8(0, delivery.kind as u8);
-    record.u8(1, delivery.capabilities);
-    record.u32(4, delivery.length);
-    record.u64(8, delivery.badge);
-    record.u64(16, delivery.tag);
-    record.u64(24, delivery.reply.0);
-    for (index, word) in words.iter().enumerate() {
-        record.u64(32 + index * 8, *word);
+fn put_delivery(area: &mut [u8; WIDE.0 + DELIVERY_SIZE], delivery: &Delivery, words: &Words) {
+    area[0] = 0;
+    area[8] = delivery.kind as u8;
+    area[9] = delivery.capabilities;
+    area[12..16].copy_from_slice(&delivery.length.to_le_bytes());
+    area[16..24].copy_from_slice(&delivery.badge.to_le_bytes());
+    area[24..32].copy_from_slice(&delivery.tag.to_le_bytes());
+    area[32..40].copy_from_slice(&delivery.reply.0.to_le_bytes());
+    for (place, word) in area[40..104].as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
     }
 }
 
 fn size(returned: &Returned) -> usize {
     match returned {
-        Returned::Nothing => 0,
+        Returned::Nothing | Returned::Delivery(_) | Returned::Bytes(_) => 0,
         Returned::Handle(_) | Returned::Value(_) => 8,
-        Returned::Delivery(_) => DELIVERY_SIZE,
         Returned::Capability(_) => 88,
         Returned::Process(_) => 80,
         Returned::Quota(_) => 32,
         Returned::Completion(_) => 16,
-        Returned::Bytes(_) => 0,
     }
 }
 

@@ -14,45 +14,54 @@
 //! - (e) the epoch deadline is armed anew whenever a guest goes on.
 //! - (f) at most [`MOST_NESTED`] deep; beyond, the executor polls.
 //! - (g) a nested guest's trap is a fault input like any other.
+//! - (h) nothing ticks while the machine is idle ([`crate::events`]).
+//! - (i) one thread executes; the operating system is asked for the time once a tick, and a system call
+//!   counts the processor's cycles since ([`crate::clock`]).
+//!
+//! Bytes of a call that hands over are not copied into the kernel's keeping: the caller waits in its import
+//! for as long as the server is polled there, so the server copies them straight from the caller's memory.
 
 use super::Machine;
 use super::process::{Fiber, Me};
 use abi::message::Words;
 use abi::{Error, Handle, Request, Returned};
 use kernel::ThreadId;
-use std::cell::RefCell;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::task::{Context, Waker};
 
 /// How many fibers are polled inside each other at most.
 pub const MOST_NESTED: u32 = 8;
 
 thread_local! {
     static MACHINE: RefCell<Option<Machine>> = const { RefCell::new(None) };
+    static LENT: Cell<Option<(Me, NonNull<[u8]>)>> = const { Cell::new(None) };
 }
 
-/// What a call came to.
+/// What a call came to, as the machine keeps it until the import takes it.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// As the kernel says.
-    pub result: Result<Returned, Error>,
+    pub result: &'a Result<Returned, Error>,
     /// Of a delivery.
-    pub words: Words,
+    pub words: &'a Words,
 }
 
-impl Answer {
+impl<'a> Answer<'a> {
     /// A refusal.
-    pub fn error(error: Error) -> Answer {
-        Answer { result: Err(error), words: [0; 8] }
+    pub fn error(result: &'a Result<Returned, Error>) -> Answer<'a> {
+        Answer { result, words: &[0; 8] }
     }
 }
 
 /// What an import does next.
-pub(super) enum Next {
-    /// Return to the guest.
-    Answer(Answer),
+pub enum Next {
+    /// Take the answer: it is there.
+    Answer,
     /// Poll this thread's fiber, which was taken from its slot, in place.
     HandOver(Me, Fiber),
+    /// The same, and lend it the bytes of the call meanwhile.
+    Lend(Me, Fiber),
     /// Give way to the executor.
     Wait,
 }
@@ -73,38 +82,58 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> Option<R> {
     MACHINE.with(|cell| cell.borrow_mut().as_mut().map(f))
 }
 
-/// A system call under way: ready at once where nothing had to wait.
-pub enum Called {
-    /// The answer; taken by the first poll.
-    Ready(Option<Answer>),
-    /// The thread waits.
-    Waiting(Me),
-}
-
-/// Makes a system call for the thread that an import belongs to.
+/// Makes a system call for the thread that an import belongs to; [`go_on`] does what comes of it.
 #[inline]
-pub fn call(me: Me, request: &Request<'_>, words: &Words, bytes: &[u8]) -> Called {
+pub fn enter(me: Me, request: &Request<'_>, words: &Words, bytes: &[u8]) -> Next {
     match with(|machine| machine.enter(me, request, words, bytes)) {
-        Some(Next::Answer(answer)) => Called::Ready(Some(answer)),
-        Some(Next::HandOver(to, fiber)) => match poll_fiber(to, fiber, |machine| machine.answer(me)).flatten() {
-            Some(answer) => Called::Ready(Some(answer)),
-            None => Called::Waiting(me),
-        },
-        Some(Next::Wait) | None => Called::Waiting(me),
+        Some(Next::Lend(to, fiber)) => {
+            lend(to, bytes, || poll_fiber(to, fiber, |machine| machine.threads.end_loan(to, bytes)));
+            Next::Answer
+        }
+        Some(next) => next,
+        None => Next::Wait,
     }
 }
 
-impl Future for Called {
-    type Output = Answer;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
-        let answer = match self.get_mut() {
-            Called::Ready(answer) => answer.take(),
-            Called::Waiting(me) => with(|machine| machine.answer(*me)).flatten(),
-        };
-        answer.map_or(Poll::Pending, Poll::Ready)
+/// Lends bytes to a thread for as long as `poll` takes: it copies them from where they lie, if it takes
+/// them before it waits or ends. Later they are in its inbox.
+fn lend<R>(to: Me, bytes: &[u8], poll: impl FnOnce() -> R) -> R {
+    struct Loan(Option<(Me, NonNull<[u8]>)>);
+    impl Drop for Loan {
+        fn drop(&mut self) {
+            LENT.set(self.0);
+        }
     }
+    let _outer = Loan(LENT.replace(Some((to, NonNull::from(bytes)))));
+    poll()
+}
+
+/// What is lent to this thread now.
+fn borrowed<R>(me: Me, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    let (to, bytes) = LENT.get()?;
+    // SAFETY: `lend` holds a borrow of the bytes for as long as they are in `LENT`: it puts back what was
+    // there before it returns or unwinds. It cannot do so while `f` runs, which is above it on this thread's
+    // stack of polls, and `f` cannot keep the reference.
+    (to == me).then(|| f(unsafe { bytes.as_ref() }))
+}
+
+/// Polls whom the call handed the processor to. What the call came to goes to `take`, which may not come
+/// back here; `None`: the thread waits, and is asked again by [`answered`].
+#[inline]
+pub fn go_on<R>(me: Me, next: Next, take: impl FnOnce(Answer<'_>) -> R) -> Option<R> {
+    match next {
+        Next::Answer => answered(me, take),
+        Next::HandOver(to, fiber) | Next::Lend(to, fiber) => {
+            poll_fiber(to, fiber, |machine| machine.answer(me, take)).flatten()
+        }
+        Next::Wait => None,
+    }
+}
+
+/// The answer for a thread that waited, if it is there and it is its turn.
+#[inline]
+pub fn answered<R>(me: Me, take: impl FnOnce(Answer<'_>) -> R) -> Option<R> {
+    with(|machine| machine.answer(me, take)).flatten()
 }
 
 /// Polls a thread's fiber, if it is parked, until it waits, yields or ends.
@@ -135,9 +164,18 @@ pub(super) fn grow(me: Me, pages: u64) -> bool {
     with(|machine| machine.grow(me, pages)).unwrap_or(false)
 }
 
-/// The bytes of the last delivery; once.
-pub fn take_bytes(me: Me) -> Vec<u8> {
-    with(|machine| machine.take_bytes(me)).unwrap_or_default()
+/// How many bytes came with the last delivery and have not been taken.
+pub fn bytes_left(me: Me) -> usize {
+    with(|machine| machine.threads.me(me).map_or(0, |thread| thread.inbox_length())).unwrap_or(0)
+}
+
+/// Takes the bytes of the last delivery, once; later there are none. `f` may not come back here.
+pub fn take_bytes<R>(me: Me, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    with(|machine| match machine.threads.me(me)?.take_loan() {
+        Some(_) => borrowed(me, f),
+        None => Some(machine.threads.me(me)?.take_bytes(f)),
+    })
+    .flatten()
 }
 
 /// The handles of the last delivery; once.

@@ -86,7 +86,6 @@ impl Attached {
 impl Machine {
     /// Drains the kernel's effects; afterwards lines that were opened with something
     /// behind them have come.
-    #[inline]
     pub(super) fn carry_out(&mut self) {
         loop {
             while let Some(effect) = self.axiom.effect() {
@@ -98,30 +97,13 @@ impl Machine {
         }
     }
 
-    #[inline]
-    fn carry_out_one(&mut self, effect: Effect) {
-        match effect {
-            Effect::Deliver { to, from, delivery } => self.deliver(to, from, delivery),
-            other => self.carry_out_rare(other),
-        }
-    }
-
-    #[inline]
-    pub(super) fn deliver(&mut self, to: ThreadId, from: PayloadSource, delivery: Delivery) {
-        let bytes = delivery.length > 0;
+    fn deliver(&mut self, to: ThreadId, from: PayloadSource, delivery: &Delivery) {
         match from {
-            PayloadSource::Thread(from) if from != to => {
-                let Some((from, to)) = self.threads.pair(from, to) else { return };
-                to.inbox.words = from.outbox.words;
-                if bytes {
-                    // The bytes change places: none are copied, none are allocated.
-                    std::mem::swap(&mut to.inbox.bytes, &mut from.outbox.bytes);
-                }
-            }
+            PayloadSource::Thread(from) if from != to => return self.threads.deliver(to, from, delivery),
             PayloadSource::Thread(_) => {
                 let Some(thread) = self.threads.get(to) else { return };
                 thread.inbox.words = thread.outbox.words;
-                if bytes {
+                if delivery.length > 0 {
                     thread.inbox.bytes = std::mem::take(&mut thread.outbox.bytes);
                 }
             }
@@ -135,17 +117,14 @@ impl Machine {
                 thread.inbox.words = words;
             }
         }
-        let Some(thread) = self.threads.get(to) else { return };
-        if !bytes {
-            thread.inbox.bytes.clear();
+        if let Some(thread) = self.threads.get(to) {
+            thread.delivered(delivery);
         }
-        thread.handles_taken = false;
-        thread.answer = Some(Ok(Returned::Delivery(delivery)));
     }
 
-    fn carry_out_rare(&mut self, effect: Effect) {
+    fn carry_out_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Deliver { .. } => {}
+            Effect::Deliver { to, from, delivery } => self.deliver(to, from, &delivery),
             Effect::Complete { thread, result } => self.complete(thread, result),
             Effect::Store { from, buffer } => {
                 let Some(thread) = self.threads.get(from) else { return };
@@ -254,7 +233,7 @@ impl Machine {
     pub(super) fn put_bytes(&mut self, thread: ThreadId, bytes: Vec<u8>) -> Returned {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if let Some(thread) = self.threads.get(thread) {
-            thread.inbox.bytes = bytes;
+            thread.put_bytes(bytes);
         }
         Returned::Bytes(length)
     }

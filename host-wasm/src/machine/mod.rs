@@ -98,17 +98,55 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A system call of the thread that an import belongs to.
-    #[inline]
+    /// A system call of the thread that an import belongs to. The one place where the door's fast path
+    /// is inlined.
+    #[inline(never)]
     fn enter(&mut self, me: Me, request: &Request<'_>, words: &Words, bytes: &[u8]) -> Next {
-        let Some(thread) = self.threads.me(me) else { return Next::Wait };
-        thread.outbox.words = *words;
-        if !bytes.is_empty() || !thread.outbox.bytes.is_empty() {
-            thread.outbox.bytes.clear();
-            thread.outbox.bytes.extend_from_slice(bytes);
+        if self.threads.me(me).is_none() {
+            return Next::Wait;
         }
         let now = self.clock.now();
         let outcome = self.axiom.call(me.thread, request, now);
+        let mut lent = ThreadId::NONE;
+        match self.axiom.handed_over() {
+            // From hand to hand: the kernel queued nothing.
+            Some((to, _, delivery)) => {
+                lent = if bytes.is_empty() { ThreadId::NONE } else { to };
+                self.threads.hand_over(to, delivery, words);
+            }
+            None => self.settle(me, outcome, words, bytes),
+        }
+        if self.axiom.has_block() {
+            self.hand_blocks_over();
+        }
+        if self.events.attention() {
+            self.attend();
+        }
+        let next = self.next(me);
+        if lent.is_none() {
+            return next;
+        }
+        match next {
+            Next::HandOver(to, fiber) if to.thread == lent => Next::Lend(to, fiber),
+            // It does not run in place, or somebody else does first: it gets a copy.
+            next => {
+                self.threads.keep(lent, bytes);
+                next
+            }
+        }
+    }
+
+    /// What comes of a call that was not handed over.
+    #[inline(never)]
+    fn settle(&mut self, me: Me, outcome: Outcome, words: &Words, bytes: &[u8]) {
+        // Who made the call may be gone: by it or by what was due.
+        if let Some(thread) = self.threads.me(me) {
+            thread.outbox.words = *words;
+            if !bytes.is_empty() || !thread.outbox.bytes.is_empty() {
+                thread.outbox.bytes.clear();
+                thread.outbox.bytes.extend_from_slice(bytes);
+            }
+        }
         self.carry_out();
         match outcome {
             Outcome::Done(result) => {
@@ -126,13 +164,6 @@ impl Machine {
                 self.after_host_call();
             }
         }
-        if self.axiom.has_block() {
-            self.hand_blocks_over();
-        }
-        if self.events.attention() {
-            self.attend();
-        }
-        self.next(me)
     }
 
     /// After any poll or input: what the kernel's state means for an import of this thread.
@@ -142,10 +173,7 @@ impl Machine {
             return Next::Wait;
         }
         match self.axiom.current() {
-            Some(current) if current == me.thread => match self.threads.answer(me) {
-                Some(answer) => Next::Answer(answer),
-                None => Next::Wait,
-            },
+            Some(current) if current == me.thread => Next::Answer,
             Some(other) if self.nested < MOST_NESTED => match self.take_fiber(other) {
                 Some((other, fiber)) => Next::HandOver(other, fiber),
                 None => Next::Wait,
@@ -154,13 +182,13 @@ impl Machine {
         }
     }
 
-    /// The answer for a thread, if it is its turn.
+    /// Gives a thread its answer, if there is one and it is its turn.
     #[inline]
-    fn answer(&mut self, me: Me) -> Option<Answer> {
+    fn answer<R>(&mut self, me: Me, take: impl FnOnce(Answer<'_>) -> R) -> Option<R> {
         if self.ending || self.axiom.current() != Some(me.thread) {
             return None;
         }
-        self.threads.answer(me)
+        self.threads.answer(me, take)
     }
 
     /// Takes a thread's fiber to poll it.
@@ -237,10 +265,6 @@ impl Machine {
         let granted = self.axiom.grow(me.process, pages, now).is_ok();
         self.carry_out();
         granted
-    }
-
-    fn take_bytes(&mut self, me: Me) -> Vec<u8> {
-        self.threads.me(me).map(|thread| std::mem::take(&mut thread.inbox.bytes)).unwrap_or_default()
     }
 
     fn take_handles(&mut self, me: Me) -> Vec<Handle> {
@@ -329,7 +353,13 @@ fn fault(error: &wasmtime::Error) -> (FaultKind, u64) {
     }
 }
 
-/// A machine on its thread. Dropping it drops all processes.
+/// A machine on its thread, where it stays. Dropping it drops all processes.
+///
+/// ```compile_fail,E0277
+/// fn elsewhere(mut system: host_wasm::machine::System) {
+///     std::thread::spawn(move || system.run());
+/// }
+/// ```
 pub struct System {
     ticker: Ticker,
     events: Events,
@@ -338,6 +368,12 @@ pub struct System {
 }
 
 impl System {
+    /// How often the operating system was asked for the time: once a tick and when the machine waits or
+    /// something happens outside, never for a system call.
+    pub fn clock_readings(&self) -> u64 {
+        door::with(|machine| machine.clock.readings()).unwrap_or(0)
+    }
+
     /// Runs until the machine ends.
     pub fn run(&mut self) -> End {
         loop {

@@ -3,8 +3,8 @@
 
 use super::door::Answer;
 use super::process::{Fiber, Me};
-use abi::message::Words;
-use abi::{Error, Returned};
+use abi::message::{MAX_BYTES, Words};
+use abi::{Delivery, Error, Returned};
 use kernel::{ProcessId, ThreadId};
 
 /// Words and bytes of a message.
@@ -38,10 +38,53 @@ pub struct Thread {
     pub outbox: Payload,
     /// What was delivered to it last.
     pub inbox: Payload,
+    /// So many bytes of that are not in the inbox: they lie in the memory of who called, which polls
+    /// this thread.
+    pub lent: u32,
     /// The outcome of the call that it is in, once there is one.
     pub answer: Option<Result<Returned, Error>>,
     /// Whether `take_handles` has been called since the last delivery.
     pub handles_taken: bool,
+}
+
+impl Thread {
+    /// Bytes that can be taken.
+    pub fn inbox_length(&self) -> usize {
+        if self.lent > 0 { self.lent as usize } else { self.inbox.bytes.len() }
+    }
+
+    /// Takes what is lent, if something is: how many bytes.
+    pub fn take_loan(&mut self) -> Option<u32> {
+        let lent = std::mem::take(&mut self.lent);
+        (lent > 0).then_some(lent)
+    }
+
+    /// Takes the bytes in the inbox. Its memory is used again, unless it is more than a message needs.
+    pub fn take_bytes<R>(&mut self, f: impl FnOnce(&[u8]) -> R) -> R {
+        let taken = f(&self.inbox.bytes);
+        self.inbox.bytes.clear();
+        if self.inbox.bytes.capacity() > MAX_BYTES {
+            self.inbox.bytes = Vec::new();
+        }
+        taken
+    }
+
+    /// Bytes that are no message's, for the thread to take.
+    pub fn put_bytes(&mut self, bytes: Vec<u8>) {
+        self.inbox.bytes = bytes;
+        self.lent = 0;
+    }
+
+    /// The message in the inbox is the outcome of the call.
+    #[inline]
+    pub fn delivered(&mut self, delivery: &Delivery) {
+        if delivery.length == 0 {
+            self.inbox.bytes.clear();
+        }
+        self.lent = 0;
+        self.handles_taken = false;
+        self.answer = Some(Ok(Returned::Delivery(*delivery)));
+    }
 }
 
 /// All threads, by the kernel's numbers.
@@ -64,19 +107,51 @@ impl Threads {
         self.get(me.thread).filter(|thread| thread.me.serial == me.serial)
     }
 
-    /// Takes the outcome of a thread's call.
+    /// Gives a thread the outcome of its call, once.
     #[inline]
-    pub fn answer(&mut self, me: Me) -> Option<Answer> {
+    pub fn answer<R>(&mut self, me: Me, take: impl FnOnce(Answer<'_>) -> R) -> Option<R> {
         let thread = self.me(me)?;
-        let result = thread.answer.take()?;
-        Some(Answer { result, words: thread.inbox.words })
+        let result = thread.answer.as_ref()?;
+        let taken = take(Answer { result, words: &thread.inbox.words });
+        thread.answer = None;
+        Some(taken)
     }
 
-    /// Two different threads.
+    /// A message from one thread to another through the kernel: words are copied, bytes change places,
+    /// so that none are copied and none allocated.
+    pub fn deliver(&mut self, to: ThreadId, from: ThreadId, delivery: &Delivery) {
+        let Ok([Some(to), Some(from)]) = self.slots.get_disjoint_mut([to.index(), from.index()]) else { return };
+        to.inbox.words = from.outbox.words;
+        if delivery.length > 0 {
+            std::mem::swap(&mut to.inbox.bytes, &mut from.outbox.bytes);
+        }
+        to.delivered(delivery);
+    }
+
+    /// A message that went from hand to hand. Its bytes, if it has any, are lent: [`Threads::keep`] or
+    /// [`Threads::end_loan`] follows.
     #[inline]
-    pub fn pair(&mut self, a: ThreadId, b: ThreadId) -> Option<(&mut Thread, &mut Thread)> {
-        let [a, b] = self.slots.get_disjoint_mut([a.index(), b.index()]).ok()?;
-        Some((a.as_deref_mut()?, b.as_deref_mut()?))
+    pub fn hand_over(&mut self, to: ThreadId, delivery: &Delivery, words: &Words) {
+        let Some(thread) = self.get(to) else { return };
+        thread.inbox.words = *words;
+        thread.inbox.bytes.clear();
+        thread.delivered(delivery);
+        thread.lent = delivery.length;
+    }
+
+    /// The loan ends: what was not taken is in the inbox from now on.
+    pub fn end_loan(&mut self, to: Me, bytes: &[u8]) {
+        if self.me(to).is_some_and(|thread| thread.lent > 0) {
+            self.keep(to.thread, bytes);
+        }
+    }
+
+    /// Nothing is lent: the bytes are in the inbox.
+    pub fn keep(&mut self, to: ThreadId, bytes: &[u8]) {
+        let Some(thread) = self.get(to) else { return };
+        thread.lent = 0;
+        thread.inbox.bytes.clear();
+        thread.inbox.bytes.extend_from_slice(bytes);
     }
 
     /// A thread began to exist.
@@ -91,6 +166,7 @@ impl Threads {
             run: Run::New,
             outbox: Payload::default(),
             inbox: Payload::default(),
+            lent: 0,
             answer: None,
             handles_taken: true,
         }));

@@ -80,6 +80,13 @@ fn rule_d_a_server_that_blocks_or_yields_while_it_serves_answers_later() {
 }
 
 #[test]
+fn bytes_of_a_call_arrive_when_the_server_takes_them_at_once_late_or_after_a_call_of_its_own() {
+    for manner in ["at-once", "late", "after-a-call"] {
+        play_on_both_paths(&["loan", manner]);
+    }
+}
+
+#[test]
 fn rule_f_a_chain_deeper_than_the_nesting_goes_on_through_the_run_queue() {
     for links in ["3", "7", "8", "9", "20"] {
         play_on_both_paths(&["chain", links]);
@@ -91,4 +98,11 @@ fn rule_h_nothing_ticks_while_idle() {
     let played = play(&["idle"]).well();
     // 300 ms of waiting; booting and ending take some slices.
     assert!(played.ticks < 150, "{} ticks", played.ticks);
+}
+
+#[test]
+fn rule_i_the_system_is_asked_for_the_time_once_a_tick_not_once_a_call() {
+    // 60,000 calls. Beside the ticks the machine asks when a device has something and when nobody runs.
+    let played = play(&["calls"]).well();
+    assert!(played.clock_readings <= played.ticks + 500, "{} readings, {} ticks", played.clock_readings, played.ticks);
 }

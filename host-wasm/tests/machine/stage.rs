@@ -23,6 +23,8 @@ pub struct Played {
     pub output: String,
     /// Slices that ended while it ran.
     pub ticks: u64,
+    /// How often the machine asked the operating system for the time.
+    pub clock_readings: u64,
 }
 
 impl Played {
@@ -129,15 +131,16 @@ pub fn run(
             move || meanwhile(&events, &shown)
         });
         let end = system.run();
+        let clock_readings = system.clock_readings();
         drop(system);
         other.join().unwrap();
         // The test has given up if nobody receives.
-        let _ = done.send((end, events.ticks()));
+        let _ = done.send((end, events.ticks(), clock_readings));
     });
     match played.recv_timeout(PATIENCE) {
-        Ok((end, ticks)) => {
+        Ok((end, ticks, clock_readings)) => {
             thread.join().unwrap();
-            Played { end, output: screen.text(), ticks }
+            Played { end, output: screen.text(), ticks, clock_readings }
         }
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the scene hangs; so far it showed: {}", screen.text()),
         Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {

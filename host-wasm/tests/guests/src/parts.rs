@@ -35,6 +35,7 @@ pub fn play(start: &Start) {
         "client" => client(start),
         "echo" => echo(start),
         "bulk" => bulk(start),
+        "borrower" => borrower(start),
         "bad-server" => bad_server(start),
         "link" => link(start),
         "caller-of-back" => caller_of_back(start),
@@ -93,6 +94,36 @@ fn bulk(start: &Start) {
     let once = calls::take_bytes().is_empty() && calls::take_handles().is_empty();
     calls::send(handles[0], 0, 9, NOTHING).unwrap();
     calls::reply_with(message.reply, u64::from(once), words(handles.len() as u64), &bytes, &[]).unwrap();
+}
+
+/// Answers each call with its bytes, which it takes in a manner: at once, after it let others run, or after
+/// a call of its own with other bytes.
+fn borrower(start: &Start) {
+    let (endpoint, manner) = (start.capability("endpoint"), start.arguments[1].as_str());
+    let mut message = calls::receive(endpoint, FOREVER).unwrap();
+    loop {
+        match manner {
+            "late" => calls::yield_(),
+            "after-a-call" => {
+                let next = start.capability("next");
+                calls::call_with(next, FOREVER, 7, NOTHING, &[9; 300], &[]).unwrap();
+                // A delivery replaces what the one before it brought: the answer, what the call brought.
+            }
+            _ => {}
+        }
+        let bytes = calls::take_bytes();
+        let once = calls::take_bytes().is_empty();
+        message = calls::reply_receive_with(
+            endpoint,
+            message.reply,
+            FOREVER,
+            u64::from(once),
+            words(u64::from(message.length)),
+            &bytes,
+            &[],
+        )
+        .unwrap();
+    }
 }
 
 /// A server that goes, in a manner, at a point of the call.

@@ -4,9 +4,10 @@ use super::parts::HERE;
 use abi::Error;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use guests::calls::{self, DeliveryKind};
-use guests::{ALL, Child, NOTHING, Start, power_off, print, words};
+use guests::{ALL, Child, FOREVER, NOTHING, Start, power_off, print, words};
 
 /// 5 s: nothing here takes as long.
 const LONG: u64 = 5_000_000_000;
@@ -24,6 +25,7 @@ pub fn direct(start: &Start) {
         "share" => a_loop_costs_its_share(start),
         "grow" => memory_has_a_limit(start),
         "bulk" => bulk_and_capabilities(start),
+        "loan" => loan(start),
         "idle" => idle(start),
         "spawn-storm" => spawn_storm(start),
         "shutdown" => shutdown(start),
@@ -305,6 +307,26 @@ fn memory_has_a_limit(start: &Start) -> Scene {
     let pages = stage.reported()?;
     // Its quota has 1,024 pages of 4 KiB, and it had some to begin with.
     check((1..=64).contains(&pages), format!("it grew by {pages} pages of 64 KiB"))
+}
+
+/// Bytes of calls that go from hand to hand come back as they were, however the server takes them.
+fn loan(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let (endpoint, next) = (stage.endpoint(), stage.endpoint());
+    let manner = start.arguments[1].as_str();
+    stage.actor("borrower").argument("at-once").grant("endpoint", next, ALL).start().unwrap();
+    let mut server = stage.actor("borrower");
+    server.argument(manner).grant("endpoint", endpoint, ALL).grant("next", next, ALL).start().unwrap();
+    for (round, length) in [(1, 1000), (2, abi::message::MAX_BYTES), (3, 1), (4, 4097)] {
+        let bytes: Vec<u8> = (0..length).map(|i| (i * round) as u8).collect();
+        let answer =
+            calls::call_with(endpoint, FOREVER, 5, words(1), &bytes, &[]).map_err(|error| format!("{error:?}"))?;
+        check(answer.words.0 == length as u64, "the server was told another length")?;
+        check(answer.tag == 1, "what was taken could be taken twice")?;
+        let expected = if manner == "after-a-call" { vec![9; 300] } else { bytes };
+        check(calls::take_bytes() == expected, format!("the bytes of round {round} are others"))?;
+    }
+    Ok(())
 }
 
 /// 64 KiB and a capability go there, and the bytes come back; what is too much is refused.
