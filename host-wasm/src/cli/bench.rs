@@ -55,12 +55,15 @@ impl Row {
     }
 }
 
+/// What measures one row.
+type Measure = fn(&Scratch) -> Result<Row, Problem>;
+
 /// Measures, and writes the table.
 pub fn run(global: &Global) -> Result<u8, Problem> {
     limits::check()?;
     let scratch = Scratch::new(global)?;
     let progress = Progress::to_terminal();
-    let measures: [fn(&Scratch) -> Result<Row, Problem>; 4] = [calls, append, put, spawn];
+    let measures: [Measure; 4] = [calls, append, put, spawn];
     let mut rows = Vec::new();
     for (index, measure) in measures.iter().enumerate() {
         progress.show(&format!("measuring, {} of {}", index + 1, measures.len()));
