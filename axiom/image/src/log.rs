@@ -74,7 +74,8 @@ pub struct ImageLog<D> {
 }
 
 impl<D: BlockDevice> ImageLog<D> {
-    /// Opens the log on `device`, or begins one if the device has nothing but zeros: checks it from the last
+    /// Opens the log on `device`, or begins one if the device has nothing but zeros
+    /// (of a large one the first 64 MiB and the last are looked at): checks it from the last
     /// checkpoint on, cuts what a crash left behind, refuses anything else that is wrong. A device with no more
     /// room than the reserve is refused too.
     pub fn open(mut device: D, key: MachineKey) -> Result<(ImageLog<D>, Opened), Error> {

@@ -16,6 +16,10 @@ use axiom::note::{Checkpoint, MachineKey, VerifierKey};
 use axiom::scan::is_zero;
 use axiom::tree::leaf_hash;
 
+/// Of a device that a log is begun on, so many blocks at the beginning are looked at, and so many at the end: 64 MiB and 1 MiB.
+/// All of a large one would take long.
+const EMPTY_AT_FIRST: u64 = 64 << 11;
+const EMPTY_AT_LAST: u64 = 1 << 11;
 /// Bytes that are read at once where there is no frame.
 const PIECE: usize = 64 << 10;
 
@@ -366,12 +370,16 @@ pub fn tail(device: &mut impl BlockDevice, number: u64, at: u64) -> Result<Optio
     Ok(last.map(|last| last + 1 - at * BLOCK as u64))
 }
 
-/// Begins a log on an empty device. The superblock comes last: without it there is no log.
+/// Begins a log on an empty device: zeros, as far as is looked at. The superblock comes last: without it there is no log.
 fn create(device: &mut impl BlockDevice, key: &MachineKey) -> Result<Recovered, Error> {
     let blocks = device.blocks();
     let slot = first_slot(key).encode();
-    if let Some((byte, _)) = find_nonzero(device, 0, SLOTS[0])?.or(find_nonzero(device, SLOTS[1], blocks)?) {
-        return Err(Error::NotEmpty(byte));
+    // Where others begin, and keep copies of what they begin with.
+    let (low, high) = (blocks.min(EMPTY_AT_FIRST), blocks.saturating_sub(EMPTY_AT_LAST).max(EMPTY_AT_FIRST));
+    for (first, end) in [(0, SLOTS[0]), (SLOTS[1], low), (high, blocks)] {
+        if let Some((byte, _)) = find_nonzero(device, first, end)? {
+            return Err(Error::NotEmpty(byte));
+        }
     }
     // What lies in the first slot may be of a beginning that was interrupted.
     let mut bytes = Box::new([0; SLOT]);

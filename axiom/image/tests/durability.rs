@@ -311,6 +311,21 @@ fn a_torn_tail_is_cut_and_reported_and_nothing_else_is() {
     assert_eq!(open(&device).map(|_| ()), Err(Error::NotZero(used + UNFLUSHED as u64 + 1000)));
 }
 
+/// Given a large device that something lies at the end of, when a log is to be begun there, then that is refused.
+#[test]
+fn what_lies_at_the_end_of_a_large_device_is_seen() {
+    let blocks = 128 << 11;
+    for byte in [0, 700, 20_000, (64 << 20) - 1, (blocks - 1) * BLOCK as u64] {
+        let device = Device::new(blocks);
+        device.corrupt(byte, 1);
+        let refused = open(&device).map(|_| ());
+        assert!(
+            matches!(refused, Err(Error::NotEmpty(at)) if at == byte) || byte == 0 && refused == Err(Error::Superblock)
+        );
+    }
+    open(&Device::new(blocks)).expect("it begins");
+}
+
 /// Given a log, when another machine's key comes, or the superblock, a checkpoint or the device is not what it was, then the
 /// start is refused and it is said why.
 #[test]
