@@ -350,19 +350,6 @@ impl Cap<Region> {
         let length = u32::try_from(bytes.len()).map_err(|_| Error::TooLarge)?;
         system::plain(&Request::RegionWrite { region: self.handle, offset, length }, bytes).map(|_| ())
     }
-
-    /// Maps all of it at `address`, a multiple of the page size, between
-    /// [`REGIONS_FROM`](abi::native::REGIONS_FROM) and [`REGIONS_END`](abi::native::REGIONS_END), until the
-    /// capability goes. `AlreadyBound` if something is mapped there, or this is mapped elsewhere;
-    /// `Unsupported` where processes have no address space.
-    pub fn map_at(&self, address: u64, rights: Rights) -> Result<(), Error> {
-        system::plain(&Request::RegionMap { region: self.handle, address, rights }, &[]).map(|_| ())
-    }
-
-    /// Undoes [`Cap::map_at`].
-    pub fn unmap_from(&self, address: u64) -> Result<(), Error> {
-        system::plain(&Request::RegionUnmap { region: self.handle, address }, &[]).map(|_| ())
-    }
 }
 
 impl Cap<Image> {

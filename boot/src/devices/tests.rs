@@ -368,7 +368,7 @@ fn the_terminal_is_as_whoever_started_the_machine_says() {
         let mut hardware = probe(&mut model, &[], terminal);
         assert_eq!(hardware.read(CONSOLE, CONSOLE_IS_TERMINAL, 0), Ok(is));
         assert_eq!(hardware.read(CONSOLE, CONSOLE_COLUMNS, 0), Ok(columns));
-        assert_eq!(hardware.read(CONSOLE, UART_STATUS, 0), Ok(UART_IDLE | is * UART_TERMINAL));
+        assert_eq!(hardware.read(CONSOLE, UART_STATUS, 0), Ok(UART_IDLE | (is * UART_TERMINAL)));
     }
 }
 

@@ -17,6 +17,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::poll_fn;
 use core::ops::Range;
+use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 use heapless::Vec as Few;
 use libprocess::Error;
@@ -356,7 +357,8 @@ impl<B: Bus> State<B> {
         self.copy_in(status_of(slot), &[STATUS_NONE]);
         self.copy_in(slot * SLOT, bytes);
         let parts = Parts::of(&self.buffers, slot, kind, length);
-        let (inputs, mut outputs) = (parts.inputs(&self.buffers), parts.outputs(&self.buffers));
+        // SAFETY: the slot is free, and lies in the buffers.
+        let (inputs, mut outputs) = unsafe { parts.slices(self.buffers.memory().start()) };
         // SAFETY: the parts lie in a slot that nobody else has until the device has done with it, in memory that goes
         // after the queue.
         match unsafe { self.queue.queue.add(&inputs[..parts.reads.len()], &mut outputs[..parts.writes.len()]) } {
@@ -388,7 +390,8 @@ impl<B: Bus> State<B> {
             let Stage::Begun { slot, .. } = self.requests[at].stage else { break };
             let (kind, count) = (self.requests[at].kind, self.requests[at].blocks.end - self.requests[at].blocks.start);
             let parts = Parts::of(&self.buffers, slot, kind, count as usize * BLOCK);
-            let (inputs, mut outputs) = (parts.inputs(&self.buffers), parts.outputs(&self.buffers));
+            // SAFETY: the device says that it has done with the slot, which nobody else has yet.
+            let (inputs, mut outputs) = unsafe { parts.slices(self.buffers.memory().start()) };
             // SAFETY: the same parts as those that it was added with: they follow from the slot, the kind and the length.
             if unsafe {
                 self.queue.queue.pop_used(token, &inputs[..parts.reads.len()], &mut outputs[..parts.writes.len()])
@@ -491,23 +494,23 @@ impl Parts {
         Parts { reads, writes }
     }
 
-    /// What the device reads, in the first places.
-    fn inputs<'a>(&self, buffers: &'a Shared) -> [&'a [u8]; PARTS] {
-        let start = buffers.memory().start().as_ptr();
-        core::array::from_fn(|index| match self.reads.get(index) {
-            // SAFETY: within the memory. While these are looked at, the device has the slot not yet, or not any more.
+    /// What the device reads and what it writes, in the first places.
+    ///
+    /// # Safety
+    /// The operation lies in the memory that begins at `start`, which lives as long as what this gives; meanwhile nobody
+    /// else uses its slot, the device not yet or not any more.
+    unsafe fn slices<'a>(&self, start: NonNull<u8>) -> ([&'a [u8]; PARTS], [&'a mut [u8]; PARTS]) {
+        let start = start.as_ptr();
+        let reads = core::array::from_fn(|index| match self.reads.get(index) {
+            // SAFETY: as the caller says; what is read shares no byte with what is written.
             Some(&(at, length)) => unsafe { core::slice::from_raw_parts(start.add(at), length) },
-            None => &[],
-        })
-    }
-
-    /// What it writes, in the first places.
-    fn outputs<'a>(&self, buffers: &'a Shared) -> [&'a mut [u8]; PARTS] {
-        let start = buffers.memory().start().as_ptr();
-        core::array::from_fn(|index| match self.writes.get(index) {
-            // SAFETY: as above; no two parts share a byte, and the slot is this operation's.
+            None => &[] as &[u8],
+        });
+        let writes = core::array::from_fn(|index| match self.writes.get(index) {
+            // SAFETY: as the caller says; no two parts share a byte.
             Some(&(at, length)) => unsafe { core::slice::from_raw_parts_mut(start.add(at), length) },
-            None => &mut [],
-        })
+            None => &mut [] as &mut [u8],
+        });
+        (reads, writes)
     }
 }

@@ -3,17 +3,10 @@
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
-use libprocess::abi::native::{REGIONS_END, REGIONS_FROM};
-use libprocess::{Cap, Device, Error, Quota, Region, Rights};
+use libprocess::{Cap, Device, Error, Mapped, Place, Quota, Region, Rights};
 
 /// Bytes in a page.
 pub const PAGE: usize = libprocess::abi::PAGE_SIZE;
-
-/// Where shared memory is mapped next: not where the process's own mappings begin.
-static NEXT: AtomicU64 = AtomicU64::new(REGIONS_FROM + (1 << 37));
-/// Places that are tried before it is given up.
-const TRIES: usize = 64;
 
 /// Zeroed pages that a device and its driver share. They stay mapped until this is dropped.
 #[derive(Debug)]
@@ -21,32 +14,18 @@ pub struct Memory {
     start: NonNull<u8>,
     /// The bus address of each page.
     pages: Vec<u64>,
-    /// The region behind it; `None` of memory that is not the kernel's.
-    region: Option<Cap<Region>>,
+    /// What is behind it, the mapping first; `None` of memory that is not the kernel's.
+    _region: Option<(Mapped, Cap<Region>)>,
 }
 
 impl Memory {
     /// New memory that `device` can use.
     pub fn new(device: &Cap<Device>, quota: &Cap<Quota>, pages: usize) -> Result<Memory, Error> {
         let region = Cap::<Region>::create(quota, pages as u64)?;
-        let bytes = (pages * PAGE) as u64;
-        let mut address = 0;
-        for attempt in 0.. {
-            address = NEXT.fetch_add(bytes, Ordering::Relaxed);
-            if address >= REGIONS_END - bytes {
-                return Err(Error::QuotaExceeded);
-            }
-            match region.map_at(address, Rights::READ.or(Rights::WRITE)) {
-                Err(Error::AlreadyBound) if attempt < TRIES => {}
-                result => {
-                    result?;
-                    break;
-                }
-            }
-        }
+        let mapped = region.map(Place::Anywhere, Rights::READ.or(Rights::WRITE))?;
         let addresses = (0..pages as u64).map(|page| device.address(&region, page)).collect::<Result<_, _>>()?;
-        let start = NonNull::new(address as *mut u8).ok_or(Error::InvalidArgument)?;
-        Ok(Memory { start, pages: addresses, region: Some(region) })
+        let start = NonNull::new(mapped.pointer()).ok_or(Error::InvalidArgument)?;
+        Ok(Memory { start, pages: addresses, _region: Some((mapped, region)) })
     }
 
     /// Memory that is there already: for tests of drivers against a model of their device.
@@ -55,7 +34,7 @@ impl Memory {
     /// As many zeroed pages as there are addresses lie at `start`, which is a multiple of the page size, as long as this
     /// lives; nobody but the device that the addresses are given to uses them.
     pub unsafe fn of(start: NonNull<u8>, pages: Vec<u64>) -> Memory {
-        Memory { start, pages, region: None }
+        Memory { start, pages, _region: None }
     }
 
     /// The first byte.
@@ -81,15 +60,5 @@ impl Memory {
             run += PAGE;
         }
         run.min(length)
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        if let Some(region) = &self.region {
-            // The region goes with its last capability, and the mapping with it. The device was stopped
-            // first: the host sees to that.
-            let _ = region.unmap_from(self.start.as_ptr() as u64);
-        }
     }
 }
