@@ -258,11 +258,11 @@ impl<P: Port> Serial<P> {
         self.done.push_back((completion, bytes));
     }
 
-    /// A terminal that gives lines goes to the next one at a line's end, and back to its beginning.
+    /// A terminal goes to the next line at a line's end, and back to its beginning: while it gives keys too, since a
+    /// shell that reads keys shows what programs print.
     fn written(&mut self, bytes: &[u8]) {
-        let returns = self.discipline.terminal && !self.discipline.is_raw();
         for &byte in bytes {
-            if returns && byte == b'\n' && self.last != b'\r' {
+            if self.discipline.terminal && byte == b'\n' && self.last != b'\r' {
                 self.out.push_back(b'\r');
             }
             self.out.push_back(byte);
@@ -446,7 +446,7 @@ mod tests {
         assert_eq!(read_all(&mut serial).concat(), b"pa\x1b[A\x03\x04\r");
         assert_eq!(shown(&wire), "pa");
         serial.submit(Operation::Write, 0, b"a\nb\r\n").unwrap();
-        assert_eq!(shown(&wire), "a\nb\r\n", "who asks for keys draws by himself");
+        assert_eq!(shown(&wire), "a\r\nb\r\n");
         serial.set_raw(false).unwrap();
         serial.submit(Operation::Write, 0, b"a\n\nb\r").unwrap();
         serial.submit(Operation::Write, 0, b"\nc").unwrap();
