@@ -10,6 +10,7 @@ use crate::queue::Entry;
 use abi::info::Limits;
 use abi::message::FaultKind;
 use abi::{Error, ExitReason, Handle, Kind, Name, Returned, Rights, TransferMode};
+use smallvec::SmallVec;
 
 /// The most commits that one decision has: a reply with eight capabilities, then the
 /// wait for the next message, dispatch before and room beside.
@@ -24,7 +25,8 @@ pub struct Decision {
     /// How the call ends.
     pub outcome: Outcome,
     /// The changes; none for a call that only looks.
-    pub commits: heapless::Vec<Commit, MAX_COMMITS>,
+    /// Most have one or two; more than that lie in the heap, so that a decision is cheap to hand on.
+    pub commits: SmallVec<[Commit; 2]>,
 }
 
 /// How a call ends.

@@ -66,6 +66,7 @@ use abi::{CapabilityInfo, Error, FOREVER, Name, Request, Returned};
 use activity::Activity;
 use authority::{Authority, Nobody};
 use encoding::Feed;
+use smallvec::SmallVec;
 
 /// What the host can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -229,8 +230,7 @@ impl Kernel {
             return;
         }
         if thread != self.activity.current {
-            // There is room: no decision of a call is as long as that.
-            let _ = decision.commits.insert(0, commit::Activity::Dispatched { thread }.into());
+            decision.commits.insert(0, commit::Activity::Dispatched { thread }.into());
         }
         decision.commits[0].elapsed = now.saturating_sub(self.activity.clock);
     }
@@ -242,7 +242,9 @@ impl Kernel {
         if decision.commits.is_empty() {
             return Ok(());
         }
-        self.authority.reserve(decision)?;
+        if decision.commits.iter().any(|commit| matches!(commit.change, Change::Authority(_))) {
+            self.authority.reserve(decision)?;
+        }
         self.activity.reserve(self.authority.count())
     }
 
@@ -269,6 +271,12 @@ impl Kernel {
     /// The next thing that the host must do, if there is one.
     pub fn effect(&mut self) -> Option<Effect> {
         self.activity.effects.pop_front()
+    }
+
+    /// Whether there is something that the host must do.
+    #[inline]
+    pub fn has_effects(&self) -> bool {
+        !self.activity.effects.is_empty()
     }
 
     /// Forgets the effects: after replay, when they have long been carried out.
@@ -328,7 +336,7 @@ impl Kernel {
 impl Decision {
     /// The call ends so; this is the change.
     pub(crate) fn new(outcome: Outcome, change: impl Into<Change>) -> Decision {
-        let mut decision = Decision { outcome, commits: heapless::Vec::new() };
+        let mut decision = Decision { outcome, commits: SmallVec::new() };
         decision.push(change);
         decision
     }
@@ -340,16 +348,17 @@ impl Decision {
 
     /// The call returns this at once and changes nothing.
     pub(crate) fn nothing(returned: Returned) -> Decision {
-        Decision { outcome: Outcome::Done(returned), commits: heapless::Vec::new() }
+        Decision { outcome: Outcome::Done(returned), commits: SmallVec::new() }
     }
 
     /// The host carries this out at once; the state does not change.
     pub(crate) fn host(effect: Effect) -> Decision {
-        Decision { outcome: Outcome::Host(effect), commits: heapless::Vec::new() }
+        Decision { outcome: Outcome::Host(effect), commits: SmallVec::new() }
     }
 
-    /// One more change. There is room for the most that any decision has.
+    /// One more change.
     pub(crate) fn push(&mut self, change: impl Into<Change>) {
-        let _ = self.commits.push(Commit { elapsed: 0, change: change.into() });
+        debug_assert!(self.commits.len() < MAX_COMMITS);
+        self.commits.push(Commit { elapsed: 0, change: change.into() });
     }
 }

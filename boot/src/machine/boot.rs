@@ -99,6 +99,8 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         stop("the kernel refused to be set up");
     }
     machine.running_setup = false;
+    // Whoever started a virtual machine waits for this before something is typed.
+    say!("orbital: init starts");
     // SAFETY: nothing else runs, and nothing looks at the machine before this.
     unsafe { (*(&raw mut MACHINE)).write(machine) };
     // SAFETY: it was made just now; no other way into the kernel is under way.

@@ -21,10 +21,10 @@ const READ_BYTES: usize = offset_of!(Block, handles);
 
 /// Reads a block; `None` if it does not lie in the caller's memory.
 fn read_block(space: &Space, address: u64) -> Option<Block> {
-    let mut block = Block::EMPTY;
     if address % 8 != 0 {
         return None;
     }
+    let mut block = Block::EMPTY;
     // SAFETY: a block is words alone, so any bytes are one; these are the first of it.
     let bytes = unsafe { core::slice::from_raw_parts_mut((&raw mut block).cast::<u8>(), READ_BYTES) };
     space.read(address, bytes).then_some(block)
@@ -192,14 +192,18 @@ impl Machine {
         if entry.words() > WORDS {
             return Err(Error::InvalidArgument);
         }
-        let mut block = Block::EMPTY;
+        // Most calls have none, and a block is long.
+        static NO_BLOCK: Block = Block::EMPTY;
+        let read;
+        let mut block = &NO_BLOCK;
         let mut moved = heapless::Vec::new();
         let mut outbox = Outbox::default();
         if entry.has_payload() || needs_block(number) {
             let space = self.processes.space(process).ok_or(Error::PeerGone)?;
-            block = read_block(space, entry.block()).ok_or(Error::InvalidArgument)?;
+            read = read_block(space, entry.block()).ok_or(Error::InvalidArgument)?;
+            block = &read;
             if entry.has_payload() {
-                moved = transfers(&block)?;
+                moved = transfers(block)?;
                 let length = usize::try_from(block.length).ok().filter(|length| *length <= MAX_BYTES);
                 let length = length.ok_or(Error::TooLarge)?;
                 if !space.can_read(block.bytes, length) {
@@ -208,7 +212,7 @@ impl Machine {
                 outbox = Outbox { address: block.bytes, length: length as u32 };
             }
         }
-        let request = decode(number, arguments, &block, outbox.length, &moved)?;
+        let request = decode(number, arguments, block, outbox.length, &moved)?;
         if let Request::RegionMap { region, address, .. } = request {
             if !(REGIONS_FROM..REGIONS_END).contains(&address) {
                 return Err(Error::InvalidArgument);

@@ -19,12 +19,12 @@ use crate::devices::bus::Bare;
 use crate::memory::frames::Frames;
 use crate::memory::kernel_space;
 use abi::message::Message;
-use abi::native::Entry;
-use abi::{Error, Handle, Number, ReplyToken, Request, Returned};
+use abi::native::{Entry, Exit};
+use abi::{Error, Handle, Number, ReplyToken, Request, Returned, Rights};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use axiom::Axiom;
+use axiom::{Axiom, Outcome};
 use core::mem::MaybeUninit;
 use effects::{Check, Regions, Stored};
 use kernel::ThreadId;
@@ -120,9 +120,14 @@ pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Ba
     let request = match entry.0 & (0xff | Entry::PAYLOAD) {
         CALL => Request::Call { endpoint: Handle(a), message, timeout: d },
         REPLY_RECEIVE => Request::ReplyReceive { endpoint: Handle(a), reply: ReplyToken(c), message, timeout: d },
-        _ => {
-            machine.slow_call([a, b, c, d], entry);
-            return machine.run();
+        number => {
+            return match small(number, [a, b, c, d]) {
+                Some(request) => machine.small_call(&request, now),
+                None => {
+                    machine.slow_call([a, b, c, d], entry);
+                    machine.run()
+                }
+            };
         }
     };
     let count = entry.words();
@@ -150,7 +155,53 @@ pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Ba
     back
 }
 
+/// The frequent calls whose arguments are all in registers, whatever these hold.
+#[inline(always)]
+fn small(number: u64, [a, b, c, d]: [u64; 4]) -> Option<Request<'static>> {
+    const SIGNAL: u64 = Number::Signal as u64;
+    const WAIT: u64 = Number::Wait as u64;
+    const POLL: u64 = Number::Poll as u64;
+    const YIELD: u64 = Number::Yield as u64;
+    const DERIVE: u64 = Number::Derive as u64;
+    const DELETE: u64 = Number::Delete as u64;
+    Some(match number {
+        SIGNAL => Request::Signal { notification: Handle(a), bits: b },
+        WAIT => Request::Wait { notification: Handle(a), timeout: b },
+        POLL => Request::Poll { notification: Handle(a) },
+        YIELD => Request::Yield,
+        DERIVE if b <= u16::MAX.into() => {
+            Request::Derive { source: Handle(a), rights: Rights(b as u16), badge: c, expiry: d }
+        }
+        DELETE => Request::Delete { handle: Handle(a) },
+        _ => return None,
+    })
+}
+
 impl Machine {
+    /// A call that is in registers alone. Where nothing else comes of it, the caller goes on at once.
+    #[inline(never)]
+    fn small_call(&mut self, request: &Request<'_>, now: u64) -> Back {
+        let running = self.running;
+        let outcome = self.axiom.call(running, request, now);
+        let exit = match outcome {
+            Outcome::Done(Ok(Returned::Nothing)) => Some((Exit::DONE, 0)),
+            Outcome::Done(Ok(Returned::Value(value) | Returned::Handle(Handle(value)))) => Some((Exit::DONE, value)),
+            Outcome::Done(Err(error)) => Some((Exit::failed(error), 0)),
+            _ => None,
+        };
+        if let Some((exit, value)) = exit
+            && !self.axiom.kernel().has_effects()
+            && self.axiom.current() == Some(running)
+            && let Some(thread) = self.threads.get(running)
+        {
+            (thread.frame.rax, thread.frame.rdi) = (exit.0, value);
+            (thread.frame.rsi, thread.frame.rdx) = (0, 0);
+            return thread.back();
+        }
+        self.settle(running, outcome);
+        self.run()
+    }
+
     #[inline(always)]
     fn switch_to(&mut self, root: u64) {
         if root != self.loaded_root {

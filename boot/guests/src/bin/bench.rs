@@ -22,8 +22,7 @@ mod bench {
     use libprocess::abi::{DeliveryKind, FOREVER, Number, Rights};
     use libprocess::capability::Process as ProcessObject;
     use libprocess::{
-        Cap, Endpoint, Error, Exit, Handle, Image, Notification, Process, Quota, Region, Startup,
-        system,
+        Cap, Endpoint, Error, Exit, Handle, Image, Notification, Process, Quota, Region, Startup, system,
     };
     use native_guests::{answer, call, calls, counter, signal_and_wait};
 
@@ -62,6 +61,14 @@ mod bench {
         let notification = Cap::<Notification>::create(process.quota())?;
         let handle = notification.handle().0;
         let endpoint = Cap::<Endpoint>::create(process.quota(), 8)?;
+        if process.arguments().get(1).map(String::as_str) == Some("timeout") {
+            let machine = Machine::new(process)?;
+            let arguments = ["answer".to_string(), "0".to_string(), (1u64 << 40).to_string()];
+            let rights = Rights::RECEIVE.or(Rights::SEND);
+            let peer = machine.start(&arguments, &[("endpoint", endpoint.handle(), rights)])?;
+            calls(endpoint.handle().0, 0, 1 << 40, number(process, 2));
+            return peer.kill(0);
+        }
         for _ in 0..number(process, 2).max(1) {
             match process.arguments().get(1).map(String::as_str) {
                 Some("signal") => call(Number::Signal, handle, 1, 0, 0),
@@ -118,12 +125,15 @@ mod bench {
     }
 
     impl Machine {
+        fn new(process: &Process) -> Result<Machine, Error> {
+            let quota = process.quota().derive(Rights::ALL)?;
+            let image = process.capability::<Image>("image:init").map_err(|_| Error::BadHandle)?;
+            let supervisor = Cap::<Endpoint>::create(&quota, 64)?;
+            Ok(Machine { quota, image, supervisor })
+        }
+
         /// Starts a process of this image.
-        fn start(
-            &self,
-            arguments: &[String],
-            grants: &[(&str, Handle, Rights)],
-        ) -> Result<Cap<ProcessObject>, Error> {
+        fn start(&self, arguments: &[String], grants: &[(&str, Handle, Rights)]) -> Result<Cap<ProcessObject>, Error> {
             let supervisor = self.supervisor.derive(Rights::SEND)?;
             let process = Cap::<ProcessObject>::create(&self.image, &self.quota, &supervisor, "peer", Limits::DEFAULT)?;
             let mut capabilities = Vec::new();
@@ -138,12 +148,7 @@ mod bench {
     }
 
     async fn measure(process: Process) -> Result<(), Error> {
-        let quota = process.quota().derive(Rights::ALL)?;
-        let missing = |_| Error::BadHandle;
-        let image = process.capability::<Image>("image:init").map_err(missing)?;
-        let supervisor = Cap::<Endpoint>::create(&quota, 64)?;
-        let machine = Machine { quota, image, supervisor };
-
+        let machine = Machine::new(&process)?;
         round_trips(&machine)?;
         small_calls(&machine)?;
         notifications(&machine)?;
@@ -197,8 +202,7 @@ mod bench {
     fn notifications(machine: &Machine) -> Result<(), Error> {
         let (a, b) = (Cap::<Notification>::create(&machine.quota)?, Cap::<Notification>::create(&machine.quota)?);
         let all = Rights::SIGNAL.or(Rights::WAIT);
-        let peer =
-            machine.start(&["signal".to_string()], &[("mine", a.handle(), all), ("yours", b.handle(), all)])?;
+        let peer = machine.start(&["signal".to_string()], &[("mine", a.handle(), all), ("yours", b.handle(), all)])?;
         signal_and_wait(a.handle().0, b.handle().0, 100);
         let before = counter();
         signal_and_wait(a.handle().0, b.handle().0, TIMES);
