@@ -1,0 +1,48 @@
+//! Programs that check from the inside what ring 3 is promised, each booted in the place of init.
+
+use images::ramdisk::Ramdisk;
+use images::{Host, NATIVE_GUESTS, Progress};
+use qemu::console::gather;
+use qemu::machine::Machine;
+use qemu::{State, build};
+use std::path::Path;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Boots the guest of this name; the names of what it says has passed. Whatever else it says fails the test.
+fn passed(guest: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(folder.path()).unwrap();
+    state.prepare().unwrap();
+    let mut product = build::build(false, Progress::Shown).unwrap_or_else(|problem| panic!("{problem}"));
+    let (root, target) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), build::target().unwrap().join("image"));
+    let package = ["--package", NATIVE_GUESTS.name, "--bin", guest];
+    images::build(Host::Native, &root, &target, &package, Progress::Shown).unwrap();
+    product.ramdisk = folder.path().join("ramdisk.tar");
+    let program = images::program(Host::Native, &target, guest);
+    Ramdisk::new(&root, &target).file("init", &program).write(&product.ramdisk, Progress::Quiet).unwrap();
+
+    let machine = Machine::new(&product, &state).unwrap();
+    let came = gather(&machine, "", PATIENCE).unwrap_or_else(|problem| panic!("{problem}"));
+    let said = came.messages.lines().filter_map(|line| line.split_once("[init] ")).map(|(_, said)| said.trim_end());
+    said.map(|said| said.strip_prefix("passed ").unwrap_or_else(|| panic!("{}", came.messages)).to_owned()).collect()
+}
+
+#[test]
+fn threads_locks_and_mappings() {
+    let expected = [
+        "each has a result",
+        "one at a time has the lock",
+        "each has its own values",
+        "each has its own registers",
+        "each calls for itself",
+        "tasks run in threads too",
+        "tasks go on while a thread computes",
+        "what a thread cost comes back",
+        "who waits for a destroyed thread is told",
+        "regions are mapped",
+        "below a stack is nothing",
+    ];
+    assert_eq!(passed("threads"), expected);
+}
