@@ -340,7 +340,7 @@ mod tests {
         fn receive(&self) -> Result<u64, Error> {
             let mut typed = self.typed.borrow_mut();
             let most = typed.len().min(7);
-            let count = typed.iter().take(most).position(|byte| b"\r\n".contains(byte)).map_or(most, |end| end + 1);
+            let count = typed.iter().take(most).position(|byte| b"\r\n\x04".contains(byte)).map_or(most, |end| end + 1);
             Ok(typed
                 .drain(..count)
                 .enumerate()

@@ -13,7 +13,7 @@ use libprocess::{
     Cap, ClientError, Connection, Dispatch, Endpoint, Error, Exit, Exited, Faulted, Hooks, HostDevice, Inbox, Incoming,
     Process, Signal, now, serve, serve_with, sleep, spawn, timeout, yield_now,
 };
-use machine::{Machine, Object, Run};
+use machine::{Machine, Object, Run, SerialLine};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -569,6 +569,57 @@ fn what_is_printed_is_shown_in_order_whatever_the_device_takes() {
         expected += &"x".repeat(10_000);
         expected += "written\nlast\n";
         assert_eq!(machine.shown(), expected, "depth {depth}");
+    }
+}
+
+#[test]
+fn a_serial_line_is_a_console() {
+    for (terminal, interrupt) in [(false, true), (true, true), (true, false)] {
+        let machine = Machine::new();
+        machine.console(|console| console.serial = Some(SerialLine { room: 20, terminal, ..SerialLine::default() }));
+        let given = ALL.iter().filter(|(name, _)| interrupt || *name != "interrupt:console");
+        let given: Vec<(&str, Handle)> = given.map(|(name, object)| (*name, machine.object(*object))).collect();
+        let mut run = Run::new(&machine);
+        let process = run.add(&given, &[], |process: Process| async move {
+            let console = process.console().unwrap();
+            for line in 0..50 {
+                libprocess::println!("line {line}");
+            }
+            assert_eq!(console.read_line().await.unwrap().as_deref(), Some("pat"));
+            console.write(&"x".repeat(10_000)).await.unwrap();
+            assert!(console.read(100).await.unwrap().is_empty(), "the end of the input");
+            libprocess::println!("last");
+        });
+        run.settle();
+        assert!((13..=20).contains(&machine.shown().len()), "as much as the line takes, up to 8 bytes at once");
+        machine.at_the_serial_line(|line| line.room = usize::MAX);
+        // Without a terminal nothing is edited.
+        let typed: &[&[u8]] = match terminal {
+            true => &[b"pa", b"q\x7f", b"t\r\x04for the next one\r"],
+            false => &[b"pa", b"t\n\x04for the next one\n"],
+        };
+        for typed in typed {
+            run.settle();
+            machine.at_the_serial_line(|line| line.typed.extend(*typed));
+            for _ in 0..5 {
+                run.settle();
+                run.advance(2_000_000);
+            }
+        }
+        run.run();
+        assert_eq!(run.ended(process), Some(0));
+        let end = if terminal { "\r\n" } else { "\n" };
+        let mut expected: String = (0..50).map(|line| format!("line {line}{end}")).collect();
+        if terminal {
+            expected += "paq\x08 \x08t\r\n";
+        }
+        expected += &"x".repeat(10_000);
+        expected += &format!("last{end}");
+        assert_eq!(machine.shown(), expected);
+        machine.console(|console| {
+            let left = console.serial.as_ref().map(|line| line.typed.len());
+            assert_eq!(left, Some(17), "what is for the next reader stays");
+        });
     }
 }
 

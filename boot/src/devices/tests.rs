@@ -271,7 +271,7 @@ fn what_is_typed_waits_for_its_reader_line_by_line() {
     let mut model = machine();
     let mut hardware = probe(&mut model, &[], None);
     hardware.set_line(CONSOLE_LINE, true);
-    hardware.bus.typed.extend(b"ls\rspawn notes\n\x04");
+    hardware.bus.typed.extend(b"ls\rspawn notes\n\x04next");
     hardware.interrupt(FIRST_VECTOR);
     assert_eq!(hardware.raised(), Some(CONSOLE_LINE));
     let mut read = || received(hardware.read(CONSOLE, UART_RECEIVE, 0).unwrap());
@@ -279,6 +279,7 @@ fn what_is_typed_waits_for_its_reader_line_by_line() {
     assert_eq!(read(), b"spawn n");
     assert_eq!(read(), b"otes\n");
     assert_eq!(read(), b"\x04");
+    assert_eq!(read(), b"next");
     assert_eq!(read(), b"");
     hardware.set_line(CONSOLE_LINE, true);
     assert_eq!(hardware.raised(), Some(CONSOLE_LINE), "the next reader was told that there was something");

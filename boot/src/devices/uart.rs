@@ -42,6 +42,7 @@ pub const MOST_SENDING: usize = 4096;
 const ROUNDS: usize = 1024;
 
 const CTRL_C: u8 = 3;
+const CTRL_D: u8 = 4;
 const CTRL_BACKSLASH: u8 = 0x1c;
 /// The status with which the machine ends when a person at the terminal wants it.
 pub const STATUS_INTERRUPTED: u64 = 130;
@@ -109,7 +110,7 @@ impl Uart {
 
     fn take(&mut self) -> u64 {
         let most = self.received.len().min(UART_MOST_RECEIVED);
-        let line = self.received.iter().take(most).position(|byte| matches!(byte, b'\r' | b'\n'));
+        let line = self.received.iter().take(most).position(|byte| matches!(*byte, b'\r' | b'\n' | CTRL_D));
         let count = line.map_or(most, |end| end + 1);
         let bytes = self.received.drain(..count).enumerate();
         bytes.fold(count as u64, |value, (index, byte)| value | u64::from(byte) << (8 * (index + 1)))

@@ -74,7 +74,7 @@ pub const POWER_REQUESTED: u64 = 0;
 /// Power, write: shuts down in order; the value is the host's exit status.
 pub const POWER_OFF: u64 = 0;
 
-/// Serial line, read: what came, at most 7 bytes and none behind the first end of a line (CR or LF),
+/// Serial line, read: what came, at most 7 bytes and none behind the first end of a line (CR, LF, or Ctrl-D),
 /// so that what is typed for the next reader stays there for it. How many they are is in the low
 /// byte, the first of them in the byte above it.
 pub const UART_RECEIVE: u64 = 8;

@@ -4,7 +4,7 @@
 //! come, and whether capabilities leak.
 #![allow(dead_code)]
 
-use libprocess::abi::device::{Completion, CompletionStatus, Operation};
+use libprocess::abi::device::{self, Completion, CompletionStatus, Operation};
 use libprocess::abi::message::{MAX_TRANSFERS, Words};
 use libprocess::abi::{
     Delivery, DeliveryKind, Error, FOREVER, Handle, Number, ReplyToken, Request, Returned, Transfer, TransferMode,
@@ -65,6 +65,16 @@ struct State {
     ended: Option<u64>,
 }
 
+/// A serial line as the console.
+#[derive(Default)]
+pub struct SerialLine {
+    /// What was typed and not yet received.
+    pub typed: VecDeque<u8>,
+    /// Bytes that it takes before it is full.
+    pub room: usize,
+    pub terminal: bool,
+}
+
 /// The console device.
 #[derive(Default)]
 pub struct ConsoleDevice {
@@ -76,6 +86,8 @@ pub struct ConsoleDevice {
     pub depth: usize,
     /// Completions come by themselves (else [`Machine::complete`] makes them).
     pub quick: bool,
+    /// It is no console of a host, but a serial line.
+    pub serial: Option<SerialLine>,
     pending: VecDeque<(u64, Operation, Vec<u8>)>,
     done: VecDeque<(Completion, Vec<u8>)>,
     requests: u64,
@@ -186,6 +198,13 @@ impl Machine {
 
     pub fn shown(&self) -> String {
         String::from_utf8_lossy(&self.0.borrow().console.shown).into_owned()
+    }
+
+    /// Something happens at the serial line, and it interrupts.
+    pub fn at_the_serial_line(&self, body: impl FnOnce(&mut SerialLine)) {
+        let mut inside = self.0.borrow_mut();
+        body(inside.console.serial.as_mut().expect("the console is a serial line"));
+        inside.interrupt();
     }
 
     /// Completes the oldest operation of the console.
@@ -360,6 +379,10 @@ impl Inside {
         self.processes[process].wait = Some((wait, deadline));
     }
 
+    fn serial(&self, device: Handle) -> bool {
+        self.console.serial.is_some() && matches!(self.object(device), Ok((Object::Console, _)))
+    }
+
     fn complete_one(&mut self) {
         let Some((request, operation, bytes)) = self.console.pending.pop_front() else { return };
         let mut read = Vec::new();
@@ -376,6 +399,11 @@ impl Inside {
         };
         let completion = Completion { request, status: CompletionStatus::Done, length: length as u32 };
         self.console.done.push_back((completion, read));
+        self.interrupt();
+    }
+
+    /// The console interrupts, if its line is open.
+    fn interrupt(&mut self) {
         if let (Some((notification, bits)), true) = (self.console.interrupt, self.console.line_open) {
             self.notifications[notification].bits |= bits;
             self.console.line_open = false;
@@ -480,12 +508,48 @@ impl Inside {
                 Some(_) => Ok(Returned::Nothing),
                 None => Err(Error::StaleHandle),
             },
+            Request::DeviceRead { device, register } if self.serial(device) => {
+                let line = self.console.serial.as_mut().expect("just looked at");
+                match register {
+                    device::CLASS => Ok(Returned::Value(device::DeviceClass::Uart as u64)),
+                    device::UART_STATUS => {
+                        let idle = if line.room > 0 { device::UART_IDLE } else { 0 };
+                        Ok(Returned::Value(idle | if line.terminal { device::UART_TERMINAL } else { 0 }))
+                    }
+                    device::UART_RECEIVE => {
+                        let most = line.typed.len().min(device::UART_MOST_RECEIVED);
+                        let end = line.typed.iter().take(most).position(|byte| b"\r\n\x04".contains(byte));
+                        let count = end.map_or(most, |end| end + 1);
+                        let bytes = line.typed.drain(..count).enumerate();
+                        Ok(Returned::Value(
+                            bytes.fold(count as u64, |word, (at, byte)| word | u64::from(byte) << (8 * (at + 1))),
+                        ))
+                    }
+                    _ => Err(Error::InvalidArgument),
+                }
+            }
+            Request::DeviceWrite { device, register, value } if self.serial(device) => {
+                let count = register.wrapping_sub(device::UART_TRANSMIT) as usize;
+                let line = self.console.serial.as_mut().expect("just looked at");
+                match line.room.checked_sub(count) {
+                    _ if !(1..=device::UART_MOST_SENT).contains(&count) => Err(Error::InvalidArgument),
+                    None => Err(Error::WouldBlock),
+                    Some(room) => {
+                        line.room = room;
+                        self.console.shown.extend_from_slice(&value.to_le_bytes()[..count]);
+                        Ok(Returned::Nothing)
+                    }
+                }
+            }
             Request::DeviceRead { device, .. } => match self.object(device) {
                 Ok((Object::Clock, _)) => Ok(Returned::Value(self.now)),
                 Ok((Object::Console, _)) => Ok(Returned::Value(0)),
                 Ok(_) => Err(Error::WrongKind),
                 Err(error) => Err(error),
             },
+            Request::DeviceSubmit { device, .. } | Request::DeviceComplete { device } if self.serial(device) => {
+                Err(Error::Unsupported)
+            }
             Request::DeviceSubmit { operation, .. } => {
                 if self.console.pending.len() >= self.console.depth {
                     Err(Error::WouldBlock)
