@@ -116,21 +116,24 @@ impl Kernel {
     /// nothing; neither has a decision, until its commits are applied.
     pub fn decide(&self, input: &Input<'_>, now: u64) -> Result<Decision, Error> {
         let mut thread = self.activity.current;
-        let mut decision = match *input {
+        // A decision is handed on where it was made.
+        let mut decided = match *input {
             Input::Call { thread: caller, request } => {
                 thread = caller;
-                self.decide_call_of(caller, request, now)?
+                self.decide_call_of(caller, request, now)
             }
-            Input::Setup(setup) => self.decide_setup(setup)?,
-            Input::Interrupt(line) => self.decide_interrupt(line)?,
-            Input::Tick => Decision::nothing(Returned::Nothing),
-            Input::Preempt => self.decide_preempt(),
-            Input::Fault { thread, kind, detail, resumable } => self.decide_fault(thread, kind, detail, resumable)?,
-            Input::Grow { process, pages } => self.decide_grow(process, pages)?,
-            Input::HostDone { thread, result } => self.decide_host_done(thread, result, now)?,
+            Input::Setup(setup) => self.decide_setup(setup),
+            Input::Interrupt(line) => self.decide_interrupt(line),
+            Input::Tick => Ok(Decision::nothing(Returned::Nothing)),
+            Input::Preempt => Ok(self.decide_preempt()),
+            Input::Fault { thread, kind, detail, resumable } => self.decide_fault(thread, kind, detail, resumable),
+            Input::Grow { process, pages } => self.decide_grow(process, pages),
+            Input::HostDone { thread, result } => self.decide_host_done(thread, result, now),
         };
-        self.complete(&mut decision, now, thread);
-        Ok(decision)
+        if let Ok(decision) = &mut decided {
+            self.complete(decision, now, thread);
+        }
+        decided
     }
 
     /// The system calls.
