@@ -179,9 +179,7 @@ impl SystemCalls for Imports {
                 calls::device_complete(device.0).map_err(error_of).and_then(completion_of).map(Returned::Completion)
             }
 
-            Request::DeviceAddress { device, region, page } => {
-                value(calls::device_address(device.0, region.0, page))
-            }
+            Request::DeviceAddress { device, region, page } => value(calls::device_address(device.0, region.0, page)),
 
             Request::QuotaSplit { quota, memory, pages } => handle(calls::quota_split(quota.0, memory, pages)),
             Request::QuotaInspect { quota } => calls::quota_inspect(quota.0).map_err(error_of).map(|info| {
