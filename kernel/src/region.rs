@@ -198,14 +198,7 @@ impl Kernel {
 
     /// Whether a process has something mapped from `address` up to `end`.
     fn overlaps(&self, process: ProcessId, address: u64, end: u64) -> bool {
-        let Some(table) = self.authority.tables.get(process.index()) else { return false };
-        table.slots.iter().filter(|slot| !slot.is_free()).any(|slot| {
-            let mapping = self
-                .authority
-                .capabilities
-                .get(slot.capability)
-                .map_or(MappingId::NONE, |capability| capability.mapping);
-            let Some(mapping) = self.authority.mappings.get(mapping.0) else { return false };
+        self.authority.mappings.iter().filter(|(_, mapping)| mapping.process == process).any(|(_, mapping)| {
             let bytes = self.authority.regions.get(mapping.region.0).map_or(0, Region::bytes);
             mapping.address < end && address < mapping.address + bytes
         })

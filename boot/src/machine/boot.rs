@@ -198,7 +198,14 @@ fn devices(
         terminal: terminal(),
         now: clock.now(),
     };
-    crate::devices::Hardware::probe(bus, probe)
+    let devices = crate::devices::Hardware::probe(bus, probe);
+    if devices.list().all(|(_, name, _)| name != "disk") {
+        // init says what it cannot grant; what to do about it only the host can say.
+        say!(
+            "orbital: there is no disk for storage. Attach one: -drive if=none,id=data,file=disk.img,format=raw -device virtio-blk-pci,drive=data,disable-legacy=on"
+        );
+    }
+    devices
 }
 
 /// The images in the ramdisk, checked.

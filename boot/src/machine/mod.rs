@@ -110,9 +110,11 @@ pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Ba
     let machine = unsafe { machine() };
     let entry = Entry(entry);
     let now = machine.clock.now();
-    let running = machine.running;
-    let Some(thread) = machine.threads.get(running) else { return machine.run() };
-    thread.entry = entry;
+    // SAFETY: the entry just saved its registers into its record, which lives while it runs and which nothing
+    // else refers to; that of the one that is called is another.
+    let source = unsafe { thread::running() };
+    source.entry = entry;
+    let running = source.id;
     let message = Message { tag: b, length: 0, transfers: &[] };
     const CALL: u64 = Number::Call as u64;
     const REPLY_RECEIVE: u64 = Number::ReplyReceive as u64;
@@ -140,7 +142,7 @@ pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Ba
         machine.settle(running, outcome);
         return machine.run();
     };
-    let Some((source, target)) = machine.threads.pair(running, to) else { return machine.run() };
+    let Some(target) = machine.threads.get(to) else { return machine.run() };
     if count > 0 {
         effects::copy_words(source, target, count);
     }

@@ -82,6 +82,17 @@ impl Thread {
     }
 }
 
+/// The thread that runs: the one whose way back was given last.
+///
+/// # Safety
+/// It is not gone, and no other reference to it is in use.
+#[inline(always)]
+pub unsafe fn running<'a>() -> &'a mut Thread {
+    const _: () = assert!(core::mem::offset_of!(Thread, frame) == 0);
+    // SAFETY: `Thread::back` left the end of its frame there, which its record begins with.
+    unsafe { &mut *((CURRENT.frame_end - size_of::<Frame>() as u64) as *mut Thread) }
+}
+
 /// All threads, by the kernel's numbers.
 #[derive(Debug, Default)]
 pub struct Threads(Vec<Option<Box<Thread>>>);

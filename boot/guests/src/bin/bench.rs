@@ -132,6 +132,13 @@ mod bench {
             Ok(Machine { quota, image, supervisor })
         }
 
+        /// One whose supervisor has heard of no process yet.
+        fn fresh(&self) -> Result<Machine, Error> {
+            let (quota, image) = (self.quota.derive(Rights::ALL)?, self.image.derive(Rights::ALL)?);
+            let supervisor = Cap::<Endpoint>::create(&quota, 64)?;
+            Ok(Machine { quota, image, supervisor })
+        }
+
         /// Starts a process of this image.
         fn start(&self, arguments: &[String], grants: &[(&str, Handle, Rights)]) -> Result<Cap<ProcessObject>, Error> {
             let supervisor = self.supervisor.derive(Rights::SEND)?;
@@ -154,8 +161,8 @@ mod bench {
         notifications(&machine)?;
         capabilities(&machine)?;
         mapping(&machine)?;
-        faults(&machine).await?;
-        spawning(&machine).await
+        faults(&machine.fresh()?)?;
+        spawning(&machine.fresh()?).await
     }
 
     fn round_trips(machine: &Machine) -> Result<(), Error> {
@@ -263,7 +270,7 @@ mod bench {
         Ok(())
     }
 
-    async fn faults(machine: &Machine) -> Result<(), Error> {
+    fn faults(machine: &Machine) -> Result<(), Error> {
         let peer = machine.start(&["fault".to_string()], &[])?;
         let endpoint = machine.supervisor.handle().0;
         let mut back = call(Number::Receive, endpoint, 0, 0, FOREVER);

@@ -318,12 +318,22 @@ mod threads {
         let supervisor = Cap::<Endpoint>::create(quota, 8)?;
         let part = quota.split(1 << 20, 1000)?;
         let child = Cap::<ProcessObject>::create(&image, &part, &supervisor, "overflow", Limits::DEFAULT)?;
-        let capabilities = [("quota".to_string(), child.grant(&part, Rights::ALL, 0)?)].into();
+        let capabilities = [
+            ("quota".to_string(), child.grant(&part, Rights::ALL, 0)?),
+            ("report".to_string(), child.grant(&supervisor, Rights::SEND, 0)?),
+        ];
+        let capabilities = capabilities.into();
         child.start(&Startup { arguments: ["overflow".to_string()].into(), environment: Vec::new(), capabilities })?;
+        let told = supervisor.receive(FOREVER).await?;
+        assert_eq!(told.delivery.kind, DeliveryKind::Sent);
         let came = supervisor.receive(FOREVER).await?;
         assert_eq!(came.delivery.kind, DeliveryKind::Fault);
         let kind = FaultKind::from_number(came.words[0] as u8);
         assert!(matches!(kind, Some(FaultKind::BadAccess | FaultKind::StackOverflow)), "{kind:?}");
+        // In the page below the stack: it went no further, into what lies there.
+        let down = told.words[0] - came.words[1];
+        let room = STACK as u64..=(STACK + PAGE_SIZE) as u64;
+        assert!(room.contains(&down), "{down:#x} below the first variable of the stack");
         child.kill(0)?;
         passed("below a stack is nothing");
         Ok(())
@@ -336,6 +346,7 @@ mod threads {
             deeper(depth + 1) + room[(depth % 64) as usize]
         }
         let quota = process.quota();
+        let report = process.capability::<Endpoint>("report").unwrap();
         // Something lies on either side of the one that overflows.
         fn park() {
             loop {
@@ -343,7 +354,17 @@ mod threads {
             }
         }
         let _left = thread::spawn(quota, STACK, park).unwrap();
-        let _middle = thread::spawn(quota, STACK, || deeper(0)).unwrap();
+        let _middle = thread::spawn(quota, STACK, move || {
+            let first = 0u8;
+            let mut words = [0; 8];
+            words[0] = (&raw const first).addr() as u64 & !(PAGE_SIZE as u64 - 1);
+            // Of the page behind the stack, which is rounded to pages.
+            words[0] += PAGE_SIZE as u64;
+            let message = Outgoing { tag: 0, words, bytes: &[], transfers: &[] };
+            thread::block_on(async move { report.send(&message, FOREVER).await }).unwrap();
+            deeper(0)
+        })
+        .unwrap();
         let _right = thread::spawn(quota, STACK, park).unwrap();
         park();
     }
