@@ -2,6 +2,10 @@
 
 STATE ?=
 SCRIPT ?=
+BOOT ?=
+MEMORY ?=
+GDB ?=
+N ?= 100
 # As it was given: neither make nor the shell expands or splits it.
 export ORBITAL_SCRIPT = $(value SCRIPT)
 TARGETS := wasm32-unknown-unknown x86_64-unknown-none
@@ -9,14 +13,30 @@ CARGO ?= cargo
 ORBITAL := $(CARGO) run --quiet --package host-wasm --bin orbital --
 GLOBAL := $(if $(STATE),--state "$(STATE)")
 
-.PHONY: run test bench bench-core lint setup setup-test help clean
+QEMU := $(CARGO) run --quiet --package qemu --
+
+.PHONY: run qemu image test crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test help clean
 
 run: setup ## Build and boot; gives the shell. SCRIPT='...' runs a script, STATE=DIR keeps the system there
 	@$(CARGO) build --package host-wasm --bin orbital
 	@$(ORBITAL) $(GLOBAL) run $${ORBITAL_SCRIPT:+-c "$$ORBITAL_SCRIPT"}
 
-test: setup setup-test ## All tests that what lands must pass
+qemu: setup setup-qemu ## The same on bare x86_64, in QEMU. BOOT=pvh|bios|uefi, SCRIPT='...', STATE=DIR, MEMORY=MiB, GDB=1
+	@$(if $(filter bios uefi,$(BOOT)),$(MAKE) --no-print-directory setup-image)
+	@$(CARGO) build --package qemu
+	@$(QEMU) $(GLOBAL) run $(if $(BOOT),--boot $(BOOT)) $(if $(MEMORY),--memory $(MEMORY)) $(if $(GDB),--gdb) \
+	    $${ORBITAL_SCRIPT:+-c "$$ORBITAL_SCRIPT"}
+
+image: setup setup-image ## A disk image that starts a machine; prints its path. BOOT=uefi|bios
+	@$(CARGO) build --package qemu
+	@$(QEMU) image $(if $(BOOT),--boot $(BOOT))
+
+test: setup setup-image setup-test ## All tests that what lands must pass
 	@.ci/sections
+
+crash: setup setup-qemu ## Power cuts at random instants of a write load, in QEMU. N=100, STATE=DIR
+	@$(CARGO) build --package qemu
+	@$(QEMU) $(GLOBAL) crash $(N)
 
 bench: setup ## Criterion benchmarks; writes the table of docs/performance.md
 	@$(CARGO) bench --package log-store
@@ -25,6 +45,9 @@ bench: setup ## Criterion benchmarks; writes the table of docs/performance.md
 
 bench-core: setup setup-test ## Instructions of call + reply_receive through kernel and Axiom on the bare target
 	@axiom/bench-core/count
+
+bench-qemu: setup setup-qemu ## Instructions of system calls between address spaces, in QEMU; a table
+	@boot/guests/bench
 
 lint: setup ## Formatting and clippy
 	@$(CARGO) fmt --check
@@ -41,8 +64,25 @@ setup:
 	    done; \
 	fi
 
-# The instruction counts need valgrind.
+setup-qemu:
+	@command -v qemu-system-x86_64 >/dev/null || \
+	    { echo "orbital: there is no QEMU; install it (Debian: apt-get install qemu-system-x86 ovmf)" >&2; exit 1; }
+
+# The bootloader of a disk image is built from source, with what it needs of the standard library.
+setup-image:
+	@if command -v rustup >/dev/null; then \
+	    for component in rust-src llvm-tools; do \
+	        rustup component list --installed | grep -q "^$$component" || rustup component add $$component || \
+	            { echo "orbital: disk images need $$component; try: rustup component add $$component" >&2; exit 1; }; \
+	    done; \
+	fi
+
+# The tests in QEMU need it and the firmware for UEFI, the instruction counts need valgrind.
 setup-test:
+	@{ command -v qemu-system-x86_64 >/dev/null && ls /usr/share/OVMF/OVMF_CODE*.fd >/dev/null 2>&1; } || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y qemu-system-x86 ovmf >/dev/null; } || \
+	    command -v qemu-system-x86_64 >/dev/null || \
+	    { echo "orbital: tests run in QEMU; install it (Debian: apt-get install qemu-system-x86 ovmf)" >&2; exit 1; }
 	@command -v valgrind >/dev/null || \
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y valgrind >/dev/null; } || \
 	    { echo "orbital: instructions are counted with valgrind; install it (Debian: apt-get install valgrind)" >&2; exit 1; }

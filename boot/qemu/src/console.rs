@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Ends the input, on a serial line.
+/// Ends a line of the input where it is; and the input, where a line would begin.
 const END_OF_INPUT: u8 = 0x04;
 /// Ctrl-]: switches the machine off, at a terminal.
 const SWITCH_OFF: u8 = 0x1d;
@@ -182,6 +182,7 @@ fn pass_input(mut to: ChildStdin, ready: &Ready, person: bool, off: &Off, id: u3
     let mut buffer = [0; 4096];
     // Of a script that was started at a terminal nobody is asked.
     let asked = person || !isatty(stdin());
+    let mut last = b'\n';
     while asked {
         let length = match io::stdin().read(&mut buffer) {
             Ok(0) | Err(_) => break,
@@ -196,9 +197,15 @@ fn pass_input(mut to: ChildStdin, ready: &Ready, person: bool, off: &Off, id: u3
         if to.write_all(bytes).and_then(|()| to.flush()).is_err() {
             return;
         }
+        last = bytes.last().copied().unwrap_or(last);
     }
     // The machine may be off already.
-    let _ = to.write_all(&[END_OF_INPUT]).and_then(|()| to.flush());
+    let _ = to.write_all(end_after(last)).and_then(|()| to.flush());
+}
+
+/// What ends the input behind this byte.
+fn end_after(last: u8) -> &'static [u8] {
+    if last == b'\n' { &[END_OF_INPUT] } else { &[END_OF_INPUT, END_OF_INPUT] }
 }
 
 /// Boots to the end and gives everything that came: the session's output, the messages, how it ended. `input` is
@@ -223,7 +230,7 @@ pub fn gather(machine: &Machine, input: &str, patience: Duration) -> Result<Gath
         })
     });
     let mut typed = input.as_bytes().to_vec();
-    typed.push(END_OF_INPUT);
+    typed.extend_from_slice(end_after(typed.last().copied().unwrap_or(b'\n')));
     let input = running.input.take().map(|mut to| {
         thread::spawn(move || {
             ready.wait();

@@ -12,7 +12,8 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 /// The program.
 pub const QEMU: &str = "qemu-system-x86_64";
 /// What to install, where it is missing.
-const INSTALL_QEMU: &str = "install QEMU (Debian: apt-get install qemu-system-x86; macOS: brew install qemu)";
+const NO_QEMU: &str =
+    "there is no qemu-system-x86_64; install QEMU (Debian: apt-get install qemu-system-x86; macOS: brew install qemu)";
 /// Where the firmware for UEFI lies: Debian and Ubuntu, Fedora, Arch, Homebrew.
 const OVMF: &[&str] = &[
     "/usr/share/OVMF/OVMF_CODE.fd",
@@ -95,7 +96,7 @@ pub fn check(firmware: Firmware) -> Result<(), Problem> {
     match Command::new(QEMU).arg("--version").output() {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Problem::new(status::UNAVAILABLE, format!("there is no {QEMU}"), INSTALL_QEMU));
+            return Err(Problem::new(status::UNAVAILABLE, NO_QEMU, ""));
         }
         Err(error) => {
             return Err(Problem::new(
@@ -114,8 +115,9 @@ fn ovmf() -> Result<PathBuf, Problem> {
     found.ok_or_else(|| {
         Problem::new(
             status::UNAVAILABLE,
-            "there is no UEFI firmware for QEMU",
-            "install it (Debian: apt-get install ovmf; Fedora: edk2-ovmf), or name its file: OVMF=/path/OVMF_CODE.fd",
+            "there is no UEFI firmware for QEMU; install it (Debian: apt-get install ovmf; Fedora: edk2-ovmf), or name its \
+             file: OVMF=/path/OVMF_CODE.fd",
+            "",
         )
     })
 }
@@ -214,7 +216,7 @@ impl Machine {
         command.args(self.words()?).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         die_together(&mut command);
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Problem::new(status::UNAVAILABLE, format!("there is no {QEMU}"), INSTALL_QEMU),
+            ErrorKind::NotFound => Problem::new(status::UNAVAILABLE, NO_QEMU, ""),
             _ => Problem::new(status::UNAVAILABLE, format!("{QEMU} does not start: {error}"), "check its installation"),
         })?;
         let (input, output, messages) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

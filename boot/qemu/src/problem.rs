@@ -26,7 +26,7 @@ pub mod status {
 pub struct Problem {
     /// What is wrong.
     pub cause: String,
-    /// What to do about it.
+    /// What to do about it; empty where the cause says it.
     pub next: String,
     /// With what the command ends.
     pub status: u8,
@@ -56,7 +56,10 @@ impl From<log_store::Error> for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  next: {}", self.cause, self.next)
+        match self.next.as_str() {
+            "" => f.write_str(&self.cause),
+            next => write!(f, "{}\n  next: {next}", self.cause),
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use super::{PATIENCE, run, system};
 use qemu::console::gather;
 use qemu::machine::{End, drive};
+use scenario::{Host, Program};
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 /// A machine that cannot run says why, with these words, and ends with 70 before anything of the system runs.
 fn refuses(machine: &qemu::Machine, words: &[&str]) {
@@ -22,26 +21,19 @@ fn a_script_gives_its_output_alone_and_its_status() {
     let system = system();
     let folder = system.state.folder().to_path_buf();
     drop(system.state);
-    let qemu = |words: &[&str], input: &str| {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_qemu"))
-            .arg("--state")
-            .arg(&folder)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        (String::from_utf8(output.stdout).unwrap(), output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let run = |arguments: &[&str], input: &str| {
+        let words = ["--state".as_ref(), folder.as_os_str(), "run".as_ref()];
+        let mut qemu = Program::new(env!("CARGO_BIN_EXE_qemu"), words, [], PATIENCE);
+        qemu.boot(&arguments.iter().map(|word| word.to_string()).collect::<Vec<_>>()).unwrap();
+        qemu.write(input).unwrap();
+        let ended = qemu.leave().unwrap();
+        (ended.output, ended.status)
     };
-    let (output, status, messages) = qemu(&["run", "-c", "put /a 'one  line'; cat /a; exit 3"], "");
-    assert_eq!((output.as_str(), status), ("one  line\n", Some(3)), "{messages}");
-    assert!(messages.contains("kernel, by PVH"), "{messages}");
-    // By a pipe, in the next boot; the end of the input is the end of the session.
-    let (output, status, messages) = qemu(&["run"], "cat /a\necho last");
-    assert_eq!((output.as_str(), status), ("one  line\nlast\n", Some(0)), "{messages}");
+    let (output, status) = run(&["-c", "put /a 'one  line'; cat /a; exit 3"], "");
+    assert_eq!((output.as_str(), status), ("one  line\n", 3));
+    // By a pipe, in the next boot; the end of the input is the end of the session, and of its last line.
+    let (output, status) = run(&[], "cat /a\necho last");
+    assert_eq!((output.as_str(), status), ("one  line\nlast\n", 0));
 }
 
 #[test]
