@@ -193,6 +193,48 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever a function says of itself.
+    #[test]
+    fn no_configuration_space_opens_a_way_to_what_is_not_the_functions(
+        mut space in prop::collection::vec(any::<u8>(), 256..=256),
+        settable in any::<[u32; 6]>(),
+        wild in prop::collection::vec((6usize..256, any::<u8>()), 0..6),
+        known: bool,
+        numbers in prop::collection::vec(any::<u32>(), 1..100),
+    ) {
+        let mut function = Space::virtio(0x1042);
+        if known {
+            for (at, byte) in wild {
+                function.bytes[at] = byte;
+            }
+        } else {
+            space[..4].copy_from_slice(&[0xf4, 0x1a, 0x42, 0x10]);
+            function = Space { bytes: space.try_into().unwrap(), settable };
+        }
+        let mut model = Model::new();
+        model.functions.insert(at(3), function);
+        let shown = pci::bars(&mut &mut model, at(3));
+        let mut hardware = probe(&mut model, &[], None);
+        let disk = hardware.list().find(|(_, name, _)| *name == "disk").map(|(device, ..)| device).unwrap();
+        hardware.bus.memory.clear();
+        for number in numbers {
+            let _ = hardware.write(disk, u64::from(number & 0x5c00_3fff | 0x4000_0000), u64::MAX);
+            let _ = hardware.write(disk, u64::from(number & 0x5cff_ffff | 0x4000_0000), u64::MAX);
+        }
+        let windows: std::vec::Vec<_> = shown.iter().flatten().filter_map(|bar| match *bar {
+            Bar::Memory { address, length } => Some(address..address + length),
+            Bar::Ports { .. } => None,
+        }).collect();
+        for address in hardware.bus.memory.keys() {
+            prop_assert!(windows.iter().any(|window| window.contains(address)), "{address:#x}");
+        }
+        hardware.told_of(disk, RegionId(1)).unwrap();
+        hardware.region_gone(RegionId(1));
+        prop_assert_eq!(hardware.bus.command(at(3)) & pci::COMMAND_MASTER, 0);
+    }
+}
+
 #[test]
 fn a_function_uses_memory_only_while_it_was_told_of_regions_that_live() {
     let mut model = machine();

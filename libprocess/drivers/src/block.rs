@@ -55,6 +55,9 @@ const STATUS_DONE: u8 = 0;
 /// What stands where the device writes the status, before it does.
 const STATUS_NONE: u8 = 0xff;
 
+/// How often a device is read whose configuration changes meanwhile.
+const TRIES: usize = 16;
+
 /// The disk's queue of requests.
 const QUEUE: u16 = 0;
 
@@ -162,17 +165,14 @@ impl<B: Bus> Disk<B> {
         if !registers.get_status().contains(DeviceStatus::FEATURES_OK) {
             return Err(registers.error().unwrap_or(Error::Unsupported));
         }
-        let capacity = registers.read_consistent(|| {
-            let (low, high): (u32, u32) = (registers.read_config_space(0)?, registers.read_config_space(4)?);
-            Ok(u64::from(high) << 32 | u64::from(low))
-        });
+        let blocks = capacity(&registers).ok_or(Error::Unsupported)?;
         let buffers = Shared::new(bus.memory((HEADERS + SLOTS * HEADER_STRIDE).div_ceil(PAGE))?);
         let queue = Queue::new(&mut registers, QUEUE)?;
         registers.set_status(accepted | DeviceStatus::DRIVER_OK);
         if let Some(error) = registers.error() {
             return Err(error);
         }
-        let (blocks, error) = (capacity.map_err(|_| Error::Unsupported)?, registers.error_cell());
+        let error = registers.error_cell();
         let state = State {
             queue,
             buffers,
@@ -271,6 +271,15 @@ impl<B: Bus> Disk<B> {
             _ => Err(DiskError::Failed),
         }
     }
+}
+
+/// How many blocks the device says that it has, when it says the same while it is read; not for ever.
+fn capacity(registers: &impl Transport) -> Option<u64> {
+    (0..TRIES).find_map(|_| {
+        let before = registers.read_config_generation();
+        let (low, high): (u32, u32) = (registers.read_config_space(0).ok()?, registers.read_config_space(4).ok()?);
+        (registers.read_config_generation() == before).then_some(u64::from(high) << 32 | u64::from(low))
+    })
 }
 
 /// An operation that is not over.

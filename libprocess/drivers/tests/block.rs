@@ -9,7 +9,7 @@ use libprocess::abi::device::LOG_DURABLE;
 use libprocess::abi::pci::{Register, Space, Width};
 use proptest::prelude::*;
 use std::alloc::{Layout, alloc_zeroed};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -521,6 +521,73 @@ fn the_device_forgets_its_memory_before_that_goes() {
     model.events();
     drop(disk);
     assert_eq!(model.events(), [Event::Reset]);
+}
+
+/// A function of which nothing is as it should be: registers say anything, and something else each time.
+struct Noise {
+    model: Model,
+    space: Vec<u8>,
+    seed: Cell<u64>,
+    read: Cell<usize>,
+}
+
+impl Bus for Noise {
+    fn read(&self, register: u64) -> Result<u64, Error> {
+        self.read.set(self.read.get() + 1);
+        assert!(self.read.get() < 100_000, "it is asked for ever");
+        let register = Register::from_number(register).ok_or(Error::InvalidArgument)?;
+        if register.space == Space::Configuration {
+            let bytes = &self.space[register.offset as usize..][..register.width.bytes() as usize];
+            return Ok(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        }
+        self.seed.set(self.seed.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        // With few bits set, so that some of it is believed.
+        Ok(self.seed.get() >> 40 & self.seed.get() >> 20)
+    }
+
+    fn write(&self, _: u64, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn memory(&self, pages: usize) -> Result<Memory, Error> {
+        self.model.memory(pages)
+    }
+
+    fn interrupts(&self) -> bool {
+        false
+    }
+
+    async fn interrupt(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_function_that_says_anything_is_refused_or_fails(
+        mut space in prop::collection::vec(any::<u8>(), 256..=256),
+        known in any::<bool>(),
+        wild in prop::collection::vec((0x40usize..256, any::<u8>()), 0..8),
+        seed: u64,
+    ) {
+        let model = Model::new();
+        if known {
+            // The registers are where they should be, but for some.
+            space = (0..256).map(|offset| model.state().configuration(offset)).collect();
+            for (at, byte) in wild {
+                space[at] = byte;
+            }
+        }
+        space[..4].copy_from_slice(&[0xf4, 0x1a, 0x42, 0x10]);
+        space[6] |= 0x10;
+        let noise = Noise { model, space, seed: Cell::new(seed), read: Cell::new(0) };
+        if let Ok(disk) = Disk::open(noise) {
+            let mut bytes = [0; BLOCK];
+            let mut read = pin!(disk.read(0, &mut bytes));
+            // It has done nothing, so nothing is done.
+            prop_assert!(!matches!(poll(read.as_mut()), Poll::Ready(Ok(()))));
+        }
+    }
 }
 
 /// One operation of a random run.
