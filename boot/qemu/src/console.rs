@@ -182,7 +182,6 @@ fn pass_input(mut to: ChildStdin, ready: &Ready, person: bool, off: &Off, id: u3
     let mut buffer = [0; 4096];
     // Of a script that was started at a terminal nobody is asked.
     let asked = person || !isatty(stdin());
-    let mut last = b'\n';
     while asked {
         let length = match io::stdin().read(&mut buffer) {
             Ok(0) | Err(_) => break,
@@ -197,15 +196,16 @@ fn pass_input(mut to: ChildStdin, ready: &Ready, person: bool, off: &Off, id: u3
         if to.write_all(bytes).and_then(|()| to.flush()).is_err() {
             return;
         }
-        last = bytes.last().copied().unwrap_or(last);
     }
-    // The machine may be off already.
-    let _ = to.write_all(end_after(last)).and_then(|()| to.flush());
+    end_input(&mut to);
 }
 
-/// What ends the input behind this byte.
-fn end_after(last: u8) -> &'static [u8] {
-    if last == b'\n' { &[END_OF_INPUT] } else { &[END_OF_INPUT, END_OF_INPUT] }
+/// Ends the input of everyone who reads it, one after the other, until the machine is off: on a serial line an end is
+/// read like anything else, and does not stay.
+fn end_input(to: &mut ChildStdin) {
+    while to.write_all(&[END_OF_INPUT; 64]).and_then(|()| to.flush()).is_ok() {
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// Boots to the end and gives everything that came: the session's output, the messages, how it ended. `input` is
@@ -229,15 +229,16 @@ pub fn gather(machine: &Machine, input: &str, patience: Duration) -> Result<Gath
             bytes
         })
     });
-    let mut typed = input.as_bytes().to_vec();
-    typed.extend_from_slice(end_after(typed.last().copied().unwrap_or(b'\n')));
-    let input = running.input.take().map(|mut to| {
+    let typed = input.as_bytes().to_vec();
+    if let Some(mut to) = running.input.take() {
         thread::spawn(move || {
             ready.wait();
             // The machine may be off already.
-            let _ = to.write_all(&typed).and_then(|()| to.flush());
-        })
-    });
+            if to.write_all(&typed).and_then(|()| to.flush()).is_ok() {
+                end_input(&mut to);
+            }
+        });
+    }
     let end = wait_at_most(&mut running, patience);
     if end.is_none() {
         running.kill();
@@ -246,7 +247,6 @@ pub fn gather(machine: &Machine, input: &str, patience: Duration) -> Result<Gath
         let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let _ = input.map(thread::JoinHandle::join);
     Ok(Gathered { output: text(output), messages: text(messages), end })
 }
 
