@@ -93,6 +93,9 @@ pub fn spawn<T: Send + 'static>(
     stack: usize,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Error> {
+    if !cfg!(target_os = "none") {
+        return Err(Error::Unsupported);
+    }
     let signal = Signal::new()?;
     let outcome = Arc::new(Mutex::new(Outcome::Running));
     let bell = crate::reactor::notification()?;
@@ -266,7 +269,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// The value, if nobody has it.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.raw.try_lock().then_some(MutexGuard { mutex: self, of_this_thread: core::marker::PhantomData })
+        self.raw.try_lock().then(|| MutexGuard { mutex: self, of_this_thread: core::marker::PhantomData })
     }
 }
 
