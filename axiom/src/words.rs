@@ -6,7 +6,8 @@ use crate::commit::{Class, CommitRef};
 use crate::event::{Event, PreviousEnd};
 use crate::record::{Ending, NONE, Op, Record};
 use crate::replay::Replay;
-use abi::{Kind, Name, Number, Rights};
+use abi::pci::{Register, Space};
+use abi::{Kind, Name, Number, Rights, device};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -453,6 +454,17 @@ fn tag_in_words(tag: u32) -> String {
     named.unwrap_or_else(|| format!("tag {tag:#x}"))
 }
 
+/// A register of a device: of a PCI function, where it is; of all devices, what it is for.
+fn register_in_words(tag: u32) -> String {
+    match (u64::from(tag), Register::from_number(tag.into())) {
+        (_, Some(Register { space: Space::Configuration, offset, .. })) => format!("configuration {offset:#x}"),
+        (_, Some(Register { space: Space::Bar(bar), offset, .. })) => format!("register {offset:#x} of BAR {bar}"),
+        (device::CLASS, None) => "its class".into(),
+        (device::LOG_DURABLE, None) => "once the log is durable".into(),
+        (number, None) => format!("register {number}"),
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let record = &self.entry.record;
@@ -466,9 +478,7 @@ impl fmt::Display for Line {
             }
             Op::Call(Number::Call | Number::Send) => tag_in_words(record.tag),
             Op::Call(Number::Derive | Number::RegionMap) => rights_in_words(Rights(record.tag as u16)),
-            Op::Call(Number::DeviceRead | Number::DeviceWrite) => {
-                format!("register {}", record.tag)
-            }
+            Op::Call(Number::DeviceRead | Number::DeviceWrite) => register_in_words(record.tag),
             Op::Call(Number::Exit | Number::ProcessKill) => format!("code {}", record.tag),
             Op::Call(Number::Debug | Number::RegionRead | Number::RegionWrite | Number::LogRead) => {
                 format!("{} bytes", record.tag)
@@ -498,5 +508,21 @@ impl fmt::Display for Line {
             f.write_str(change)?;
         }
         f.write_char('.')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::pci::Width;
+
+    #[test]
+    fn a_register_is_told_as_its_driver_knows_it() {
+        let number = |space, offset| Register { space, width: Width::Two, offset }.number().unwrap() as u32;
+        assert_eq!(register_in_words(number(Space::Configuration, 0x34)), "configuration 0x34");
+        assert_eq!(register_in_words(number(Space::Bar(4), 0x3000)), "register 0x3000 of BAR 4");
+        assert_eq!(register_in_words(1), "register 1");
+        assert_eq!(register_in_words(device::CLASS as u32), "its class");
+        assert_eq!(register_in_words(device::LOG_DURABLE as u32), "once the log is durable");
     }
 }
