@@ -46,3 +46,28 @@ fn threads_locks_and_mappings() {
     ];
     assert_eq!(passed("threads"), expected);
 }
+
+/// Everything that a process could try from ring 3: it is stopped, its supervisor is told what it did, and
+/// the others go on.
+#[test]
+fn who_tries_what_he_must_not_hurts_himself_alone() {
+    let passed = passed("hostile");
+    for name in [
+        "writes the kernel",
+        "reads another's memory",
+        "jumps into its stack",
+        "overflows its stack",
+        "writes to a port",
+        "single-steps into a call",
+        "odd flags, stacks and blocks harm nobody",
+        "who takes all memory takes his own",
+        "10,000 random calls",
+        "a storm of faults",
+        "who spins costs the others only a share",
+        "what 200 processes had comes back",
+        "memory for devices is asked for with both in hand",
+    ] {
+        assert!(passed.iter().any(|passed| passed == name), "{name}: not among {passed:?}");
+    }
+    assert_eq!(passed.len(), 43);
+}
