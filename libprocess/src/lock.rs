@@ -195,7 +195,7 @@ mod tests {
     /// Two steps that only a lock makes one.
     fn add_one(counter: &AtomicU64) {
         let value = counter.load(Ordering::Relaxed);
-        if value % 64 == 0 {
+        if value.is_multiple_of(64) {
             thread::yield_now();
         }
         counter.store(value + 1, Ordering::Relaxed);

@@ -97,8 +97,9 @@ fn take(place: Place, pages: u64) -> Result<u64, Error> {
         Place::At(address) if places.take_at(address, pages) => Ok(address),
         Place::At(address) => {
             let end = pages.checked_mul(PAGE_SIZE as u64).and_then(|bytes| address.checked_add(bytes));
-            let can_be =
-                address >= REGIONS_FROM && address % PAGE_SIZE as u64 == 0 && end.is_some_and(|end| end <= REGIONS_END);
+            let can_be = address >= REGIONS_FROM
+                && address.is_multiple_of(PAGE_SIZE as u64)
+                && end.is_some_and(|end| end <= REGIONS_END);
             Err(if can_be { Error::AlreadyBound } else { Error::InvalidArgument })
         }
     }
@@ -147,7 +148,7 @@ impl Mapped {
     /// `InvalidArgument` if it is not aligned or not all within.
     pub fn atomic<A: Atomic>(&self, offset: usize) -> Result<&A, Error> {
         let size = size_of::<A>();
-        if offset % size != 0 || offset.checked_add(size).is_none_or(|end| end > self.length) {
+        if !offset.is_multiple_of(size) || offset.checked_add(size).is_none_or(|end| end > self.length) {
             return Err(Error::InvalidArgument);
         }
         // SAFETY: it lies within what is mapped as long as `self` lives, and is aligned, since a page is.

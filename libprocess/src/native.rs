@@ -27,14 +27,10 @@ use core::task::{Context, Poll};
 #[repr(C, align(4096))]
 pub(crate) struct Buffer(UnsafeCell<[u8; MAX_BYTES]>);
 
-impl Buffer {
-    const EMPTY: Buffer = Buffer(UnsafeCell::new([0; MAX_BYTES]));
-}
-
 // SAFETY: the one static of this type is used by the first thread alone, through its `Door`.
 unsafe impl Sync for Buffer {}
 
-static FIRST_BUFFER: Buffer = Buffer::EMPTY;
+static FIRST_BUFFER: Buffer = Buffer(UnsafeCell::new([0; MAX_BYTES]));
 
 /// A thread's system calls.
 pub struct Door {

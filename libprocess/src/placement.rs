@@ -44,7 +44,7 @@ impl Placement {
         let end = pages.checked_mul(PAGE).filter(|&bytes| bytes > 0).and_then(|bytes| address.checked_add(bytes));
         let Some(end) = end.filter(|&end| end <= self.end) else { return false };
         let before = self.taken.range(..end).next_back();
-        if address < self.from || address % PAGE != 0 || before.is_some_and(|(_, &end)| end > address) {
+        if address < self.from || !address.is_multiple_of(PAGE) || before.is_some_and(|(_, &end)| end > address) {
             return false;
         }
         self.taken.insert(address, end);

@@ -241,7 +241,7 @@ extern "C" fn begin(spawned: *mut Spawned) -> *const Ending {
     }
     // SAFETY: `make` put it there for this thread. What refers to it later, through `fs` too, only reads it, but
     // for `body`, of which nobody else knows.
-    let (body, spawned) = unsafe { ((&mut (*spawned).body).take(), &*spawned) };
+    let (body, spawned) = unsafe { (ptr::replace(&raw mut (*spawned).body, None), &*spawned) };
     spawned.context.open();
     let (quota, clock) = spawned.equipment;
     reactor::equip(quota, clock, None);
