@@ -1,6 +1,6 @@
 //! `disk bios|uefi KERNEL RAMDISK IMAGE`: writes a disk image that boots the kernel with the ramdisk.
 
-use bootloader::{BiosBoot, UefiBoot};
+use bootloader::{BiosBoot, BootConfig, UefiBoot};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,9 +11,12 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let (kernel, ramdisk, image) = (Path::new(kernel), Path::new(ramdisk), Path::new(image));
+    // The serial port is the session's: the bootloader has the screen.
+    let mut config = BootConfig::default();
+    config.serial_logging = false;
     let result = match firmware.as_str() {
-        "bios" => BiosBoot::new(kernel).set_ramdisk(ramdisk).create_disk_image(image),
-        "uefi" => UefiBoot::new(kernel).set_ramdisk(ramdisk).create_disk_image(image),
+        "bios" => BiosBoot::new(kernel).set_boot_config(&config).set_ramdisk(ramdisk).create_disk_image(image),
+        "uefi" => UefiBoot::new(kernel).set_boot_config(&config).set_ramdisk(ramdisk).create_disk_image(image),
         other => {
             eprintln!("disk: there is no firmware `{other}`; it is bios or uefi");
             return ExitCode::from(2);

@@ -86,6 +86,18 @@ impl<'a> Load<'a> {
 
     /// Boots, writes, is cut off, looks at the log, boots and looks at the files.
     pub fn round(&mut self) -> Result<Seen, Problem> {
+        let seen = self.cut()?;
+        self.look_at_files()?;
+        let (records, torn) = self.look_at_log()?;
+        if torn {
+            return Err(defect("the log is torn after a run that ended in order".into()));
+        }
+        self.records = records;
+        Ok(seen)
+    }
+
+    /// Boots, writes, is cut off, looks at the log.
+    pub fn cut(&mut self) -> Result<Seen, Problem> {
         let after = Duration::from_micros(self.random() % (LATEST_CUT * 1000));
         let acknowledged = self.write_until_cut(after)?;
         let before = self.records;
@@ -93,12 +105,6 @@ impl<'a> Load<'a> {
         if records < before {
             return Err(defect(format!("the log had {before} records, and after the cut {records}")));
         }
-        self.look_at_files()?;
-        let (records, still_torn) = self.look_at_log()?;
-        if still_torn {
-            return Err(defect("the log is torn after a run that ended in order".into()));
-        }
-        self.records = records;
         Ok(Seen { acknowledged, after, records, torn })
     }
 
@@ -190,10 +196,11 @@ impl<'a> Load<'a> {
     }
 
     /// Every file has a text that was sent, whole, and none older than the last that was acknowledged.
-    fn look_at_files(&self) -> Result<(), Problem> {
+    pub fn look_at_files(&self) -> Result<(), Problem> {
         let script: Vec<String> =
             self.acknowledged.keys().map(|file| format!("echo -n \"{file} \"; cat /load/{file}")).collect();
-        let output = self.boot(&script.join("; "))?;
+        // A file that is not there is told below, with what is known of it.
+        let output = self.boot(&format!("{}; echo", script.join("; ")))?;
         let mut lines = output.lines();
         for (&file, &acknowledged) in &self.acknowledged {
             let line = lines.next().unwrap_or_default().trim_end();

@@ -165,6 +165,10 @@ impl Machine {
                 word("-initrd", self.product.ramdisk.display().to_string());
             }
             (firmware, Some(image)) => {
+                if firmware == Firmware::Bios {
+                    // The bootloader wants a screen of VESA.
+                    word("-vga", "std".into());
+                }
                 if firmware == Firmware::Uefi {
                     word("-drive", format!("if=pflash,format=raw,readonly=on,file={}", quoted(&ovmf()?)));
                 }

@@ -3,6 +3,7 @@
 
 use super::{product, system};
 use qemu::crash::Load;
+use std::fs;
 
 #[test]
 fn what_was_acknowledged_outlives_twenty_power_cuts() {
@@ -18,4 +19,17 @@ fn what_was_acknowledged_outlives_twenty_power_cuts() {
         }
     }
     println!("{}", load.finish().unwrap_or_else(|problem| panic!("ORBITAL_SEED={seed}: {problem}")));
+}
+
+#[test]
+fn a_disk_that_forgot_a_put_is_found_out() {
+    let system = system();
+    let mut load = Load::new(product(), &system.state, 7).unwrap();
+    let before = system.state.folder().join("before.img");
+    fs::copy(system.state.disk(), &before).unwrap();
+    load.cut().unwrap();
+    load.look_at_files().unwrap();
+    fs::copy(&before, system.state.disk()).unwrap();
+    let problem = load.look_at_files().unwrap_err();
+    assert!(problem.cause.contains("was acknowledged"), "{problem}");
 }
