@@ -399,7 +399,9 @@ mod tests {
     #[test]
     fn lines_are_echoed_and_edited_until_they_end() {
         let erased = "\x08 \x08";
-        let cases: [(&[u8], &[&[u8]], String); 9] = [
+        // What is typed, the lines that come of it, what is shown.
+        type Case = (&'static [u8], &'static [&'static [u8]], String);
+        let cases: [Case; 9] = [
             (b"ls\r", &[b"ls\n"], "ls\r\n".into()),
             (b"a\nb\n", &[b"a\n", b"b\n"], "a\r\nb\r\n".into()),
             (b"lz\x7fs\r", &[b"ls\n"], std::format!("lz{erased}s\r\n")),
