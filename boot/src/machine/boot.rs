@@ -94,6 +94,10 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         record: Record::new(log),
         reading: None,
     };
+    #[cfg(feature = "measure")]
+    if file("opt/orbital/seal", 16).is_some() {
+        machine.record.sealing = Some(super::record::Sealing::default());
+    }
     if let Err(error) = machine.set_up(&images, heap) {
         say!("orbital: {error}");
         stop("the kernel refused to be set up");

@@ -25,6 +25,9 @@ pub struct Record {
     reader: Reader,
     /// When a checkpoint was written.
     published: u64,
+    /// What sealing takes, in a kernel that is measured.
+    #[cfg(feature = "measure")]
+    pub sealing: Option<Sealing>,
     /// Whether init was asked to end because the log is full.
     full: bool,
     /// The call that the host carries out ends when all that is on record is durable.
@@ -34,7 +37,42 @@ pub struct Record {
 impl Record {
     /// With the log that is written.
     pub fn new(log: Option<ImageLog<LogDisk>>) -> Record {
-        Record { log, reader: Reader::new(kernel::Platform::NATIVE), published: 0, full: false, durable_wanted: false }
+        Record {
+            log,
+            reader: Reader::new(kernel::Platform::NATIVE),
+            published: 0,
+            #[cfg(feature = "measure")]
+            sealing: None,
+            full: false,
+            durable_wanted: false,
+        }
+    }
+}
+
+/// What sealing takes: blocks are sealed and written nowhere.
+#[cfg(feature = "measure")]
+#[derive(Default)]
+pub struct Sealing {
+    head: Option<axiom::Head>,
+    steps: u64,
+    bytes: u64,
+}
+
+#[cfg(feature = "measure")]
+impl Sealing {
+    fn seal(&mut self, block: &axiom::RawBlock) {
+        use crate::arch::clock::counter;
+        let head = self.head.unwrap_or(axiom::Head::EMPTY);
+        let mut frame = Vec::new();
+        let before = counter();
+        let (header, bytes) = axiom::seal::seal(&head, block, 0, &mut frame);
+        self.steps += counter() - before;
+        self.bytes += frame.len() as u64;
+        self.head = Some(axiom::Head::after(&header, &bytes));
+    }
+
+    fn report(&self) {
+        say!("[kernel] row sealing, per KiB: {}", self.steps * 1024 / self.bytes.max(1));
     }
 }
 
@@ -72,6 +110,10 @@ impl Machine {
 
     pub(super) fn seal_blocks(&mut self) {
         while let Some(block) = self.axiom.take_block() {
+            #[cfg(feature = "measure")]
+            if let Some(sealing) = &mut self.record.sealing {
+                sealing.seal(&block);
+            }
             let written = self.written(|log| log.append(&block));
             self.axiom.recycle(block);
             if !written {
@@ -132,6 +174,10 @@ impl Machine {
             self.axiom.end(status, now);
             self.seal_blocks();
             self.written(ImageLog::publish);
+        }
+        #[cfg(feature = "measure")]
+        if let Some(sealing) = &self.record.sealing {
+            sealing.report();
         }
         self.devices.stop();
         super::power::off(if self.off == Some(LOG_LOST) { LOG_LOST } else { status })
