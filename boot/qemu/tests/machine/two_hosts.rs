@@ -43,47 +43,88 @@ const SCRIPT: &str = "put /a one; cat /a; mkdir /d; mv /a /d/a; ls /d; hello you
 /// Of each process by its name: what it asked of whom, and how that ended.
 type Calls = BTreeMap<String, Vec<String>>;
 
-/// Calls, messages and signals of each process, without what differs by host: when they came, and numbers of things.
+/// What each process sent to whom, and how that ended. A question that is asked again and again until the answer is
+/// another counts once.
 fn messages(log: &Path) -> Calls {
+    let mut all = of_each(log, |line| {
+        let (call, object) = (text(&line["call"]), text(&line["object"]));
+        let asked = matches!(call, "call" | "send" | "reply");
+        let said = || format!("{call} {} {} {} {}", alike(object), line["tag"], line["result"], line["error"]);
+        asked.then(said).into_iter().collect()
+    });
+    all.values_mut().for_each(Vec::dedup);
+    all
+}
+
+/// What each process changed in who may do what.
+fn authority(log: &Path) -> Calls {
+    const WORDS: &[&str] = &["capabilit", "made", "started", "ended", "destroyed", "revoked", "limit"];
     of_each(log, |line| {
-        let (call, object) = (line["call"].as_str()?, line["object"].as_str()?);
-        let asked = matches!(call, "call" | "send" | "reply" | "reply-receive");
-        asked
-            .then(|| format!("{call} {} {} {} {}", without_numbers(object), line["tag"], line["result"], line["error"]))
+        let call = text(&line["call"]);
+        let commits = line["commits"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(text);
+        let of_authority = commits.filter(|commit| WORDS.iter().any(|word| commit.contains(word)));
+        of_authority.map(|commit| format!("{call}: {}", alike(commit))).collect()
     })
 }
 
-fn of_each(log: &Path, mut what: impl FnMut(&serde_json::Value) -> Option<String>) -> Calls {
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn of_each(log: &Path, mut what: impl FnMut(&serde_json::Value) -> Vec<String>) -> Calls {
     let mut out = Vec::new();
     let all = Show { limit: Some(usize::MAX), ..Show::default() };
     show(log, &all, Format::Json, &mut out).unwrap();
     let mut calls = Calls::new();
     for line in String::from_utf8(out).unwrap().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let Some(said) = what(&line) else { continue };
-        calls.entry(line["name"].as_str().unwrap().to_owned()).or_default().push(said);
+        calls.entry(text(&line["name"]).to_owned()).or_default().extend(what(&line));
     }
     calls
 }
 
-/// Decimal numbers are of places and objects, which hosts may count differently; a badge is hexadecimal.
-fn without_numbers(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        let bare = word.trim_end_matches([',', ';', ')', '.']);
-        if !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit()) { "#" } else { word }
-    });
-    words.collect::<Vec<_>>().join(" ")
+/// Without what hosts may count or time differently: decimal numbers are of places and objects (a badge is
+/// hexadecimal); a service that is down has another name for as long as it is.
+fn alike(text: &str) -> String {
+    let mut alike = String::new();
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            alike.push('#');
+            alike.push_str(&word[digits.len()..]);
+        } else {
+            alike.push_str(word);
+        }
+    }
+    alike.replace("no-", "")
+}
+
+/// Without what belongs to a driver of this host: its memory, and what pays for it.
+fn without_driver(changes: &[String]) -> Vec<&String> {
+    let of_driver = ["region", "Mapped", "quota"];
+    changes.iter().filter(|change| !of_driver.iter().any(|word| change.contains(word))).collect()
 }
 
 #[test]
-fn both_logs_have_the_same_messages() {
+fn both_logs_say_alike_what_each_process_sent_and_what_it_may_do() {
     let system = system();
     let other = tempfile::tempdir().unwrap();
     let output = under_orbital(other.path(), SCRIPT);
     assert_eq!(system.script(SCRIPT, 0), output);
     let (here, there) = (messages(&system.state.log()), messages(other.path()));
-    for name in ["shell", "hello", "notes"] {
-        assert!(!here[name].is_empty());
-        assert_eq!(here[name], there[name], "{name}");
+    for name in ["shell", "hello", "notes", "process"] {
+        assert_eq!(here[name], there[name], "messages of {name}");
     }
+    assert!(here["shell"].len() > 20 && !here["notes"].is_empty());
+
+    let (here, there) = (authority(&system.state.log()), authority(other.path()));
+    for name in ["shell", "hello", "notes", "process"] {
+        assert!(!here[name].is_empty());
+        assert_eq!(here[name], there[name], "authority by {name}");
+    }
+    assert_eq!(without_driver(&here["storage"]), without_driver(&there["storage"]), "authority by storage");
+    // Here the machine is off when init says so; there init lives to see its end.
+    let (here, there) = (&here["init"], &there["init"]);
+    assert!(here.len() > 50 && there.len() >= here.len());
+    assert_eq!(here[..], there[..here.len()], "authority by init");
 }
