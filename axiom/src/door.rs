@@ -75,6 +75,8 @@ pub struct Axiom {
     /// The call that the host carries out.
     open: Option<Open>,
     counts: Counts,
+    /// Where commits that do not fit a record are put together.
+    wide: Wide,
     boot: u32,
     mode: Mode,
 }
@@ -135,6 +137,7 @@ impl Axiom {
             host: None,
             open: None,
             counts: Counts::default(),
+            wide: Wide::default(),
             boot,
             mode: Mode::Recording,
         };
@@ -514,7 +517,8 @@ impl Axiom {
             [] => [0; 2],
             [commit] if let Some(words) = commit.encode_compact() => words,
             commits => {
-                let mut wide = Wide::default();
+                let mut wide = core::mem::take(&mut self.wide);
+                wide.clear();
                 for commit in commits {
                     match commit.encode_compact() {
                         Some(words) => wide.add_compact(words),
@@ -525,7 +529,9 @@ impl Axiom {
                         }
                     }
                 }
-                self.journal.write_wide(&wide)
+                let words = self.journal.write_wide(&wide);
+                self.wide = wide;
+                words
             }
         };
         self.journal.complete(place, ending, words);

@@ -313,9 +313,14 @@ pub(crate) struct Wide {
 }
 
 impl Wide {
+    /// Drops what was added; the memory is used again.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Adds a commit in its compact form.
     pub(crate) fn add_compact(&mut self, words: [u64; 2]) {
-        self.add(words[0] as u8, 1, &words.map(u64::to_le_bytes).concat());
+        self.add(words[0] as u8, 1, words.map(u64::to_le_bytes).as_flattened());
     }
 
     /// Adds a commit by its content, less than 64 KiB.
