@@ -47,7 +47,7 @@ bench-core: setup setup-test ## Instructions of call + reply_receive through ker
 	@axiom/bench-core/count
 
 bench-qemu: setup setup-qemu ## Instructions of system calls between address spaces, in QEMU; a table
-	@boot/guests/bench
+	@$(CARGO) run --quiet --package qemu --example bench
 
 lint: setup ## Formatting and clippy
 	@$(CARGO) fmt --check
