@@ -13,6 +13,7 @@
 //! For any other target than the bare one, what is pure is here to be tested.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
+#![allow(clippy::deref_addrof, reason = "a `static mut` is not to be borrowed by its name")]
 
 extern crate alloc;
 #[cfg(test)]

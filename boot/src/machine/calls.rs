@@ -21,7 +21,7 @@ const READ_BYTES: usize = offset_of!(Block, handles);
 
 /// Reads a block; `None` if it does not lie in the caller's memory.
 fn read_block(space: &Space, address: u64) -> Option<Block> {
-    if address % 8 != 0 {
+    if !address.is_multiple_of(8) {
         return None;
     }
     let mut block = Block::EMPTY;
