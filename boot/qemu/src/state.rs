@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Size of a new log image and of a new disk in bytes. The files are sparse: they take what is written.
 pub const SIZE: u64 = 64 << 20;
 /// How long a folder is waited for that another machine has: one that was killed takes a moment to be gone.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The system's folder where none is named: beside those of `orbital`.
 pub fn default_folder() -> Option<PathBuf> {

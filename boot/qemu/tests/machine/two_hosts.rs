@@ -75,12 +75,41 @@ fn of_each(log: &Path, mut what: impl FnMut(&serde_json::Value) -> Vec<String>) 
     let mut out = Vec::new();
     let all = Show { limit: Some(usize::MAX), ..Show::default() };
     show(log, &all, Format::Json, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let owners = owners(&out);
     let mut calls = Calls::new();
-    for line in String::from_utf8(out).unwrap().lines() {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    for line in out.lines() {
+        let line: serde_json::Value = serde_json::from_str(&with_owners(line, &owners)).unwrap();
         calls.entry(text(&line["name"]).to_owned()).or_default().extend(what(&line));
     }
     calls
+}
+
+/// Who receives at an endpoint, by its number. The log says it of an endpoint from the first time on that somebody waits
+/// there, which may be after the first call.
+fn owners(log: &str) -> BTreeMap<&str, &str> {
+    let mut owners = BTreeMap::new();
+    for (before, after) in log.match_indices("'s endpoint ").map(|(at, owned)| (&log[..at], &log[at + owned.len()..])) {
+        let name = before.rsplit(|c: char| c != '-' && !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let number = after.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        owners.entry(number).or_insert(name);
+    }
+    owners
+}
+
+/// The line with the owner wherever an endpoint is named.
+fn with_owners(line: &str, owners: &BTreeMap<&str, &str>) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = line.split(' ').peekable();
+    while let Some(word) = rest.next() {
+        let number = rest.peek().and_then(|next| next.split(|c: char| !c.is_ascii_digit()).next());
+        let named = words.last().is_some_and(|before| before.ends_with("'s"));
+        match number.and_then(|number| owners.get(number)).filter(|_| word.ends_with("endpoint") && !named) {
+            Some(owner) => words.push(format!("{}{owner}'s endpoint", word.trim_end_matches("endpoint"))),
+            None => words.push(word.to_owned()),
+        }
+    }
+    words.join(" ")
 }
 
 /// Without what hosts may count or time differently: decimal numbers are of places and objects (a badge is
