@@ -180,9 +180,11 @@ fn show_output(mut from: ChildStdout, ready: &Ready, off: &Off, id: u32) {
 fn pass_input(mut to: ChildStdin, ready: &Ready, person: bool, off: &Off, id: u32) {
     ready.wait();
     let mut buffer = [0; 4096];
-    // Of a script that was started at a terminal nobody is asked.
-    let asked = person || !isatty(stdin());
-    while asked {
+    loop {
+        // Of a script that was started at a terminal nobody is asked.
+        if !person && isatty(stdin()) {
+            break;
+        }
         let length = match io::stdin().read(&mut buffer) {
             Ok(0) | Err(_) => break,
             Ok(length) => length,
