@@ -5,6 +5,7 @@ use qemu::console::gather;
 use qemu::machine::{End, drive};
 use scenario::{Host, Program};
 use std::fs;
+use std::process::Command;
 
 /// A machine that cannot run says why, with these words, and ends with 70 before anything of the system runs.
 fn refuses(machine: &qemu::Machine, words: &[&str]) {
@@ -100,4 +101,33 @@ fn too_little_memory_is_told() {
     machine.memory = 16;
     let came = gather(&machine, "", PATIENCE).unwrap();
     assert!(matches!(came.end, Some(End::Off(70))), "{:?}\n{}", came.end, came.messages);
+}
+
+#[test]
+fn without_qemu_one_line_says_what_to_install() {
+    let output = Command::new(env!("CARGO_BIN_EXE_qemu"))
+        .args(["run", "-c", "echo"])
+        .env("PATH", "/nonexistent")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(69), 1), "{said}");
+    assert!(said.contains("qemu-system-x86_64") && said.contains("apt-get install"), "{said}");
+}
+
+#[test]
+fn a_killed_program_takes_its_machine_along() {
+    let system = system();
+    let folder = system.state.folder().to_path_buf();
+    drop(system.state);
+    let words = ["--state".as_ref(), folder.as_os_str(), "run".as_ref()];
+    let mut qemu = Program::new(env!("CARGO_BIN_EXE_qemu"), words, [], PATIENCE);
+    qemu.boot(&[]).unwrap();
+    qemu.write("put /a kept; echo put\n").unwrap();
+    qemu.read_until("put\n").unwrap();
+    qemu.kill().unwrap();
+    // The folder is locked as long as QEMU lives, and is waited for.
+    let state = qemu::State::open(&folder).unwrap();
+    let came = run(&qemu::Machine::new(super::product(), &state).unwrap().script("cat /a"));
+    assert_eq!((came.end, came.output.as_str()), (Some(End::Off(0)), "kept\n"), "{}", came.messages);
 }

@@ -10,7 +10,10 @@ fn boots_by(firmware: Firmware) {
     machine.firmware = firmware;
     machine.image =
         disk_image(product(), firmware, images::Progress::Shown).unwrap_or_else(|problem| panic!("{problem}"));
-    assert!(machine.image.is_some());
+    let made = |image: &Option<std::path::PathBuf>| image.as_ref().unwrap().metadata().unwrap().modified().unwrap();
+    let when = made(&machine.image);
+    let again = disk_image(product(), firmware, images::Progress::Quiet).unwrap_or_else(|problem| panic!("{problem}"));
+    assert_eq!(made(&again), when, "an image that is up to date is not made anew");
     let came = run(&machine);
     assert_eq!(came.end, Some(End::Off(5)), "{}\n{}", came.output, came.messages);
     assert!(came.messages.contains("kernel, by bootloader"), "{}", came.messages);
