@@ -440,8 +440,18 @@ fn wall_time(block: &Block<'_>) -> u64 {
         .unwrap_or(0)
 }
 
-/// `orbital log show`: records in words. Gives how many were shown.
-pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<usize, Error> {
+/// What came of `show`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// Records that were shown.
+    pub lines: usize,
+    /// Numbers of the first and the last record, among those that were asked for, between which only what changed
+    /// authority is left: activity and calls were trimmed.
+    pub trimmed: Option<(u64, u64)>,
+}
+
+/// `orbital log show`: records in words.
+pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<Shown, Error> {
     let folder = open(state)?;
     let boots = boots(&folder)?;
     let limit =
@@ -454,7 +464,8 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
         None => false,
     };
     let first = boots.iter().rposition(begun).or(if tail { boots.len().checked_sub(2) } else { None });
-    let mut view = View { options, format, limit, lines: VecDeque::new(), shown: 0, wall_time: 0, over: false };
+    let (lines, shown, trimmed) = (VecDeque::new(), 0, None);
+    let mut view = View { options, format, limit, lines, shown, trimmed, wall_time: 0, over: false };
     let mut narrator = Narrator::new(PLATFORM);
     let mut next = first.and_then(|index| boots.get(index)).map_or(0, |start| start.block);
     loop {
@@ -462,7 +473,11 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
         let covered = covered(&folder);
         next = view.blocks(&folder, &mut narrator, next, out, tail)?;
         view.shown += view.lines.len();
-        for line in std::mem::take(&mut view.lines) {
+        if view.lines.len() >= view.limit && view.lines.front().is_some_and(|(first, _)| view.ends_before(*first)) {
+            // As many as were asked for, all behind it.
+            view.trimmed = None;
+        }
+        for (_, line) in std::mem::take(&mut view.lines) {
             put(out, format_args!("{line}"))?;
         }
         if !view.over && next < covered {
@@ -476,7 +491,7 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
             ));
         }
         let Some(wait) = options.follow.filter(|_| !view.over) else {
-            return Ok(view.shown);
+            return Ok(Shown { lines: view.shown, trimmed: view.trimmed });
         };
         // What comes from now on is shown, however much it is.
         view.limit = if tail { usize::MAX } else { view.limit };
@@ -488,8 +503,11 @@ struct View<'a> {
     options: &'a Show,
     format: Format,
     limit: usize,
-    lines: VecDeque<String>,
+    /// The last lines, by their records' numbers.
+    lines: VecDeque<(u64, String)>,
     shown: usize,
+    /// As [`Shown::trimmed`] says.
+    trimmed: Option<(u64, u64)>,
     wall_time: u64,
     over: bool,
 }
@@ -522,14 +540,19 @@ impl View<'_> {
                 })
             };
             let mut lines = Vec::new();
-            narrator.block(block, wanted, |line| lines.extend(chosen(&line).then(|| self.render(&line)))).map_err(
-                |wrong| {
+            narrator
+                .block(block, wanted, |line| {
+                    lines.extend(chosen(&line).then(|| (line.entry.number, self.render(&line))));
+                })
+                .map_err(|wrong| {
                     Error::new(
                         format!("block {}: {wrong}", block.header.number),
                         "`orbital log verify` says whether the log is damaged.",
                     )
-                },
-            )?;
+                })?;
+            if let Some((first, last)) = self.gone(block) {
+                self.trimmed = Some((self.trimmed.map_or(first, |(first, _)| first), last));
+            }
             for line in lines {
                 if tail {
                     self.lines.push_back(line);
@@ -537,7 +560,7 @@ impl View<'_> {
                         self.lines.pop_front();
                     }
                 } else if self.shown < self.limit {
-                    put(out, format_args!("{line}"))?;
+                    put(out, format_args!("{}", line.1))?;
                     self.shown += 1;
                 }
             }
@@ -549,6 +572,30 @@ impl View<'_> {
             Ok(if self.over { Go::Stop } else { Go::On })
         })?;
         Ok(next)
+    }
+
+    /// Numbers of the first and the last record of a trimmed block that were asked for; of a time, as near as the
+    /// block's own says.
+    fn gone(&self, block: &Block<'_>) -> Option<(u64, u64)> {
+        let (first, count) = (block.header.first_record, u64::from(block.header.records));
+        let last = first.saturating_add(count).saturating_sub(1);
+        let begun = self.wall_time.saturating_add(block.header.base_time);
+        let first = match self.options.from {
+            Some(Bound::Record(from)) => first.max(from),
+            Some(Bound::Time(from)) if begun < from => return None,
+            _ => first,
+        };
+        let last = match self.options.to {
+            Some(Bound::Record(to)) => last.min(to),
+            Some(Bound::Time(to)) if begun > to => return None,
+            _ => last,
+        };
+        (block.is_trimmed() && first <= last).then_some((first, last))
+    }
+
+    /// Whether what was trimmed ends before this record.
+    fn ends_before(&self, record: u64) -> bool {
+        self.trimmed.is_some_and(|(_, last)| last < record)
     }
 
     fn render(&self, line: &Line) -> String {

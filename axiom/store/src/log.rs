@@ -39,7 +39,7 @@ impl Default for Settings {
 /// does not change the file's length.
 pub(crate) const GROWTH: u64 = 256 << 10;
 /// Frames are written when so many bytes wait, at the latest.
-const WRITE_AT: usize = 1 << 20;
+const WRITE_AT: u64 = 1 << 20;
 
 /// The segment being written.
 #[derive(Debug)]
@@ -130,10 +130,17 @@ impl<F: Folder> Log<F> {
     pub fn append(&mut self, block: &RawBlock) -> Result<(), Error> {
         self.usable()?;
         self.sealer.seal(block, self.synced.blocks, &mut self.buffer);
-        if self.buffer.len() >= WRITE_AT {
+        if self.buffer.len() as u64 >= self.room().min(WRITE_AT) {
             self.guard(Self::write)?;
         }
         Ok(())
+    }
+
+    /// Bytes until the segment that is written next is full: what waits is written then, so that a segment is
+    /// larger than set by less than a block, however much comes between two syncs.
+    fn room(&self) -> u64 {
+        let open = self.open.as_ref().filter(|open| open.at < self.settings.segment);
+        self.settings.segment - open.map_or(0, |open| open.at)
     }
 
     /// Everything appended is durable when this returns.

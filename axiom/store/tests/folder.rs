@@ -252,26 +252,105 @@ fn names_outlive_the_trimming_of_activity() {
     let last = |name: &str, settings| {
         let state = State::new(name);
         boot_and_run_with(settings, &state, 40_000, 0);
-        let kept = state.files("log/segments").iter().any(|path| path.extension().is_some_and(|end| end == "kept"));
         let last = Show { limit: Some(4_000), ..Show::default() };
-        let shown = text(|out| commands::show(&state.0, &last, Format::Json, out));
-        let names: Vec<(u64, String)> = shown
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an object a line"))
-            .map(|line| (line["record"].as_u64().expect("a number"), line["name"].to_string()))
-            .collect();
-        (kept, names)
+        let lines = text(|out| {
+            let shown = commands::show(&state.0, &last, Format::Json, out)?;
+            assert_eq!((shown.lines, shown.trimmed), (4_000, None), "what was trimmed lies before the last records");
+            Ok(())
+        });
+        let of_line = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+            (line["record"].as_u64().expect("a number"), line["name"].to_string())
+        };
+        (state, lines.lines().map(of_line).collect::<Vec<_>>())
     };
-    let (kept, expected) = last("names-whole", Settings::default());
-    assert!(!kept);
-    let expected: std::collections::BTreeMap<_, _> = expected.into_iter().collect();
-    let (kept, names) = last("names-trimmed", Settings { segment: 200 << 10, keep: 600 << 10 });
-    assert!(kept);
-    let both: Vec<_> = names.into_iter().filter(|(record, _)| expected.contains_key(record)).collect();
-    assert!(both.iter().any(|(_, name)| name != "\"host\""));
-    for (record, name) in both {
-        assert_eq!(Some(&name), expected.get(&record), "record {record}");
+    let kept = |state: &State| state.files("log/segments").iter().any(|path| path.extension() == Some("kept".as_ref()));
+    let (whole, expected) = last("names-whole", Settings::default());
+    assert!(!kept(&whole) && expected.iter().any(|(_, name)| name != "\"host\""));
+    let (trimmed, names) = last("names-trimmed", SMALL);
+    assert!(kept(&trimmed));
+    for (name, expected) in names.iter().zip(&expected) {
+        assert_eq!(name, expected);
     }
+}
+
+/// Segments that are small, and few of them whole.
+const SMALL: Settings = Settings { segment: 200 << 10, keep: 600 << 10 };
+
+/// Given much that comes between two syncs, when segments are closed, then none is larger than was set by more than
+/// a block, and as many stay whole as are to be kept.
+#[test]
+fn segments_are_no_larger_than_was_set() {
+    let state = State::new("sizes");
+    let key = key::load_or_create(&state.0.join("machine.key")).expect("a key");
+    let (mut log, opened) = Log::open(DiskFolder::new(state.0.join("log")), key, SMALL).expect("it opens");
+    let mut machine = Machine::boot(Machine::config(), opened.head);
+    for choice in 0..40_000u64 {
+        machine.step(&choice.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+    }
+    for block in machine.blocks() {
+        log.append(&block).expect("appended");
+    }
+    log.publish().expect("published");
+    let lengths: Vec<u64> = state
+        .files("log/segments")
+        .iter()
+        .filter(|path| path.extension() == Some("seg".as_ref()))
+        .map(|path| fs::metadata(path).expect("it is there").len())
+        .collect();
+    // Files grow in steps of 256 KiB: two of them fit into what is kept, and one is written.
+    assert_eq!(lengths, [256 << 10; 3]);
+}
+
+/// Given a log whose first segments were trimmed, when it is shown from there, read by a process, verified and
+/// replayed, then authority is told from the first record on, with names, and each says what was trimmed.
+#[test]
+fn a_trimmed_log_says_what_is_gone() {
+    let state = State::new("trimmed");
+    let records = boot_and_run_with(SMALL, &state, 40_000, 0);
+    let show = |options: &Show| {
+        let mut out = Vec::new();
+        let shown = commands::show(&state.0, options, Format::Json, &mut out).expect("it is shown");
+        let lines: Vec<serde_json::Value> = String::from_utf8(out)
+            .expect("text")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an object a line"))
+            .collect();
+        (shown.trimmed, lines)
+    };
+    let from = |number: u64| Some(commands::Bound::Record(number));
+    // In what was trimmed: what changed authority, and up to where the rest is gone.
+    let (gone, lines) = show(&Show { from: from(8), to: from(1_000), ..Show::default() });
+    assert_eq!((gone, &lines[0]["record"], &lines[0]["name"]), (Some((8, 1_000)), &8.into(), &"init".into()));
+    assert!(lines.iter().all(|line| !line["commits"].as_array().expect("commits").is_empty()));
+    // Across its end: the first that is whole follows what is gone, and from there on none is missing.
+    let (gone, lines) = show(&Show { from: from(8), ..Show::default() });
+    let (_, end) = gone.expect("it was trimmed");
+    let whole: Vec<u64> = lines.iter().filter_map(|line| line["record"].as_u64()).filter(|&at| at > end).collect();
+    assert_eq!(whole, (end + 1..records).collect::<Vec<_>>());
+    // Behind it: nothing to say.
+    let (gone, lines) = show(&Show { from: from(end + 1), limit: Some(1), ..Show::default() });
+    assert_eq!((gone, &lines[0]["record"]), (None, &(end + 1).into()));
+    // The last of a process, by the name that authority has for it; more than there are reach into what is gone.
+    let (gone, lines) = show(&Show { process: Some("client".into()), limit: Some(50), ..Show::default() });
+    assert!(gone.is_none() && lines.len() == 50 && lines.iter().any(|line| line["name"] == "client"));
+    let (gone, lines) =
+        show(&Show { process: Some("client".into()), limit: Some(records as usize), ..Show::default() });
+    assert!(gone == Some((0, end)) && lines[0]["record"].as_u64().is_some_and(|at| at < 100));
+
+    let mut reader = LogReader::new(state.0.join("log"), axiom::Head::EMPTY, trace::PLATFORM);
+    let mut read = |at| {
+        let bytes = reader.read(records, at, 1_000).expect("it can be read");
+        let (record, _): (abi::log::Record<'_>, _) = postcard::take_from_bytes(&bytes).expect("a record");
+        (record.number, record.name.to_owned())
+    };
+    assert_eq!(read(8), (8, "init".to_owned()));
+    assert_eq!(read(end + 1).0, end + 1);
+
+    let verified = text(|out| commands::verify(&state.0, None, Format::Text, out));
+    assert!(verified.contains("activity and calls were trimmed; authority is there"), "{verified}");
+    let replayed = text(|out| commands::replay(&state.0, Format::Text, out));
+    assert!(replayed.contains("all equal") && replayed.contains("authority alone was replayed"), "{replayed}");
 }
 
 /// Given a reader that goes away, and a disk that is full, when something is shown, then the two are told apart.

@@ -129,7 +129,7 @@ fn check(path: &Path) -> Result<Verified, Error> {
     verify(&Image::open(path)?, &key().verifier())
 }
 
-fn text(run: impl FnOnce(&mut Vec<u8>) -> Result<usize, Error>) -> String {
+fn text<T>(run: impl FnOnce(&mut Vec<u8>) -> Result<T, Error>) -> String {
     let mut out = Vec::new();
     run(&mut out).expect("the command succeeds");
     String::from_utf8(out).expect("text")

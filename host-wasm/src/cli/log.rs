@@ -137,7 +137,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     };
     let format = if global.output == Output::Json { Format::Json } else { Format::Text };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut nothing = None;
+    let (mut nothing, mut trimmed) = (None, None);
     let result = match arguments.verb {
         Verb::Show { process, from, to, limit, follow } => {
             let follow: Option<fn() -> _> = follow.then_some(wait_for_more);
@@ -150,7 +150,8 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
                 ));
             }
             commands::show(&state, &show, format, &mut out).map(|shown| {
-                nothing = (shown == 0).then_some(show);
+                nothing = (shown.lines == 0).then_some(show);
+                trimmed = shown.trimmed;
             })
         }
         Verb::Verify { key } => commands::verify(&state, key.as_ref(), format, &mut out),
@@ -163,6 +164,11 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     // What was written stays, whatever the result.
     super::written(out.flush())?;
     result?;
+    if let Some((first, last)) = trimmed {
+        global.progress().note(&format!(
+            "of records {first} to {last} the log has trimmed activity and calls; what changed authority is there"
+        ));
+    }
     if let Some(show) = nothing {
         let of = show.process.map_or_else(String::new, |name| format!(" of a process {}", shortened(&name)));
         global
