@@ -9,7 +9,9 @@ use crate::state::State;
 use log_store::image::Image;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
@@ -98,6 +100,7 @@ impl<'a> Load<'a> {
 
     /// Boots, writes, is cut off, looks at the log.
     pub fn cut(&mut self) -> Result<Seen, Problem> {
+        self.make_room()?;
         let after = Duration::from_micros(self.random() % (LATEST_CUT * 1000));
         let acknowledged = self.write_until_cut(after)?;
         let before = self.records;
@@ -106,6 +109,18 @@ impl<'a> Load<'a> {
             return Err(defect(format!("the log had {before} records, and after the cut {records}")));
         }
         Ok(Seen { acknowledged, after, records, torn })
+    }
+
+    /// Many rounds fill a log: it is made larger in time.
+    fn make_room(&self) -> Result<(), Problem> {
+        let path = self.state.log();
+        let file = OpenOptions::new().write(true).open(&path).map_err(|error| Problem::file(&path, &error))?;
+        let size = file.metadata().map_err(|error| Problem::file(&path, &error))?;
+        // In blocks of 512 bytes; the file is sparse.
+        if size.blocks() * 512 > size.len() / 2 {
+            file.set_len(size.len() * 2).map_err(|error| Problem::file(&path, &error))?;
+        }
+        Ok(())
     }
 
     /// At the end: all is there once more.
@@ -135,7 +150,7 @@ impl<'a> Load<'a> {
             })
         };
         ready.wait();
-        let mut lines = BufReader::new(output).lines();
+        let mut output = BufReader::new(output);
         let (mut sent, first) = (self.next, self.next);
         let mut count = 0;
         let mut problem = None;
@@ -153,7 +168,11 @@ impl<'a> Load<'a> {
                 sent += 1;
             }
             self.next = self.next.max(sent);
-            let Some(Ok(line)) = lines.next() else { break };
+            let mut line = String::new();
+            // A line that has no end was cut off with the power.
+            if !output.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
+                break;
+            }
             let Some(number) = line.trim_end().strip_prefix('@').and_then(|number| number.parse::<u64>().ok()) else {
                 problem = Some(format!("the session said: {line}"));
                 break;
@@ -174,8 +193,7 @@ impl<'a> Load<'a> {
         }
         let cut = cutter.map(thread::JoinHandle::join).is_some();
         // What is left of it is read, so that its pipe is closed.
-        let mut rest = lines;
-        while let Some(Ok(_)) = rest.next() {}
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
         let said = messages.join().unwrap_or_default();
         match problem {
             None if cut => Ok(count),
