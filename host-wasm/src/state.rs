@@ -146,7 +146,9 @@ pub fn lost(folder: &Path, anew: Anew) -> Result<Vec<Problem>, Problem> {
     }
     // Of a first start that was interrupted there are at most an empty disk, the key, and a log without checkpoint.
     let ran = log == Log::Published || key && (!disk || !is_blank(&disk_path)?);
-    if ran && log != Log::Published && key && !anew.log {
+    // A system that has run on bare x86_64 alone has its log there.
+    let elsewhere = log == Log::None && is_there(&folder.join("log.img"))?;
+    if ran && log != Log::Published && key && !anew.log && !elsewhere {
         let (gone, what) = match log {
             Log::Unpublished => (log_path.join("checkpoint"), "the log's checkpoint is gone"),
             _ => (log_path, "the log is gone"),

@@ -45,6 +45,16 @@ fn a_key_that_is_gone_is_not_made_again() {
     assert!(good(&system.run(["run", "-c", "cat note"])).contains("kept"));
 }
 
+/// A folder that was used on bare x86_64 first has a disk, a key, and its log in `log.img`.
+#[test]
+fn a_system_that_ran_on_bare_x86_64_alone_has_lost_nothing() {
+    let system = with_a_note();
+    fs::remove_dir_all(system.path("log")).unwrap();
+    bad(&system.run(["run", "-c", "cat note"]), 65, "the log is gone");
+    fs::write(system.path("log.img"), []).unwrap();
+    assert!(good(&system.run(["run", "-c", "cat note"])).contains("kept"));
+}
+
 #[test]
 fn a_key_that_is_none_is_named() {
     let system = with_a_note();
