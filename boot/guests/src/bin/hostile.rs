@@ -82,6 +82,7 @@ mod hostile {
                 out("r15") _, out("rcx") _, out("r11") _,
             );
         }
+        // SAFETY: no block.
         assert!(failed(unsafe { raw(Entry::new(SET_TLS, 0, false, 0).0, NOT_CANONICAL, 0, 0, 0) }));
         // SAFETY: these blocks are nobody's memory, so nothing is read or written.
         for block in [0, 1, 7, KERNEL_MAP & 0xffff_ffff_ffff, PARENTS, u64::MAX >> 16] {
