@@ -86,17 +86,11 @@ unsafe impl core::alloc::GlobalAlloc for KernelHeap {
 const LARGEST_HEAP: u64 = 128 << 20;
 
 /// Both entries come here, on the kernel's own stack, with interrupts off.
-pub fn start(handoff: Handoff) -> ! {
+pub fn start(mut handoff: Handoff) -> ! {
     serial::start();
     say!("orbital {}: kernel, by {}", env!("CARGO_PKG_VERSION"), handoff.entry);
-    let mut handoff = handoff;
-    let frames = frames(&mut handoff);
-    let frames = {
-        let mut frames = frames;
-        kernel_space::build(&handoff, &mut frames);
-        frames
-    };
-    let mut frames = frames;
+    let mut frames = frames(&mut handoff);
+    kernel_space::build(&handoff, &mut frames);
     let heap = (frames.count() * PAGE / 8).min(LARGEST_HEAP) / PAGE * PAGE;
     let Some(at) = frames.take_run(heap / PAGE) else { stop("there is no memory for the kernel's heap") };
     // SAFETY: the frames were just taken and are given to nobody else; they stay mapped.

@@ -24,7 +24,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use axiom::Axiom;
 use axiom::door::Config;
-use axiom::event::Platform;
+use axiom::event::{Platform, PreviousEnd};
 use axiom::note::MachineKey;
 use core::ptr::NonNull;
 use kernel::input::Hash;
@@ -63,7 +63,9 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         head = opened.head;
         config.previous = opened.previous;
         if let Some(cut) = opened.cut {
-            say!("orbital: the last run did not end in order; of the log was cut off: {cut}");
+            let orderly = matches!(config.previous, PreviousEnd::Orderly { .. });
+            let end = if orderly { "ended in order" } else { "did not end in order" };
+            say!("orbital: the last run {end}; of the log was cut off: {cut}");
         }
     }
     let axiom = Axiom::new(config, head);

@@ -111,10 +111,7 @@ impl Machine {
                 self.processes.insert(process, image);
             }
             Effect::ThreadStarted { thread, process, startup, entry } => {
-                let mut new = Thread::new(thread, process, entry);
-                // One more thread finds its process loaded.
-                new.new = true;
-                self.threads.insert(new);
+                self.threads.insert(Thread::new(thread, process, entry));
                 if entry.is_none() {
                     let bytes = match startup {
                         Some(creator) => self.outgoing(creator),
