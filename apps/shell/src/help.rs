@@ -100,7 +100,7 @@ pub const TOPICS: &[Topic] = &[
         name: "spawn",
         summary: "start a program",
         usage: "spawn [OPTIONS] IMAGE [ARGUMENT...] [&]",
-        details: "IMAGE is the name of a boot image, or a path (it has a /) to a component in storage. The shell waits for\n\
+        details: "IMAGE is the name of a boot image, or a path (it has a /) to a program in storage. The shell waits for\n\
                   the program and takes over its exit status; with & it goes on, and tells when the program has ended.\n\
                   Ctrl-C ends a program that is waited for. The program gets what is written here and nothing else:\n\
                   the console (to write), the clock, and storage of its own under the name of the image.\n\
@@ -113,7 +113,7 @@ pub const TOPICS: &[Topic] = &[
                   A boot image can be started by its name alone: `notes list` is `spawn notes list`.",
         examples: &[
             ("spawn hello", "and wait for it"),
-            ("spawn --time 2 /bin/sums.wasm 1 2 &", "a component of your own, in the background"),
+            ("spawn --time 2 /bin/sums.wasm 1 2 &", "a program of your own, in the background"),
         ],
     },
     Topic {

@@ -265,8 +265,10 @@ async fn checked(quota: &Cap<Quota>, region: &Cap<Region>, length: u64, name: &s
         return Err(Error::InvalidImage(format!("{length} bytes: it may be 1 to {MAX_IMAGE}")));
     }
     Cap::<Image>::create(quota, region, length, name).await.map_err(|error| match error {
-        abi::Error::InvalidArgument => Error::InvalidImage("not a component that this system runs".to_string()),
-        abi::Error::TooLarge => Error::InvalidImage("the region is shorter than the length that is given".to_string()),
+        abi::Error::InvalidArgument => Error::InvalidImage("not a program that this system runs".to_string()),
+        abi::Error::TooLarge => {
+            Error::InvalidImage("longer than this system runs, or than the region that it lies in".to_string())
+        }
         abi::Error::Unsupported => Error::InvalidImage("this system cannot make images while it runs".to_string()),
         error => paid("the image", error),
     })

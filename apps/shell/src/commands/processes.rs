@@ -221,7 +221,7 @@ impl Shell {
         match self.spawn_or_absent(words, mode).await? {
             Some(status) => Ok(status),
             None => Err(Failure::new(
-                "there is no such image: it is the name of a boot image, or a path (with a /) to a component in storage",
+                "there is no such image: it is the name of a boot image, or a path (with a /) to a program in storage",
             )),
         }
     }

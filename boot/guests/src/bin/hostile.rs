@@ -24,7 +24,7 @@ mod hostile {
     use libprocess::abi::native::{Entry, GROW, IMAGE_FROM, SET_TLS, STACK_BYTES, STACK_TOP};
     use libprocess::abi::{DeliveryKind, ExitReason, Number, Rights};
     use libprocess::capability::Process as ProcessObject;
-    use libprocess::{Cap, Endpoint, Error, Exit, Image, Process, Quota, Region, Startup, system};
+    use libprocess::{Cap, Endpoint, Error, Exit, Image, Place, Process, Quota, Region, Startup, system};
     use native_guests::{call, raw};
 
     const SECOND: u64 = 1_000_000_000;
@@ -33,6 +33,9 @@ mod hostile {
     const NOT_CANONICAL: u64 = 0x0000_8000_0000_0000;
     /// Where the parent has a region mapped, and no child has anything.
     const PARENTS: u64 = 0x60_0000_0000;
+    /// Where a child maps what its parent shares with it.
+    const SHARED: u64 = 0x50_0000_0000;
+    const BOTH: Rights = Rights::READ.or(Rights::WRITE);
 
     fn read(address: u64) {
         // SAFETY: that it faults is the point; nothing is read otherwise.
@@ -165,6 +168,7 @@ mod hostile {
                 core::hint::spin_loop();
             },
             Some("nothing") => return Exit(0),
+            Some(name) if name.starts_with("shares") => return shares(&process, name).unwrap_or(Exit(98)),
             Some(name) => DEEDS.iter().find(|(deed, ..)| *deed == name),
         };
         if let Some((_, deed, _)) = deed {
@@ -210,6 +214,37 @@ mod hostile {
         Exit(7)
     }
 
+    /// What a child does with the region that its parent shares with it.
+    fn shares(process: &Process, deed: &str) -> Result<Exit, Error> {
+        let shared = process.capability::<Region>("shared").map_err(|_| Error::BadHandle)?;
+        if deed == "shares both ways" {
+            let mapped = shared.map(Place::At(SHARED), BOTH)?;
+            let mut text = [0; 6];
+            mapped.read(0, &mut text)?;
+            mapped.write(4096, b"child")?;
+            return Ok(Exit(if &text == b"parent" { 0 } else { 1 }));
+        }
+        // It may read, and nothing else, whatever it asks for.
+        for more in [BOTH, Rights::READ.or(Rights::EXECUTE)] {
+            if shared.map(Place::At(SHARED), more).err() != Some(Error::MissingRight) {
+                return Ok(Exit(2));
+            }
+        }
+        let _mapped = shared.map(Place::At(SHARED), Rights::READ)?;
+        read(SHARED);
+        match deed {
+            "shares, and writes what it may read" => write(SHARED + 8),
+            "shares, and runs what it may read" => jump(SHARED),
+            "shares, and reads behind its end" => read(SHARED + 2 * 4096),
+            // Until it is taken from under it.
+            _ => loop {
+                read(SHARED + 4096);
+                libprocess::thread::yield_now();
+            },
+        }
+        Ok(Exit(3))
+    }
+
     /// Takes pages until there are none.
     fn memory_bomb() -> Exit {
         let mut pages = 0u64;
@@ -240,11 +275,24 @@ mod hostile {
 
     impl Nursery {
         fn start(&self, arguments: &[String], pages: u64) -> Result<(Cap<ProcessObject>, Cap<Quota>), Error> {
+            self.start_sharing(arguments, pages, None)
+        }
+
+        /// Starts a child that has a region of its parent's, with these rights.
+        fn start_sharing(
+            &self,
+            arguments: &[String],
+            pages: u64,
+            shared: Option<(&Cap<Region>, Rights)>,
+        ) -> Result<(Cap<ProcessObject>, Cap<Quota>), Error> {
             let quota = self.quota.split(1 << 20, pages)?;
             let supervisor = self.supervisor.derive(Rights::SEND)?;
             let process = Cap::<ProcessObject>::create(&self.image, &quota, &supervisor, "hostile", Limits::DEFAULT)?;
             let own = process.grant_handle(quota.handle(), Rights::ALL, 0)?;
-            let capabilities = Vec::from([("quota".to_string(), own)]);
+            let mut capabilities = Vec::from([("quota".to_string(), own)]);
+            if let Some((region, rights)) = shared {
+                capabilities.push(("shared".to_string(), process.grant(region, rights, 0)?));
+            }
             process.start(&Startup { arguments: arguments.to_vec(), environment: Vec::new(), capabilities })?;
             Ok((process, quota))
         }
@@ -273,6 +321,11 @@ mod hostile {
         async fn outcome(&self, arguments: &[&str]) -> Result<Heard, Error> {
             let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
             let (process, quota) = self.start(&arguments, 512)?;
+            self.end_of(process, quota).await
+        }
+
+        /// What is heard first of a child. Afterwards it has ended, and what it had is back.
+        async fn end_of(&self, process: Cap<ProcessObject>, quota: Cap<Quota>) -> Result<Heard, Error> {
             let heard = self.hear(VERDICT_KILL, 20 * SECOND).await?;
             if matches!(heard, Heard::Fault(..)) {
                 // Then it ends.
@@ -322,10 +375,51 @@ mod hostile {
         }
         say("10,000 random calls", heard != Heard::Nothing, &heard);
 
+        sharing(&nursery).await?;
         storm(&nursery).await?;
         spinning(&nursery).await?;
         returns(&nursery).await?;
         devices(process, &nursery)
+    }
+
+    /// A region that two processes have: what one writes the other reads, each with its own rights to it, and as long
+    /// as it has them.
+    async fn sharing(nursery: &Nursery) -> Result<(), Error> {
+        let region = Cap::<Region>::create(&nursery.quota, 2)?;
+        let mine = region.map(Place::Anywhere, BOTH)?;
+        mine.write(0, b"parent")?;
+        let child = |deed: &str, rights| nursery.start_sharing(&[deed.to_string()], 512, Some((&region, rights)));
+
+        let (process, quota) = child("shares both ways", BOTH)?;
+        let heard = nursery.end_of(process, quota).await?;
+        let mut text = [0; 5];
+        mine.read(4096, &mut text)?;
+        let both = &text == b"child" && heard == Heard::Exit(ExitReason::Exited, 0);
+        say("what one process writes another reads", both, &heard);
+
+        for (deed, at) in [
+            ("shares, and writes what it may read", SHARED + 8),
+            ("shares, and runs what it may read", SHARED),
+            ("shares, and reads behind its end", SHARED + 2 * 4096),
+        ] {
+            let (process, quota) = child(deed, Rights::READ)?;
+            let heard = nursery.end_of(process, quota).await?;
+            say(deed, heard == Heard::Fault(ACCESS, at), &heard);
+        }
+
+        let lent = region.derive(Rights::ALL)?;
+        let (process, quota) =
+            nursery.start_sharing(&["shares until it is revoked".to_string()], 512, Some((&lent, Rights::READ)))?;
+        // It reads on for a while.
+        let heard = nursery.hear(VERDICT_KILL, SECOND / 50).await?;
+        let before = heard == Heard::Nothing;
+        lent.revoke()?;
+        let heard = nursery.end_of(process, quota).await?;
+        let mut text = [0; 6];
+        mine.read(0, &mut text)?;
+        let revoked = before && heard == Heard::Fault(ACCESS, SHARED + 4096) && &text == b"parent";
+        say("what is revoked is unmapped where it was lent to, and only there", revoked, &heard);
+        Ok(())
     }
 
     async fn storm(nursery: &Nursery) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 
 mod disks;
 mod ends;
+mod executables;
 mod firmware;
 mod power;
 mod two_hosts;
