@@ -20,6 +20,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// The activity half of the state.
+#[cfg_attr(test, derive(Clone))]
 pub struct Activity {
     pub(crate) threads: Vec<ThreadActivity>,
     pub(crate) details: Vec<ThreadDetail>,
@@ -50,6 +51,7 @@ pub struct Activity {
     nobody: Nobody,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Nobody {
     thread: ThreadActivity,
     detail: ThreadDetail,

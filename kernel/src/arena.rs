@@ -10,12 +10,14 @@ use alloc::vec::Vec;
 const END: u32 = u32::MAX;
 
 /// Numbered records with a list of free numbers, last freed first.
+#[cfg_attr(test, derive(Clone))]
 pub struct Arena<T> {
     cells: Vec<Cell<T>>,
     first_free: u32,
     used: u32,
 }
 
+#[cfg_attr(test, derive(Clone))]
 enum Cell<T> {
     Used(T),
     Free { next: u32 },

@@ -103,6 +103,7 @@ impl Witness for Nobody {
 }
 
 /// The authority half of the state.
+#[cfg_attr(test, derive(Clone))]
 pub struct Authority {
     pub(crate) processes: Arena<Process>,
     /// Capability tables, by process.

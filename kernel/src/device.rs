@@ -14,6 +14,7 @@ use abi::{Error, FOREVER, Handle, Kind, Name, PAGE_SIZE, Rights};
 
 /// One device.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Device {
     pub(crate) header: Header,
     /// For people.

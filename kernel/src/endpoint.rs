@@ -26,6 +26,7 @@ use abi::{
 
 /// One endpoint: what authority knows of it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Endpoint {
     pub(crate) header: Header,
     /// Messages that it keeps for senders that go on.
@@ -57,6 +58,7 @@ impl EndpointActivity {
 
 /// A message whose sender has gone on.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Message {
     /// Neighbours in the endpoint's queue.
     pub link: Link,

@@ -15,6 +15,7 @@ use abi::{Error, FOREVER, Handle, Kind, Name, PAGE_SIZE, Returned, Rights};
 
 /// One image.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Image {
     pub(crate) header: Header,
     /// BLAKE3 of the executable.

@@ -13,6 +13,7 @@ use abi::{Error, Handle, Kind, Name, Returned, Rights};
 
 /// One line: what authority knows of it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Interrupt {
     pub(crate) header: Header,
     /// The name of its device.

@@ -85,6 +85,7 @@ impl Platform {
 }
 
 /// The kernel: all of its state.
+#[cfg_attr(test, derive(Clone))]
 pub struct Kernel {
     pub(crate) platform: Platform,
     pub(crate) authority: Authority,

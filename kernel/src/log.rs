@@ -11,6 +11,7 @@ use abi::{Error, Handle, Kind, Rights};
 
 /// The log as an object that capabilities name.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Log {
     pub(crate) header: Header,
 }

@@ -16,6 +16,7 @@ use abi::{Delivery, DeliveryKind, Error, Handle, Kind, ReplyToken, Returned, Rig
 
 /// One notification: what authority knows of it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Notification {
     pub(crate) header: Header,
 }

@@ -51,6 +51,7 @@ impl Encode for ProcessLife {
 
 /// One process: what authority knows of it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Process {
     pub(crate) header: Header,
     /// Never given twice.

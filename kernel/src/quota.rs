@@ -29,6 +29,7 @@ const _: () = assert!(MAX_TRANSFERS * 32 <= 2048, "the thread's price covers the
 
 /// One quota.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Quota {
     pub(crate) header: Header,
     /// What it was split from; `NONE` for the root.

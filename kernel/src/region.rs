@@ -14,6 +14,7 @@ use abi::{Error, FOREVER, Handle, Kind, PAGE_SIZE, Returned, Rights};
 
 /// One region.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Region {
     pub(crate) header: Header,
     /// How large.

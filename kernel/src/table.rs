@@ -36,6 +36,7 @@ fields!(Slot: generation capability);
 /// The capability table of a process. Free slots stand in a line: a slot that was
 /// given back is used again last.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Table {
     pub(crate) slots: Vec<Slot>,
     first_free: u32,

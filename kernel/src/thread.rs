@@ -20,6 +20,7 @@ use abi::{
 
 /// One thread: what authority knows of it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Thread {
     pub(crate) header: Header,
     /// Whose it is.

@@ -3,9 +3,11 @@
 mod capabilities;
 mod documents;
 mod encoding;
+mod explore;
 mod machine;
 mod messages;
 mod objects;
 mod processes;
 mod runs;
+mod steps;
 mod threads;

@@ -2,6 +2,7 @@
 //! others. After each step K1 to K16 hold; at the end the log replays to the live state.
 
 use super::machine::{DEVICE, LINE, Machine};
+use super::steps;
 use crate::authority::Header;
 use crate::commit::{Activity as Doing, Authority as Change, Outcome};
 use crate::ids::*;
@@ -310,56 +311,19 @@ impl Run {
     /// One call, with the invariants that a step shows.
     fn call(&mut self, thread: ThreadId, process: ProcessId, request: Request<'_>) {
         let before = (self.machine.authority(), self.machine.activity(), self.machine.log.len());
-        let held: BTreeMap<CapabilityId, ProcessId> = self
-            .machine
-            .kernel
-            .authority
-            .capabilities
-            .iter()
-            .map(|(id, capability)| (CapabilityId(id), capability.process))
-            .collect();
+        let state = self.machine.kernel.clone();
         let result: Result<Outcome, _> = self.machine.call(thread, request);
         if result.is_err() {
             let after = (self.machine.authority(), self.machine.activity(), self.machine.log.len());
             // What was due anyway may have happened after the refusal.
             assert!(before == after || after.2 > before.2, "K7: {request:?} was refused and changed something");
         }
-        for commit in &self.machine.log[before.2..] {
-            match commit.change {
-                Half::Authority(Change::Derived { source, place, arrival, .. }) => {
-                    let giver = held.get(&source).copied();
-                    let received = arrival.is_some() && place.process == process;
-                    assert!(
-                        giver == Some(process) || received || arrival.is_some(),
-                        "K6: {request:?} derived from what its caller does not hold"
-                    );
-                    assert!(
-                        arrival.is_some() || giver == Some(process),
-                        "K6: {request:?} took from another process without a message"
-                    );
-                }
-                Half::Authority(Change::Moved { place, .. }) => {
-                    let giver = held.get(&place.capability).copied();
-                    assert!(
-                        giver == Some(process) || place.process == process,
-                        "K6: {request:?} moved between two other processes"
-                    );
-                }
-                Half::Activity(Doing::Replied { caller, .. } | Doing::Answered { caller, .. }) => {
-                    let call = self.machine.kernel.activity.view(caller).call;
-                    assert!(self.used_replies.insert((caller.0, call)) || call == 0, "K8: a reply was used twice");
-                }
-                Half::Authority(Change::Revoked { capability }) => {
-                    let children = self
-                        .machine
-                        .kernel
-                        .authority
-                        .capabilities
-                        .get(capability)
-                        .map(|capability| capability.first_child);
-                    assert!(children.is_none_or(CapabilityId::is_none), "K5: a descendant is left after revoke");
-                }
-                _ => {}
+        let commits = &self.machine.log[before.2..];
+        assert_eq!(steps::check(&state, &self.machine.kernel, Some(process), commits), Ok(()), "{request:?}");
+        for commit in commits {
+            if let Half::Activity(Doing::Replied { caller, .. } | Doing::Answered { caller, .. }) = commit.change {
+                let call = self.machine.kernel.activity.view(caller).call;
+                assert!(self.used_replies.insert((caller.0, call)) || call == 0, "K8: a reply was used twice");
             }
         }
     }
