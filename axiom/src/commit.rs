@@ -48,6 +48,30 @@ pub enum Content<'a> {
     Wide(&'a [u8]),
 }
 
+/// A commit, decoded.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The kernel's.
+    Kernel(kernel::Commit),
+    /// The log's own.
+    Event(crate::event::Event),
+}
+
+impl core::fmt::Debug for Told {
+    /// Every field, in the order of docs/log-format.md.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Told::Event(event) => event.fmt(f),
+            Told::Kernel(kernel::Commit { elapsed, change: kernel::commit::Change::Authority(change) }) => {
+                write!(f, "elapsed {elapsed}, {change:?}")
+            }
+            Told::Kernel(kernel::Commit { elapsed, change: kernel::commit::Change::Activity(change) }) => {
+                write!(f, "elapsed {elapsed}, {change:?}")
+            }
+        }
+    }
+}
+
 /// Cause and position in the second word of a commit, or of its head.
 #[inline]
 pub(crate) const fn origin(second: u64) -> (u32, u8) {
@@ -84,6 +108,11 @@ impl CommitRef<'_> {
             Content::Words(words) => kernel::Commit::decode_compact(words),
             Content::Wide(content) => kernel::Commit::decode_wide(self.kind, content),
         }
+    }
+
+    /// All that it says; `None` if it is none that this code knows.
+    pub fn told(&self) -> Option<Told> {
+        self.to_kernel().map(Told::Kernel).or_else(|| self.to_event().map(Told::Event))
     }
 
     /// The event; `None` if it is the kernel's.

@@ -183,7 +183,7 @@ impl Record {
             tag: (second >> 32) as u32,
         };
         if record.thread != ESCAPED {
-            return Some((record, HALF));
+            return (record.slot != ESCAPED).then_some((record, HALF));
         }
         let (thread, rest) = rest.split_first_chunk::<8>()?;
         let (slot, _) = rest.split_first_chunk::<8>()?;
@@ -276,4 +276,36 @@ pub fn subject(request: &Request<'_>) -> (Handle, u32) {
 #[inline]
 pub(crate) const fn slot_of(handle: Handle) -> u32 {
     if handle.is_none() { NONE } else { handle.slot() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record has one form: an escape without need, or in one field alone, is none.
+    #[test]
+    fn a_record_has_one_form() {
+        let bytes = |words: [u64; 4]| words.map(u64::to_le_bytes).concat();
+        let record = |thread, slot| Record { op: Op::Setup, ending: Ending::Done, thread, slot, offset: 5, tag: 6 };
+        for (thread, slot) in [(3, 4), (NONE, NONE), (3, NONE), (NONE, 7)] {
+            let [first, second] = record(thread, slot).words();
+            assert_eq!(Record::decode(&bytes([first, second, 0, 0])), Some((record(thread, slot), HALF)));
+        }
+        for (thread, slot) in [(ESCAPED, 4), (3, 1 << 24), (NONE, u32::MAX)] {
+            let [first, second] = record(thread, slot).words();
+            let long = bytes([first, second, thread.into(), slot.into()]);
+            assert_eq!(Record::decode(&long), Some((record(thread, slot), 2 * HALF)));
+            assert_eq!(Record::decode(&long[..HALF]), None, "cut off");
+        }
+        let escaped = |thread: u64, slot: u64| u64::from(Op::Setup.number()) | thread << 16 | slot << 40;
+        let (none, escape) = (u64::from(NONE), u64::from(ESCAPED));
+        for words in [
+            [escaped(escape, escape), 0, 3, 4],
+            [escaped(escape, none), 0, escape, 4],
+            [escaped(3, escape), 0, 3, escape],
+            [escaped(escape, escape), 0, 1 << 32, 4],
+        ] {
+            assert_eq!(Record::decode(&bytes(words)), None, "{words:x?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! ended, and what changed by it.
 
 use crate::block::{Block, Entry, Step, Wrong};
-use crate::commit::{Class, CommitRef};
+use crate::commit::{Class, CommitRef, Told};
 use crate::event::{Event, PreviousEnd};
 use crate::record::{Ending, NONE, Op, Record};
 use crate::replay::Replay;
@@ -43,6 +43,8 @@ pub struct Line {
     pub object: String,
     /// What changed by it, in words: its commits, in order.
     pub changes: Vec<String>,
+    /// The same commits with all that they say.
+    pub commits: Vec<Told>,
     /// Names of the processes whose threads its commits concern, beside its own.
     pub concerned: Vec<Name>,
 }
@@ -99,6 +101,7 @@ impl Narrator {
                             name,
                             object,
                             changes: Vec::new(),
+                            commits: Vec::new(),
                             concerned: Vec::new(),
                         });
                     }
@@ -116,6 +119,7 @@ impl Narrator {
                     if let (Some(line), Some(before)) = (&mut line, before) {
                         let text = if creates(class, &commit) { self.change(&commit) } else { before };
                         line.changes.push(text);
+                        line.commits.extend(commit.told());
                         if let Some(name) = self.concerned(&commit).filter(|name| *name != line.name) {
                             line.concerned.push(name);
                         }

@@ -615,7 +615,8 @@ impl View<'_> {
             "record": entry.number, "boot": line.boot, "time": crate::time::format(wall), "ns": entry.time,
             "process": line.process, "name": line.name.as_str(), "thread": field(entry.record.thread),
             "call": entry.record.op.name(), "object": line.object, "slot": field(entry.record.slot), "tag": entry.record.tag,
-            "result": result, "error": error, "commits": line.changes, "text": line.to_string(),
+            "result": result, "error": error, "commits": line.changes,
+            "exact": line.commits.iter().map(|commit| format!("{commit:?}")).collect::<Vec<_>>(), "text": line.to_string(),
         })
         .to_string()
     }

@@ -233,6 +233,8 @@ fn the_log_is_shown_in_words() {
     for line in some.lines() {
         let value: serde_json::Value = serde_json::from_str(line).expect("an object a line");
         assert!(value["record"].is_u64() && value["text"].is_string() && value["call"].is_string(), "{line}");
+        let count = |key: &str| value[key].as_array().expect("a list").len();
+        assert_eq!(count("exact"), count("commits"), "each change has its fields: {line}");
     }
     let bounded = Show {
         from: Some("10".parse().expect("a bound")),

@@ -66,3 +66,28 @@ fn kinds_of_commits_are_in_their_class_and_never_given_twice() {
     assert!(activity.iter().all(|&kind| Class::of(kind) == Some(Class::Activity)));
     assert!(authority.is_sorted_by(|a, b| a < b) && activity.is_sorted_by(|a, b| a < b));
 }
+
+/// docs/log-format.md, from which others write verifiers, has every kind of commit with its fields in their order.
+#[test]
+fn the_format_of_the_log_has_every_commit_and_its_fields() {
+    const FORMAT: &str = include_str!("../../../docs/log-format.md");
+    const SOURCE: &str = include_str!("../commit.rs");
+    let kinds: Vec<(u8, &str)> = Authority::KINDS.iter().chain(Activity::KINDS).copied().collect();
+    let mut rows = FORMAT
+        .lines()
+        .filter_map(|line| line.strip_prefix("| 0x"))
+        .filter(|row| row.as_bytes()[5].is_ascii_uppercase());
+    for (kind, name) in kinds {
+        let declared = SOURCE.split_once(&alloc::format!("        {name} = 0x{kind:02X} {{")).unwrap().1;
+        let declared = declared.split_once('}').unwrap().0.split(',').filter_map(|field| field.split_once(':'));
+        let fields: Vec<&str> = declared.map(|(field, _)| field.trim()).collect();
+        let cells: Vec<&str> = rows.next().unwrap_or_default().split('|').map(str::trim).collect();
+        assert_eq!((cells[0], cells[1]), (alloc::format!("{kind:02X}").as_str(), name));
+        let documented: Vec<&str> = cells[2].split(", ").filter_map(|field| Some(field.split_once(": ")?.0)).collect();
+        assert_eq!(documented, fields, "{name}");
+    }
+    for call in Number::ALL {
+        let row = alloc::format!("\n| {} | {} |", *call as u8, call.name());
+        assert_eq!(FORMAT.matches(&row).count(), 1, "{}", call.name());
+    }
+}
