@@ -3,7 +3,8 @@
 //! the rest reads as zeros; whoever cuts a file cuts the content too.
 
 use crate::data::{Data, MAX_PART, View, refusal};
-use crate::record::{Content, File, MAX_INLINE, chunk_key, chunks_end};
+use crate::reclaim::{CHUNKS_AT_ONCE, Growing};
+use crate::record::{Content, File, MAX_INLINE, chunk_key, chunks_end, loose_key};
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,11 +25,22 @@ pub(crate) enum New<D> {
     Extent(Staged<D>),
     /// Chunks, in order, all but the last of [`CHUNK`] bytes.
     Chunks(Vec<Staged<D>>),
+    /// The last chunks of a content that has all before `first` already.
+    Grown {
+        /// The content.
+        growing: Growing,
+        /// Index of the first of these.
+        first: u32,
+        /// The last ones.
+        chunks: Vec<Staged<D>>,
+    },
 }
 
 /// A file with the value that holds its record.
 pub(crate) struct Stored {
     pub(crate) file: File,
+    /// When it expires, if it does.
+    pub(crate) expires: Option<u64>,
     pub(crate) value: Rc<Value>,
 }
 
@@ -67,10 +79,17 @@ impl<D: BlockDevice> Data<D> {
                 }
                 (Content::Chunks(number), Bytes::None)
             }
+            New::Grown { growing, first, chunks } => {
+                for (index, staged) in (first..).zip(chunks) {
+                    self.put_chunk(transaction, growing.content, index, staged)?;
+                }
+                transaction.delete(&loose_key(growing.content));
+                (Content::Chunks(growing.content), Bytes::None)
+            }
         })
     }
 
-    fn put_chunk(
+    pub(crate) fn put_chunk(
         &self,
         transaction: &mut Transaction<D>,
         number: u64,
@@ -84,6 +103,12 @@ impl<D: BlockDevice> Data<D> {
     /// Removes what belongs to a file beside its record.
     pub(crate) async fn discard(&self, transaction: &mut Transaction<D>, file: &File, name: &str) -> Result<(), Error> {
         match file.content {
+            Content::Chunks(number) if file.size > CHUNKS_AT_ONCE as u64 * CHUNK => {
+                self.let_go(transaction, number)?;
+                // The next turn to write is that of the one who waits for this.
+                self.loose.notify();
+                Ok(())
+            }
             Content::Chunks(number) => self.discard_chunks(transaction, number, 0, name).await,
             Content::Inline(_) | Content::Extent => Ok(()),
         }

@@ -3,9 +3,11 @@
 //! the interface.
 
 use crate::access::{APPS, Grant, ROOT, SYSTEM, USER};
+use crate::reclaim::Loose;
 use crate::record::{DEFAULT_QUOTA, Namespace, child_key, decode, encode, name_of, namespace_key};
+use crate::time::Time;
 use crate::upload::Uploads;
-use alloc::boxed::Box;
+use crate::watch::{Change, Watches};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -15,6 +17,7 @@ use libprocess::interfaces::storage::types::Error;
 use serde::de::DeserializeOwned;
 use storage_engine::store::Scan;
 use storage_engine::transaction::Content as Bytes;
+use storage_engine::turn::Signal;
 use storage_engine::{BlockDevice, DeviceError, Extent, MountError, MountReport, Snapshot, Store, Transaction, Value};
 
 /// The most bytes of a value in one message.
@@ -27,9 +30,13 @@ pub const MAX_ENTRIES: usize = 1000;
 /// Everything that the service keeps.
 pub struct Data<D: BlockDevice> {
     store: Store<D>,
-    /// ns since 1970-01-01T00:00:00Z.
-    clock: Box<dyn Fn() -> u64>,
+    pub(crate) time: Time,
     pub(crate) uploads: RefCell<Uploads<D>>,
+    pub(crate) uploads_began: Signal,
+    pub(crate) loose: Loose,
+    pub(crate) watches: Watches,
+    /// Something may expire earlier than was known.
+    pub(crate) earlier: Signal,
 }
 
 /// An error of the engine in the words of the interface; `name` is what was asked for.
@@ -87,13 +94,20 @@ impl<D: BlockDevice> View<'_, D> {
 impl<D: BlockDevice> Data<D> {
     /// Mounts the disk, formats it with `name` if it is empty. [`Data::commit`] has to be
     /// polled beside everything else from now on, [`Data::prepare`] first of all.
-    pub async fn mount(
-        device: D,
-        name: [u8; 16],
-        clock: impl Fn() -> u64 + 'static,
-    ) -> Result<(Data<D>, MountReport), MountError> {
+    pub async fn mount(device: D, name: [u8; 16], time: Time) -> Result<(Data<D>, MountReport), MountError> {
         let (store, report) = Store::mount(device, name).await?;
-        Ok((Data { store, clock: Box::new(clock), uploads: RefCell::new(Uploads::default()) }, report))
+        let watches = Watches::beginning_at(time.now());
+        let data = Data {
+            store,
+            time,
+            uploads: RefCell::new(Uploads::default()),
+            uploads_began: Signal::default(),
+            loose: Loose::default(),
+            watches,
+            earlier: Signal::default(),
+        };
+        data.remember_time().await;
+        Ok((data, report))
     }
 
     /// Makes the namespaces that are there from the start.
@@ -137,11 +151,6 @@ impl<D: BlockDevice> Data<D> {
         &self.store
     }
 
-    /// ns since 1970-01-01T00:00:00Z.
-    pub(crate) fn now(&self) -> u64 {
-        (self.clock)()
-    }
-
     pub(crate) async fn begin(&self) -> Transaction<D> {
         self.store.begin().await
     }
@@ -179,6 +188,19 @@ impl<D: BlockDevice> Data<D> {
 
     pub(crate) async fn commit_transaction(&self, transaction: Transaction<D>, name: &str) -> Result<u64, Error> {
         transaction.commit().await.map_err(|error| refusal(error, name))
+    }
+
+    /// Commits changes of objects, of which watchers are told.
+    pub(crate) async fn commit_objects(
+        &self,
+        transaction: Transaction<D>,
+        changes: Vec<Change>,
+        name: &str,
+    ) -> Result<u64, Error> {
+        let ticket = self.watches.begin(transaction.sequence(), changes);
+        let result = self.commit_transaction(transaction, name).await;
+        ticket.ended(&result);
+        result
     }
 
     /// Counts a change against the namespace and those above it. Refuses what would go

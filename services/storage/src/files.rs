@@ -8,7 +8,7 @@ use crate::data::{Data, Fitting, MAX_ENTRIES, View, cursor};
 use crate::objects::{check_size, check_version, metadata};
 use crate::path::{name, names};
 use crate::record::{Content, File, Folder, Node, decode, entries_end, entry_key, name_of};
-use crate::upload::Target;
+use crate::upload::{Size, Target};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -92,7 +92,9 @@ impl<D: BlockDevice> Data<D> {
     ) -> Result<(u64, &'a str, Option<Stored>), Error> {
         let place = self.place(view, namespace, names).await?.ok_or(Error::IsAFolder)?;
         match place.found {
-            Some((Node::File(file), value)) => Ok((place.folder, place.name, Some(Stored { file, value }))),
+            Some((Node::File(file), value)) => {
+                Ok((place.folder, place.name, Some(Stored { file, expires: None, value })))
+            }
             Some((Node::Folder(_), _)) => Err(Error::IsAFolder),
             None => Ok((place.folder, place.name, None)),
         }
@@ -100,7 +102,7 @@ impl<D: BlockDevice> Data<D> {
 
     fn empty() -> Stored {
         let file = File { size: 0, version: 0, modified: 0, content: Content::Inline(Vec::new()) };
-        Stored { file, value: Rc::new(Value::default()) }
+        Stored { file, expires: None, value: Rc::new(Value::default()) }
     }
 
     /// Puts a file's record with its new size and content, counts it, and commits.
@@ -117,7 +119,7 @@ impl<D: BlockDevice> Data<D> {
         let old_size = old.map_or(0, |old| old.file.size);
         self.charge(&mut transaction, namespace, i128::from(size) - i128::from(old_size), i128::from(old.is_none()))
             .await?;
-        let file = Node::File(File { size, version: transaction.sequence(), modified: self.now(), content });
+        let file = Node::File(File { size, version: transaction.sequence(), modified: self.time.wall(), content });
         self.put_record(&mut transaction, &entry_key(namespace, folder, name), &file, extent)?;
         if size < old_size {
             transaction.frees_space();
@@ -169,8 +171,19 @@ impl<D: BlockDevice> Data<D> {
     pub async fn write(&self, grant: Grant, path: &str, offset: u64, bytes: &[u8]) -> Result<Info, Error> {
         let names = names(path)?;
         check_size(bytes)?;
+        self.with_room(async || self.write_once(grant, path, &names, offset, bytes).await).await
+    }
+
+    async fn write_once(
+        &self,
+        grant: Grant,
+        path: &str,
+        names: &[&str],
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<Info, Error> {
         let (mut transaction, namespace) = self.writing(grant).await?;
-        let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, &names).await?;
+        let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, names).await?;
         let stored = stored.ok_or(Error::NotFound)?;
         let end = offset.checked_add(bytes.len() as u64).ok_or(Error::QuotaExceeded(0))?;
         let size = stored.file.size.max(end);
@@ -190,8 +203,12 @@ impl<D: BlockDevice> Data<D> {
     pub async fn append(&self, grant: Grant, path: &str, bytes: &[u8]) -> Result<Info, Error> {
         let names = names(path)?;
         check_size(bytes)?;
+        self.with_room(async || self.append_once(grant, path, &names, bytes).await).await
+    }
+
+    async fn append_once(&self, grant: Grant, path: &str, names: &[&str], bytes: &[u8]) -> Result<Info, Error> {
         let (mut transaction, namespace) = self.writing(grant).await?;
-        let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, &names).await?;
+        let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, names).await?;
         let empty = Self::empty();
         let current = stored.as_ref().unwrap_or(&empty);
         let size = current.file.size + bytes.len() as u64;
@@ -205,8 +222,11 @@ impl<D: BlockDevice> Data<D> {
         grant.allows(Access::WRITE)?;
         names(path)?;
         check_size(bytes)?;
-        let new = self.stage_small(bytes, path).await?;
-        self.replace_with(grant, path, bytes.len() as u64, new, None).await
+        self.with_room(async || {
+            let new = self.stage_small(bytes, path).await?;
+            self.replace_with(grant, path, bytes.len() as u64, new, None).await
+        })
+        .await
     }
 
     pub(crate) async fn replace_new(
@@ -422,7 +442,7 @@ impl<D: BlockDevice> Data<D> {
         }
         self.charge(&mut transaction, namespace, 0, 1).await?;
         let number = transaction.sequence();
-        let folder = Node::Folder(Folder { number, version: number, modified: self.now() });
+        let folder = Node::Folder(Folder { number, version: number, modified: self.time.wall() });
         self.put_record(&mut transaction, &entry_key(namespace, place.folder, place.name), &folder, Bytes::None)?;
         self.commit_transaction(transaction, path).await.map(|_| ())
     }
@@ -433,6 +453,6 @@ impl<D: BlockDevice> Data<D> {
         if names(path)?.is_empty() {
             return Err(Error::IsAFolder);
         }
-        self.begin_upload(grant, Target::File(String::from(path)), size).await
+        self.begin_upload(grant, Target::File(String::from(path)), Size::Known(size), None).await
     }
 }

@@ -5,8 +5,8 @@ use crate::access::{FIRST_FREE, Grant, LAST};
 use crate::data::{Data, MAX_DEPTH, MAX_ENTRIES, View};
 use crate::path::name;
 use crate::record::{
-    DEFAULT_QUOTA, File, Namespace, Node, child_key, children_end, decode, everything_in, is_child, is_object, name_of,
-    namespace_key,
+    DEFAULT_QUOTA, Namespace, Node, child_key, children_end, decode, decode_object, everything_in, expiry_key,
+    is_child, is_object, name_of, namespace_key,
 };
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -103,6 +103,7 @@ impl<D: BlockDevice> Data<D> {
         }
         let record = self.namespace(&View::Changing(&transaction), number).await?;
         let mut namespaces = vec![number];
+        let mut removed = Vec::new();
         while let Some(namespace) = namespaces.pop() {
             let (mut from, end) = everything_in(namespace);
             loop {
@@ -115,8 +116,11 @@ impl<D: BlockDevice> Data<D> {
                     if is_child(&entry.key) {
                         namespaces.push(decode(&entry.value.meta).ok_or_else(corrupt)?);
                     } else if is_object(&entry.key) {
-                        let file: File = decode(&entry.value.meta).ok_or_else(corrupt)?;
+                        let (file, expires) = decode_object(&entry.value.meta).ok_or_else(corrupt)?;
                         self.discard(&mut transaction, &file, child).await?;
+                        if let Some(expires) = expires {
+                            transaction.delete(&expiry_key(expires, namespace, &name_of(&entry.key)));
+                        }
                     } else if let Node::File(file) = decode(&entry.value.meta).ok_or_else(corrupt)? {
                         self.discard(&mut transaction, &file, child).await?;
                     }
@@ -128,11 +132,16 @@ impl<D: BlockDevice> Data<D> {
                 }
             }
             transaction.delete(&namespace_key(namespace));
+            removed.push(namespace);
         }
         transaction.delete(&key);
         self.charge(&mut transaction, parent, -i128::from(record.bytes), -i128::from(record.objects) - 1).await?;
         transaction.frees_space();
-        self.commit_transaction(transaction, child).await.map(|_| ())
+        self.commit_transaction(transaction, child).await?;
+        for namespace in removed {
+            self.watches.lost(namespace);
+        }
+        Ok(())
     }
 
     /// Changes how many bytes a namespace below may hold.

@@ -6,9 +6,12 @@
 //! |---|---|---|
 //! | 0 | | [`Namespace`] |
 //! | 1 | name | number of the namespace below |
-//! | 2 | key of an object | [`File`] |
+//! | 2 | key of an object | [`File`], and behind it when it expires, if it does |
 //! | 3 | folder (8 bytes), name | [`Node`] |
 //! | 4 | content (8 bytes), index (4 bytes) | none; the bytes are in the extent. In namespace 0 |
+//! | 5 | time (8 bytes), namespace (8 bytes), key of an object | none: the object expires then. In namespace 0 |
+//! | 6 | | the last time at which something had expired. In namespace 0 |
+//! | 7 | content (8 bytes) | none: its chunks belong to no file, or not yet. In namespace 0 |
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,6 +32,9 @@ const CHILD: u8 = 1;
 const OBJECT: u8 = 2;
 const ENTRY: u8 = 3;
 const CHUNK: u8 = 4;
+const EXPIRY: u8 = 5;
+const HORIZON: u8 = 6;
+const LOOSE: u8 = 7;
 
 /// A namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -183,6 +189,45 @@ pub fn chunks_end(content: u64) -> Vec<u8> {
     after_prefix(key(0, CHUNK, &[&content.to_be_bytes()]))
 }
 
+/// Where it is noted that an object expires at `time`, in ns since 1970.
+pub fn expiry_key(time: u64, namespace: u64, object: &str) -> Vec<u8> {
+    key(0, EXPIRY, &[&time.to_be_bytes(), &namespace.to_be_bytes(), object.as_bytes()])
+}
+
+/// Behind the last object that expires at `time` or before.
+pub fn expiries_until(time: u64) -> Vec<u8> {
+    after_prefix(key(0, EXPIRY, &[&time.to_be_bytes()]))
+}
+
+/// Time, namespace and key of an object that such a key notes.
+pub fn expiry_of(key: &[u8]) -> Option<(u64, u64, &str)> {
+    let rest = key.strip_prefix(&self::key(0, EXPIRY, &[])[..])?;
+    let (time, rest) = rest.split_first_chunk()?;
+    let (namespace, object) = rest.split_first_chunk()?;
+    Some((u64::from_be_bytes(*time), u64::from_be_bytes(*namespace), core::str::from_utf8(object).ok()?))
+}
+
+/// Where the last time lies at which something had expired.
+pub fn horizon_key() -> Vec<u8> {
+    key(0, HORIZON, &[])
+}
+
+/// Where it is noted that a content's chunks belong to no file.
+pub fn loose_key(content: u64) -> Vec<u8> {
+    key(0, LOOSE, &[&content.to_be_bytes()])
+}
+
+/// Before the first and behind the last such note.
+pub fn all_loose() -> (Vec<u8>, Vec<u8>) {
+    (key(0, LOOSE, &[]), key(0, LOOSE + 1, &[]))
+}
+
+/// The content that such a key notes.
+pub fn loose_content(key: &[u8]) -> Option<u64> {
+    let rest = key.strip_prefix(&self::key(0, LOOSE, &[])[..])?;
+    Some(u64::from_be_bytes(rest.try_into().ok()?))
+}
+
 /// Before the first and behind the last of all that is in a namespace, its record not included.
 pub fn everything_in(namespace: u64) -> (Vec<u8>, Vec<u8>) {
     (key(namespace, CHILD, &[]), key(namespace + 1, NAMESPACE, &[]))
@@ -221,6 +266,27 @@ pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
     postcard::to_allocvec(record).unwrap_or_default()
 }
 
+/// An object's record as bytes. Without a time to expire at it is that of a file.
+pub fn encode_object(file: &File, expires: Option<u64>) -> Vec<u8> {
+    let mut bytes = encode(file);
+    if let Some(expires) = expires {
+        bytes.extend(encode(&expires));
+    }
+    bytes
+}
+
+/// An object's record, and when it expires, in ns since 1970, if it does.
+pub fn decode_object(bytes: &[u8]) -> Option<(File, Option<u64>)> {
+    let (file, rest) = postcard::take_from_bytes(bytes).ok()?;
+    match rest {
+        [] => Some((file, None)),
+        rest => match postcard::take_from_bytes(rest).ok()? {
+            (expires, []) => Some((file, Some(expires))),
+            _ => None,
+        },
+    }
+}
+
 /// The record in these bytes, if it is one.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::from_bytes(bytes).ok()
@@ -239,6 +305,9 @@ mod tests {
             let _ = decode::<Namespace>(&bytes);
             let _ = decode::<File>(&bytes);
             let _ = decode::<Node>(&bytes);
+            let _ = decode_object(&bytes);
+            let _ = expiry_of(&bytes);
+            let _ = loose_content(&bytes);
             let _ = name_of(&bytes);
         }
 
@@ -261,7 +330,15 @@ mod tests {
             content: Content::Inline(vec![0; MAX_INLINE]),
         };
         assert!(encode(&Node::File(file.clone())).len() <= MAX_META);
-        assert_eq!(decode::<File>(&encode(&file)), Some(file));
+        assert_eq!(decode::<File>(&encode(&file)), Some(file.clone()));
+        assert!(encode_object(&file, Some(u64::MAX)).len() <= MAX_META);
+        for expires in [None, Some(0), Some(u64::MAX)] {
+            assert_eq!(decode_object(&encode_object(&file, expires)), Some((file.clone(), expires)));
+        }
+        let long = "x".repeat(MAX_OBJECT_KEY);
+        assert!(expiry_key(u64::MAX, u64::MAX, &long).len() <= MAX_KEY);
+        assert_eq!(expiry_of(&expiry_key(7, 9, &long)), Some((7, 9, long.as_str())));
+        assert_eq!(loose_content(&loose_key(u64::MAX)), Some(u64::MAX));
         let space =
             Namespace { parent: 1, name: "x".repeat(MAX_NAME), bytes: u64::MAX, objects: u64::MAX, quota: u64::MAX };
         assert!(encode(&space).len() <= MAX_META);

@@ -4,15 +4,19 @@
 use crate::access::Grant;
 use crate::data::{Data, MAX_PART};
 use crate::disk::AnyDisk;
+use crate::time::Time;
+use crate::upkeep::{self, Watchers};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
+use libprocess::abi::Kind;
 use libprocess::interfaces::init::readiness;
 use libprocess::interfaces::storage::types::{Error, Metadata, Part};
 use libprocess::interfaces::storage::{files, namespaces, objects};
-use libprocess::{Caller, Cap, Endpoint, Hooks, Missing, Process, Rights, serve_with, spawn, system};
+use libprocess::{Any, Caller, Cap, Endpoint, Hooks, Missing, Process, Rights, serve_with, spawn, system};
 use storage_engine::mount::MountError;
 use storage_engine::{BlockDevice, MountReport};
 
@@ -24,12 +28,13 @@ pub struct Service<D: BlockDevice> {
     data: Rc<Data<D>>,
     /// Unbadged; may be sent on.
     mint: Cap<Endpoint>,
+    watchers: Watchers,
 }
 
 impl<D: BlockDevice> Service<D> {
     /// A service on mounted data; `mint` is its endpoint, without a badge.
-    pub fn new(data: Rc<Data<D>>, mint: Cap<Endpoint>) -> Service<D> {
-        Service { data, mint }
+    pub fn new(data: Rc<Data<D>>, mint: Cap<Endpoint>, watchers: Watchers) -> Service<D> {
+        Service { data, mint, watchers }
     }
 
     fn capability(&self, grant: Grant) -> Result<Cap<Endpoint>, Error> {
@@ -94,6 +99,47 @@ impl<D: BlockDevice> objects::Server for Service<D> {
 
     async fn transact(&self, caller: Caller, steps: Vec<objects::Step>) -> Result<u64, Error> {
         self.data.transact(Grant::from_badge(caller.badge)?, &steps).await
+    }
+
+    async fn put_for(
+        &self,
+        caller: Caller,
+        key: String,
+        value: Vec<u8>,
+        lifetime: u64,
+        if_version: Option<u64>,
+    ) -> Result<u64, Error> {
+        self.data.put_for(Grant::from_badge(caller.badge)?, &key, &value, lifetime, if_version).await
+    }
+
+    async fn lifetime(&self, caller: Caller, key: String) -> Result<Option<u64>, Error> {
+        self.data.lifetime(Grant::from_badge(caller.badge)?, &key).await
+    }
+
+    async fn begin_stream(&self, caller: Caller, key: String, from: Cap<Any>) -> Result<u64, Error> {
+        let is_there = Box::new(move || from.inspect().is_ok());
+        self.data.begin_stream(Grant::from_badge(caller.badge)?, &key, is_there).await
+    }
+
+    async fn watch(&self, caller: Caller, prefix: String, to: Cap<Endpoint>) -> Result<u64, Error> {
+        self.watchers.forget_gone(&self.data);
+        let good = to.inspect().is_ok_and(|info| info.kind == Kind::Endpoint && info.rights.contains(Rights::SEND));
+        if !good {
+            return Err(Error::Invalid("not an endpoint with the right to send".to_string()));
+        }
+        let number = self.data.watch(Grant::from_badge(caller.badge)?, &prefix).await?;
+        self.watchers.add(number, to);
+        Ok(number)
+    }
+
+    async fn unwatch(&self, caller: Caller, watch: u64) -> Result<(), Error> {
+        self.data.unwatch(Grant::from_badge(caller.badge)?, watch)?;
+        self.watchers.forget(watch);
+        Ok(())
+    }
+
+    async fn watching(&self, caller: Caller, watch: u64) -> Result<bool, Error> {
+        self.data.watching(Grant::from_badge(caller.badge)?, watch)
     }
 }
 
@@ -246,14 +292,14 @@ async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(),
     let endpoint = process.capability::<Endpoint>("endpoint").map_err(missing)?;
     let (device, interrupt) = process.device_capabilities("disk").map_err(missing)?;
     let disk = AnyDisk::open(device, interrupt, process.quota())?;
-    let clock = {
-        let process = process.clone();
-        move || process.wall_clock().unwrap_or(0)
+    let time = {
+        let (wall, steady) = (process.clone(), process.clone());
+        Time::new(move || wall.wall_clock().unwrap_or(0), move || steady.now())
     };
     let mut name = [0; 16];
-    name[..8].copy_from_slice(&clock().to_le_bytes());
+    name[..8].copy_from_slice(&time.wall().to_le_bytes());
     name[8..].copy_from_slice(&process.now().to_le_bytes());
-    let (data, report) = Data::mount(disk, name, clock).await?;
+    let (data, report) = Data::mount(disk, name, time).await?;
     tell(&report);
     let data = Rc::new(data);
     spawn({
@@ -262,7 +308,9 @@ async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(),
     });
     data.prepare().await.map_err(|error| format!("the first namespaces cannot be made: {error:?}"))?;
     let mint = endpoint.derive(MINTED).map_err(|error| format!("no right to mint badges: {error}"))?;
-    let service = Service::new(data.clone(), mint);
+    let watchers = Watchers::default();
+    upkeep::begin(&data, &watchers);
+    let service = Service::new(data.clone(), mint, watchers);
     if let Some(ready) = ready {
         ready.ready().await.map_err(|error| format!("init does not listen: {error}"))?;
     }

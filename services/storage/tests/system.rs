@@ -1,9 +1,10 @@
 //! The service as a process: over the wire, killed and restarted at any system call, and
 //! with the power cut at any moment. What it acknowledged is there.
 
+use core::time::Duration;
 use libprocess::interfaces::storage::types::Error;
-use libprocess::interfaces::storage::{files, namespaces, objects};
-use libprocess::{ClientError, Connection, Process, Rights};
+use libprocess::interfaces::storage::{files, namespaces, object_events, objects};
+use libprocess::{Cap, ClientError, Connection, Endpoint, Inbox, Incoming, Process, Rights};
 use simulated::{Cut, Grant, Random, Stage, for_seeds};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -112,6 +113,127 @@ fn without_a_badge_nothing_is_allowed() {
             assert_eq!(namespaces.allowed().await.unwrap(), namespaces::Access::NONE);
         })
         .with(Grant::service("storage").rights(Rights::SEND.or(Rights::GRANT)))
+        .pass();
+}
+
+fn own_endpoint(process: &Process, depth: u32) -> Cap<Endpoint> {
+    Cap::<Endpoint>::create(process.quota(), depth).unwrap()
+}
+
+fn to_send(endpoint: &Cap<Endpoint>) -> Cap<Endpoint> {
+    endpoint.derive(Rights::SEND.or(Rights::GRANT)).unwrap()
+}
+
+async fn pause(milliseconds: u64) {
+    libprocess::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// The next event that came to an inbox, as number of the function and first word of its arguments.
+async fn event(inbox: &mut Inbox) -> (u32, u64, Option<(String, u64)>) {
+    loop {
+        if let Incoming::Request(request) = inbox.next().await.unwrap() {
+            let number = request.number();
+            if number == object_events::tags::OVERFLOW {
+                return (number, request.decode::<(u64,)>().unwrap().0, None);
+            }
+            let (watch, key, version) = request.decode::<(u64, String, u64)>().unwrap();
+            return (number, watch, Some((key, version)));
+        }
+    }
+}
+
+#[test]
+fn a_watcher_is_told_over_the_wire_and_a_slow_one_is_told_that_it_missed_something() {
+    stage(1, 0)
+        .client("client", async |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            let endpoint = own_endpoint(&process, 4);
+            let watch = objects.watch("a", to_send(&endpoint)).await.unwrap();
+            assert!(objects.watching(watch).await.unwrap());
+            assert!(matches!(
+                service_error(objects.watch("a", endpoint.derive(Rights::RECEIVE).unwrap()).await),
+                Error::Invalid(_)
+            ));
+            let first = objects.put("a1", b"x", None).await.unwrap();
+            objects.put("b1", b"x", None).await.unwrap();
+            objects.delete("a1", None).await.unwrap();
+            let mut inbox = Inbox::open(endpoint).unwrap();
+            assert_eq!(event(&mut inbox).await, (object_events::tags::CHANGED, watch, Some(("a1".into(), first))));
+            let (number, _, told) = event(&mut inbox).await;
+            assert_eq!((number, told.unwrap().0), (object_events::tags::REMOVED, "a1".into()));
+            // It does not listen: four fit its queue, 64 wait in the service.
+            for _ in 0..80 {
+                objects.put("a2", b"x", None).await.unwrap();
+            }
+            let mut overflows = 0;
+            for _ in 0..100 {
+                let (number, ..) = event(&mut inbox).await;
+                if number == object_events::tags::OVERFLOW {
+                    overflows += 1;
+                    break;
+                }
+            }
+            assert_eq!(overflows, 1);
+            let version = objects.put("a3", b"x", None).await.unwrap();
+            assert_eq!(event(&mut inbox).await, (object_events::tags::CHANGED, watch, Some(("a3".into(), version))));
+            objects.unwatch(watch).await.unwrap();
+            assert!(!objects.watching(watch).await.unwrap());
+            assert_eq!(service_error(objects.unwatch(watch).await), Error::NoSuchWatch);
+        })
+        .with(user())
+        .pass();
+}
+
+#[test]
+fn a_watch_and_a_stream_go_with_the_process_that_began_them() {
+    let watch = Rc::new(Cell::new(0));
+    let upload = Rc::new(Cell::new(0));
+    let (noted, begun) = (watch.clone(), upload.clone());
+    let (of_watch, of_upload) = (watch.clone(), upload.clone());
+    stage(1, 0)
+        .client("victim", async move |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            let endpoint = own_endpoint(&process, 4);
+            noted.set(objects.watch("", to_send(&endpoint)).await.unwrap());
+            let number = objects.begin_stream("s", to_send(&endpoint).erase()).await.unwrap();
+            objects.add(number, &[1; 50_000]).await.unwrap();
+            begun.set(number);
+            pause(3_000).await;
+            // It is going on as long as its writer is there.
+            objects.add(number, &[1; 50_000]).await.unwrap();
+        })
+        .with(user())
+        .client("other", async move |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            pause(1_000).await;
+            assert!(objects.watching(of_watch.get()).await.unwrap());
+            pause(4_000).await;
+            objects.put("k", b"x", None).await.unwrap();
+            assert!(!objects.watching(of_watch.get()).await.unwrap());
+            assert_eq!(service_error(objects.add(of_upload.get(), b"x").await), Error::NoSuchUpload);
+            assert_eq!(service_error(objects.get("s").await), Error::NotFound);
+        })
+        .with(user())
+        .pass();
+}
+
+#[test]
+fn a_value_expires_by_itself_and_its_space_returns() {
+    stage(1, 0)
+        .client("client", async |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            let namespaces = process.connect::<namespaces::Client>().await.unwrap();
+            objects.put_for("later", &[1; 2_000], 60_000_000_000, None).await.unwrap();
+            objects.put_for("soon", &[1; 1_000], 2_000_000_000, None).await.unwrap();
+            assert!(objects.lifetime("soon").await.unwrap().unwrap() <= 2_000_000_000);
+            assert_eq!(namespaces.usage().await.unwrap().bytes, 3_000);
+            pause(2_500).await;
+            // Nobody has asked for it.
+            assert_eq!(namespaces.usage().await.unwrap().bytes, 2_000);
+            assert_eq!(service_error(objects.get("soon").await), Error::NotFound);
+            assert_eq!(objects.list("", 10, None).await.unwrap().entries.len(), 1);
+        })
+        .with(user())
         .pass();
 }
 

@@ -53,6 +53,8 @@ impl Explain for Error {
             }
             Error::NoSuchUpload => format!("{subject}: storage was restarted before all was there; try again"),
             Error::TooManyUploads => format!("{subject}: storage has too many unfinished uploads; try again later"),
+            Error::NoSuchWatch => format!("{subject}: storage was restarted, and the watch ended; try again"),
+            Error::TooManyWatches => format!("{subject}: storage has too many watches; try again later"),
             Error::ReadOnly => format!("{subject} cannot be changed: the disk refuses writes"),
             Error::Device => format!("{subject}: the disk reports an error, so it may be done or not"),
         }

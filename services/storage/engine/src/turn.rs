@@ -84,6 +84,12 @@ impl Signal {
         }
     }
 
+    /// Waits until someone notifies.
+    pub async fn woken(&self) {
+        let mut begun = false;
+        self.until(|| core::mem::replace(&mut begun, true).then_some(())).await;
+    }
+
     /// Waits until `condition` gives something.
     pub async fn until<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| match condition() {

@@ -1,10 +1,11 @@
 //! Data on a simulated disk.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::cell::Cell;
 use std::rc::Rc;
 use storage::Data;
 use storage::access::Grant;
+use storage::time::Time;
 use storage_engine::simulation::{SimulatedDisk, run};
 
 pub use libprocess::interfaces::storage::types::Error;
@@ -34,10 +35,17 @@ impl System {
     pub fn on(disk: SimulatedDisk) -> System {
         let clock = Rc::new(Cell::new(1_000_000));
         let (data, report) = run(
-            Data::mount(disk.clone(), [1; 16], {
-                let clock = clock.clone();
-                move || clock.get()
-            }),
+            Data::mount(
+                disk.clone(),
+                [1; 16],
+                Time::new(
+                    {
+                        let clock = clock.clone();
+                        move || clock.get()
+                    },
+                    || 0,
+                ),
+            ),
             async {},
         )
         .unwrap();

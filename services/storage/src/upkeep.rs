@@ -1,0 +1,140 @@
+//! What the service does by itself, beside its requests: it tells watchers, removes what has expired,
+//! lets go of large contents step by step, and gives up uploads whose writers are gone.
+
+use crate::data::Data;
+use crate::watch::Event;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::pin::pin;
+use core::time::Duration;
+use futures_util::future::select;
+use libprocess::abi;
+use libprocess::interfaces::storage::object_events;
+use libprocess::{Cap, ClientError, Endpoint, sleep, spawn};
+use storage_engine::BlockDevice;
+
+/// How soon a watcher whose queue was full is tried again, and how late at the latest.
+const SOON: Duration = Duration::from_millis(10);
+const LATE: Duration = Duration::from_secs(1);
+/// How often the writers of streams are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the wall clock is looked at while something may expire: it may be set forward.
+const LONGEST: Duration = Duration::from_secs(60);
+/// When something is tried again that the disk refused.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Where the events of each watch go.
+#[derive(Clone, Default)]
+pub struct Watchers(Rc<RefCell<BTreeMap<u64, Rc<object_events::Client>>>>);
+
+impl Watchers {
+    pub(crate) fn add(&self, number: u64, to: Cap<Endpoint>) {
+        self.0.borrow_mut().insert(number, Rc::new(object_events::Client::new(to)));
+    }
+
+    pub(crate) fn forget(&self, number: u64) {
+        self.0.borrow_mut().remove(&number);
+    }
+
+    /// Ends the watches whose endpoints are gone.
+    pub(crate) fn forget_gone<D: BlockDevice>(&self, data: &Data<D>) {
+        self.0.borrow_mut().retain(|number, client| {
+            let is_there = client.connection().endpoint().inspect().is_ok();
+            if !is_there {
+                data.watcher_gone(*number);
+            }
+            is_there
+        });
+    }
+
+    fn of(&self, number: u64) -> Option<Rc<object_events::Client>> {
+        self.0.borrow().get(&number).cloned()
+    }
+}
+
+/// Begins all of it.
+pub fn begin<D: BlockDevice + 'static>(data: &Rc<Data<D>>, watchers: &Watchers) {
+    spawn(tell(data.clone(), watchers.clone()));
+    spawn(expire(data.clone()));
+    spawn(reclaim(data.clone()));
+    spawn(look_at_writers(data.clone()));
+}
+
+/// Tells watchers. One that does not listen holds nobody else up: it is tried again later and later.
+async fn tell<D: BlockDevice>(data: Rc<Data<D>>, watchers: Watchers) {
+    let mut pause = SOON;
+    loop {
+        let mut is_full = false;
+        for number in data.watches_pending().await {
+            let Some(client) = watchers.of(number) else {
+                data.watcher_gone(number);
+                continue;
+            };
+            while let Some(event) = data.next_event(number) {
+                let told = match &event {
+                    Event::Changed { key, version } => client.changed(number, key, *version).await,
+                    Event::Removed { key, version } => client.removed(number, key, *version).await,
+                    Event::Overflow => client.overflow(number).await,
+                };
+                match told {
+                    Ok(()) => data.told(number),
+                    Err(ClientError::System(abi::Error::WouldBlock)) => {
+                        is_full = true;
+                        break;
+                    }
+                    Err(_) => {
+                        watchers.forget(number);
+                        data.watcher_gone(number);
+                    }
+                }
+            }
+        }
+        if is_full {
+            sleep(pause).await;
+            pause = (pause * 2).min(LATE);
+        } else {
+            pause = SOON;
+        }
+    }
+}
+
+/// Removes what has expired, as soon as it has.
+async fn expire<D: BlockDevice>(data: Rc<Data<D>>) {
+    loop {
+        let wait = match data.remove_expired().await {
+            Ok(Some(next)) => Some(data.time_until(next)),
+            Ok(None) => None,
+            Err(_) => Some(AGAIN),
+        };
+        let earlier = pin!(data.expires_earlier());
+        match wait {
+            Some(wait) => {
+                select(sleep(wait.min(LONGEST)), earlier).await;
+            }
+            None => earlier.await,
+        }
+    }
+}
+
+/// Lets go of large contents.
+async fn reclaim<D: BlockDevice>(data: Rc<Data<D>>) {
+    loop {
+        match data.reclaim_step().await {
+            Ok(true) => {}
+            Ok(false) => data.more_to_reclaim().await,
+            Err(_) => {
+                select(sleep(AGAIN), pin!(data.more_to_reclaim())).await;
+            }
+        }
+    }
+}
+
+/// Gives up uploads.
+async fn look_at_writers<D: BlockDevice>(data: Rc<Data<D>>) {
+    loop {
+        data.uploads_under_way().await;
+        sleep(LOOK_EVERY).await;
+        data.give_up_uploads();
+    }
+}
