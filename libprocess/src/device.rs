@@ -9,7 +9,7 @@ use crate::timer;
 use crate::uart::{Port, Serial};
 use abi::Error;
 use abi::device::{
-    CONSOLE_RAW, Completion, DeviceClass, Operation, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TERMINAL, UART_TRANSMIT,
+    CONSOLE_RAW, Completion, DeviceClass, Operation, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TERMINAL,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
@@ -162,9 +162,8 @@ impl Port for Line {
         self.0.read(UART_RECEIVE)
     }
 
-    fn transmit(&self, bytes: &[u8]) -> Result<(), Error> {
-        let word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        self.0.write(UART_TRANSMIT + bytes.len() as u64, word)
+    fn transmit(&self, bytes: &[u8]) -> Result<usize, Error> {
+        self.0.submit(Operation::Write, 0, 0, bytes).map(|count| count as usize)
     }
 
     fn is_idle(&self) -> Result<bool, Error> {

@@ -27,8 +27,8 @@ const BACKSPACE: [u8; 2] = [0x08, 0x7f];
 pub(crate) trait Port {
     /// What [`UART_RECEIVE`](abi::device::UART_RECEIVE) brings.
     fn receive(&self) -> Result<u64, Error>;
-    /// Sends at most 8 bytes; `WouldBlock` if there is no room for all of them.
-    fn transmit(&self, bytes: &[u8]) -> Result<(), Error>;
+    /// Sends the first of these bytes, and says how many; `WouldBlock` if there is no room for any.
+    fn transmit(&self, bytes: &[u8]) -> Result<usize, Error>;
     /// Whether all that was sent has left.
     fn is_idle(&self) -> Result<bool, Error>;
     /// Whether a person may be at the other end.
@@ -305,13 +305,9 @@ impl<P: Port> Serial<P> {
 
     fn send(&mut self) -> Result<(), Error> {
         while !self.out.is_empty() {
-            let mut bytes = [0; UART_MOST_SENT];
-            let count = self.out.len().min(bytes.len());
-            for (to, from) in bytes.iter_mut().zip(&self.out) {
-                *to = *from;
-            }
-            match self.port.transmit(&bytes[..count]) {
-                Ok(()) => drop(self.out.drain(..count)),
+            let bytes = self.out.make_contiguous();
+            match self.port.transmit(&bytes[..bytes.len().min(UART_MOST_SENT)]) {
+                Ok(count) => drop(self.out.drain(..count.min(self.out.len()))),
                 Err(Error::WouldBlock) => break,
                 Err(error) => return Err(error),
             }
@@ -346,10 +342,14 @@ mod tests {
                 .enumerate()
                 .fold(count as u64, |value, (at, byte)| value | u64::from(byte) << (8 * (at + 1))))
         }
-        fn transmit(&self, bytes: &[u8]) -> Result<(), Error> {
-            self.room.set(self.room.get().checked_sub(bytes.len()).ok_or(Error::WouldBlock)?);
-            self.shown.borrow_mut().extend_from_slice(bytes);
-            Ok(())
+        fn transmit(&self, bytes: &[u8]) -> Result<usize, Error> {
+            let count = bytes.len().min(self.room.get());
+            if count == 0 {
+                return Err(Error::WouldBlock);
+            }
+            self.room.set(self.room.get() - count);
+            self.shown.borrow_mut().extend_from_slice(&bytes[..count]);
+            Ok(count)
         }
         fn is_idle(&self) -> Result<bool, Error> {
             Ok(self.room.get() > 0)

@@ -18,8 +18,8 @@ use std::time::Duration;
 const END_OF_INPUT: u8 = 0x04;
 /// Ctrl-]: switches the machine off, at a terminal.
 const SWITCH_OFF: u8 = 0x1d;
-/// What the kernel says when the console is ready. What the console shows before is of the firmware, and what is typed
-/// before would be lost with the port's reset.
+/// What the kernel says when the console is ready. What the console shows before is of the firmware, which may also take
+/// what is typed before.
 pub const READY: &[u8] = b"orbital: init starts";
 /// How long the kernel's words may take from one pipe, when the console's came by the other.
 const BETWEEN_PIPES: Duration = Duration::from_millis(20);

@@ -45,11 +45,12 @@ fn put(byte: u8) {
     unsafe { data.write(byte) };
 }
 
-/// Chooses the port and sets it to 115,200 baud, eight bits, with its buffers.
+/// Chooses the port and sets it to 115,200 baud, eight bits. Its buffers stay as they are: at the first port somebody
+/// may have typed already.
 pub fn start() {
     let port = if fw_cfg::is_there(&mut fw_cfg::Real, APART) { SECOND } else { FIRST };
     PORT.store(port, Ordering::Relaxed);
-    for (offset, value) in [(1, 0x00), (3, 0x80), (0, 0x01), (1, 0x00), (3, 0x03), (2, 0xc7), (4, 0x0b)] {
+    for (offset, value) in [(1, 0x00), (3, 0x80), (0, 0x01), (1, 0x00), (3, 0x03), (4, 0x0b)] {
         // SAFETY: the registers of a 16550, as its data sheet has them.
         unsafe { Port::<u8>::new(port + offset).write(value) };
     }

@@ -29,7 +29,7 @@ mod tests;
 
 use abi::Error;
 use abi::device::{
-    CLASS, CLOCK_MONOTONIC, CLOCK_WALL, DeviceClass, ENTROPY_RANDOM, LOG_DURABLE, POWER_OFF, POWER_REQUESTED,
+    CLASS, CLOCK_MONOTONIC, CLOCK_WALL, DeviceClass, ENTROPY_RANDOM, LOG_DURABLE, Operation, POWER_OFF, POWER_REQUESTED,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -58,6 +58,8 @@ pub struct Probe<'a, 'm> {
     pub kept: &'a [pci::Address],
     /// Columns of the terminal at the serial port (0: unknown); `None`: nobody is there.
     pub terminal: Option<u32>,
+    /// What becomes of the buffers of that port.
+    pub buffers: uart::Buffers,
     /// ns since boot.
     pub now: u64,
 }
@@ -124,7 +126,7 @@ pub struct Hardware<B> {
 impl<B: Bus> Hardware<B> {
     /// Looks for devices and makes them ready; every line is closed, and no function can use memory.
     pub fn probe(mut bus: B, probe: Probe<'_, '_>) -> Hardware<B> {
-        let Probe { map, memory, rsdp, processor, kept, terminal, now } = probe;
+        let Probe { map, memory, rsdp, processor, kept, terminal, buffers, now } = probe;
         let booted_at = rtc::read(&mut bus).saturating_sub(now);
         let mut hardware = Hardware { bus, devices: Vec::new(), lines: Vec::new(), booted_at, requested: 0 };
         let tables = acpi::Interrupts::find(rsdp, memory);
@@ -134,7 +136,7 @@ impl<B: Bus> Hardware<B> {
             let routed = tables.as_ref().is_some_and(|tables| {
                 ioapic::route(&mut hardware.bus, tables, uart::INTERRUPT, vector, processor, map)
             });
-            uart.start(&mut hardware.bus);
+            uart.start(&mut hardware.bus, buffers);
             let line = routed.then(|| hardware.line(Source::Uart, Some(vector)));
             vector += u8::from(routed);
             hardware.attach("console".to_string(), line, Kind::Uart(uart));
@@ -213,16 +215,23 @@ impl<B: Bus> Hardware<B> {
         let attached = self.devices.get_mut(device.index()).ok_or(Error::Unsupported)?;
         match (&mut attached.kind, register) {
             (Kind::Uart(_) | Kind::Function(_), LOG_DURABLE) => return Ok(Written::MakeLogDurable),
-            (Kind::Uart(uart), register) => {
-                let result = uart.write(&mut self.bus, register, value);
-                self.uart_served();
-                result?;
-            }
             (Kind::Function(function), register) => function.write(&mut self.bus, register, value)?,
             (Kind::Power, POWER_OFF) => return Ok(Written::Off(value)),
             _ => return Err(Error::InvalidArgument),
         }
         Ok(Written::Done)
+    }
+
+    /// An operation: the serial port alone has one, that of sending. How many of the bytes it took.
+    pub fn submit(&mut self, device: DeviceId, operation: Operation, bytes: &[u8]) -> Result<u64, Error> {
+        match (self.devices.get_mut(device.index()).map(|attached| &mut attached.kind), operation) {
+            (Some(Kind::Uart(uart)), Operation::Write) => {
+                let taken = uart.send(&mut self.bus, bytes);
+                self.uart_served();
+                taken.map(|count| count as u64)
+            }
+            _ => Err(Error::Unsupported),
+        }
     }
 
     /// An interrupt came with this vector. [`Hardware::raised`] has the lines that come of it.

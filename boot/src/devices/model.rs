@@ -152,6 +152,7 @@ impl Bus for &mut Model {
                 self.shown.push(value as u8);
             }
             0x3f9 => self.uart_enable = value as u8,
+            0x3fa => self.typed.clear(),
             0x3ff => self.scratch = value as u8,
             0x70 => self.clock = value as u8,
             _ => {}

@@ -3,10 +3,9 @@
 use super::acpi::{Controller, Interrupts};
 use super::model::{COMMON, Event, IOAPIC, MSIX_TABLE, Model, Space};
 use super::pci::{self, Address, Bar};
+use super::uart::Buffers;
 use super::*;
-use abi::device::{
-    CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TERMINAL, UART_TRANSMIT,
-};
+use abi::device::{CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, UART_IDLE, UART_RECEIVE, UART_STATUS, UART_TERMINAL};
 use abi::pci::{Register, Space as Where, Width};
 use proptest::prelude::*;
 
@@ -49,10 +48,19 @@ fn tables(address: u64, length: usize) -> Option<&'static [u8]> {
 }
 
 fn probe<'a>(model: &'a mut Model, kept: &[Address], terminal: Option<u32>) -> Hardware<&'a mut Model> {
+    probe_with(model, kept, terminal, Buffers::On)
+}
+
+fn probe_with<'a>(
+    model: &'a mut Model,
+    kept: &[Address],
+    terminal: Option<u32>,
+    buffers: Buffers,
+) -> Hardware<&'a mut Model> {
     let mut map = |physical, _| physical;
     Hardware::probe(
         model,
-        Probe { map: &mut map, memory: &tables, rsdp: Some(0), processor: 0, kept, terminal, now: 0 },
+        Probe { map: &mut map, memory: &tables, rsdp: Some(0), processor: 0, kept, terminal, buffers, now: 0 },
     )
 }
 
@@ -330,6 +338,16 @@ fn what_is_typed_waits_for_its_reader_line_by_line() {
 }
 
 #[test]
+fn what_was_typed_before_the_start_is_not_lost() {
+    for buffers in [Buffers::On, Buffers::AsTheyAre] {
+        let mut model = machine();
+        model.typed.extend(b"early\r");
+        let mut hardware = probe_with(&mut model, &[], None, buffers);
+        assert_eq!(received(hardware.read(CONSOLE, UART_RECEIVE, 0).unwrap()), b"early\r", "{buffers:?}");
+    }
+}
+
+#[test]
 fn nothing_typed_is_lost_while_nobody_reads() {
     let mut model = machine();
     let mut hardware = probe(&mut model, &[], None);
@@ -360,14 +378,15 @@ fn what_is_sent_leaves_in_order_as_the_port_takes_it() {
     // What it takes at once.
     hardware.bus.room = 16;
     let mut sent = std::vec::Vec::new();
+    let text: std::vec::Vec<u8> = (b'a'..=b'z').cycle().take(3000).collect();
     let full = loop {
-        let word = *b"abcdefgh";
-        match hardware.write(CONSOLE, UART_TRANSMIT + 8, u64::from_le_bytes(word)) {
-            Ok(written) => assert_eq!(written, Written::Done),
+        match hardware.submit(CONSOLE, Operation::Write, &text) {
+            Ok(taken @ 1..=512) => sent.extend(&text[..taken as usize]),
+            Ok(taken) => panic!("{taken} at once"),
             Err(error) => break error,
         }
-        sent.extend(word);
     };
+    assert_eq!(sent.len(), 16 + uart::MOST_SENDING, "what waits is bounded");
     assert_eq!(full, Error::WouldBlock);
     assert_eq!(hardware.read(CONSOLE, UART_STATUS, 0), Ok(0));
     assert_eq!(hardware.bus.uart_enable & 2, 2, "it says when there is room");
@@ -377,11 +396,15 @@ fn what_is_sent_leaves_in_order_as_the_port_takes_it() {
     assert_eq!(hardware.raised(), Some(CONSOLE_LINE), "all was sent");
     assert_eq!(hardware.read(CONSOLE, UART_STATUS, 0), Ok(UART_IDLE));
     assert_eq!(hardware.bus.uart_enable & 2, 0);
-    hardware.write(CONSOLE, UART_TRANSMIT + 3, u64::from_le_bytes(*b"xyz!!!!!")).unwrap();
+    assert_eq!(hardware.submit(CONSOLE, Operation::Write, b"xyz"), Ok(3));
     sent.extend(b"xyz");
     assert_eq!(hardware.bus.shown[hardware.bus.shown.len() - sent.len()..], sent);
-    for register in [UART_TRANSMIT, UART_TRANSMIT + 9, UART_RECEIVE, u64::MAX] {
+    for register in [UART_STATUS, UART_RECEIVE, u64::MAX] {
         assert_eq!(hardware.write(CONSOLE, register, 0), Err(Error::InvalidArgument));
+    }
+    assert_eq!(hardware.submit(CONSOLE, Operation::Write, b""), Ok(0));
+    for (device, operation) in [(CONSOLE, Operation::Read), (CONSOLE, Operation::Flush), (CLOCK, Operation::Write)] {
+        assert_eq!(hardware.submit(device, operation, b"x"), Err(Error::Unsupported));
     }
 }
 

@@ -6,7 +6,7 @@ use super::bus::{Bus, Width};
 use abi::Error;
 use abi::device::{
     CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, UART_IDLE, UART_MOST_RECEIVED, UART_MOST_SENT, UART_RECEIVE, UART_STATUS,
-    UART_TERMINAL, UART_TRANSMIT,
+    UART_TERMINAL,
 };
 use alloc::collections::VecDeque;
 
@@ -17,6 +17,8 @@ pub const INTERRUPT: u8 = 4;
 const DATA: u16 = 0;
 const ENABLE: u16 = 1;
 const IDENTIFICATION: u16 = 2;
+/// The same, written: switches the buffers on.
+const BUFFERS: u16 = 2;
 const LINE_STATUS: u16 = 5;
 const MODEM_STATUS: u16 = 6;
 const SCRATCH: u16 = 7;
@@ -32,7 +34,7 @@ const DATA_READY: u32 = 1;
 /// Bit of LINE_STATUS: the buffer of 16 bytes to send is empty.
 const EMPTY: u32 = 1 << 5;
 
-/// Bytes that the port takes when it is empty.
+/// Bytes that the port takes when it is empty and its buffers are on.
 const PORT_BUFFER: usize = 16;
 /// Bytes that wait to be read; beyond them the port is not read, so that the other end waits.
 pub const MOST_RECEIVED: usize = 4096;
@@ -47,9 +49,21 @@ const CTRL_BACKSLASH: u8 = 0x1c;
 /// The status with which the machine ends when a person at the terminal wants it.
 pub const STATUS_INTERRUPTED: u64 = 130;
 
+/// Whether the port's own buffers are switched on. Switching empties them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Buffers {
+    /// They are: bytes come on a wire, whether anyone takes them or not.
+    On,
+    /// They stay as they are: this port is emulated. It holds back what has not been taken, so nothing is lost of what
+    /// was typed before, or is being typed.
+    AsTheyAre,
+}
+
 /// The serial port.
 #[derive(Debug)]
 pub struct Uart {
+    /// Bytes that it takes at once.
+    takes: usize,
     /// Columns of the terminal; `None`: nobody is there.
     terminal: Option<u32>,
     received: VecDeque<u8>,
@@ -70,6 +84,7 @@ impl Uart {
             }
         }
         Some(Uart {
+            takes: 1,
             terminal,
             received: VecDeque::with_capacity(MOST_RECEIVED),
             sending: VecDeque::with_capacity(MOST_SENDING),
@@ -79,9 +94,14 @@ impl Uart {
     }
 
     /// Sets it to 115,200 baud, eight bits, and lets it interrupt.
-    pub fn start(&mut self, bus: &mut impl Bus) {
-        for (offset, value) in [(ENABLE, 0), (3, 0x80), (DATA, 1), (ENABLE, 0), (3, 3), (2, 0xc1), (4, 0x0b)] {
+    pub fn start(&mut self, bus: &mut impl Bus, buffers: Buffers) {
+        for (offset, value) in [(ENABLE, 0), (3, 0x80), (DATA, 1), (ENABLE, 0), (3, 3), (4, 0x0b)] {
             bus.output(PORT + offset, Width::One, value);
+        }
+        if buffers == Buffers::On {
+            self.serve(bus);
+            bus.output(PORT + BUFFERS, Width::One, 0xc1);
+            self.takes = PORT_BUFFER;
         }
         self.serve(bus);
     }
@@ -116,17 +136,16 @@ impl Uart {
         bytes.fold(count as u64, |value, (index, byte)| value | u64::from(byte) << (8 * (index + 1)))
     }
 
-    /// Writes a register.
-    pub fn write(&mut self, bus: &mut impl Bus, register: u64, value: u64) -> Result<(), Error> {
-        let count = register.checked_sub(UART_TRANSMIT).and_then(|count| usize::try_from(count).ok());
-        let count = count.filter(|count| (1..=UART_MOST_SENT).contains(count)).ok_or(Error::InvalidArgument)?;
+    /// Takes the first of these bytes, to be sent; how many.
+    pub fn send(&mut self, bus: &mut impl Bus, bytes: &[u8]) -> Result<usize, Error> {
         self.serve(bus);
-        if self.sending.len() + count > MOST_SENDING {
+        let count = bytes.len().min(UART_MOST_SENT).min(MOST_SENDING - self.sending.len());
+        if count == 0 && !bytes.is_empty() {
             return Err(Error::WouldBlock);
         }
-        self.sending.extend(&value.to_le_bytes()[..count]);
+        self.sending.extend(&bytes[..count]);
         self.serve(bus);
-        Ok(())
+        Ok(count)
     }
 
     /// Its interrupt came.
@@ -155,7 +174,7 @@ impl Uart {
                 self.came(byte);
             }
             if sends {
-                for _ in 0..PORT_BUFFER {
+                for _ in 0..self.takes {
                     let Some(byte) = self.sending.pop_front() else { break };
                     bus.output(PORT + DATA, Width::One, byte.into());
                 }

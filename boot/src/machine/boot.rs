@@ -8,6 +8,7 @@ use crate::arch::clock::Clock;
 use crate::arch::entry;
 use crate::arch::lapic::Lapic;
 use crate::devices::bus::Bare;
+use crate::devices::uart::Buffers;
 use crate::devices::{Probe, pci};
 use crate::fw_cfg;
 use crate::handoff::{Handoff, Piece};
@@ -202,6 +203,7 @@ fn devices(
         processor: lapic.number(),
         kept,
         terminal: terminal(),
+        buffers: if fw_cfg::is_present(&mut fw_cfg::Real) { Buffers::AsTheyAre } else { Buffers::On },
         now: clock.now(),
     };
     let devices = crate::devices::Hardware::probe(bus, probe);

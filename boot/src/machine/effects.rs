@@ -177,10 +177,12 @@ impl Machine {
             Effect::DeviceWrite { thread: _, device, register, value } => {
                 self.host_result = Some(self.device_write(device, register, value).map(|()| Returned::Nothing));
             }
-            Effect::DeviceSubmit { .. } | Effect::DeviceComplete { .. } => {
-                // Drivers are in processes here.
-                self.host_result = Some(Err(Error::Unsupported));
+            Effect::DeviceSubmit { thread, device, operation, .. } => {
+                let bytes = self.outgoing(thread);
+                self.host_result = Some(self.devices.submit(device, operation, &bytes).map(Returned::Value));
             }
+            // Drivers are in processes here.
+            Effect::DeviceComplete { .. } => self.host_result = Some(Err(Error::Unsupported)),
             Effect::DeviceAddress { thread: _, device, region, page } => {
                 self.host_result = Some(self.device_address(device, region, page).map(Returned::Value));
             }

@@ -18,8 +18,8 @@ pub enum DeviceClass {
     Entropy = 4,
     /// Turns the machine off. Registers only.
     Power = 5,
-    /// A serial line: bytes out and in. Registers [`UART_RECEIVE`] to [`UART_TRANSMIT`], and the
-    /// two of a console that are read.
+    /// A serial line: bytes out ([`Operation::Write`], which for this device is over when it returns) and in
+    /// ([`UART_RECEIVE`]). It has [`UART_STATUS`] and the two registers of a console that are read.
     Uart = 6,
     /// A function on the PCI bus: registers as [`crate::pci`] says; its driver finds out the rest.
     PciFunction = 7,
@@ -80,18 +80,14 @@ pub const POWER_OFF: u64 = 0;
 pub const UART_RECEIVE: u64 = 8;
 /// Serial line, read: [`UART_IDLE`], [`UART_TERMINAL`].
 pub const UART_STATUS: u64 = 0xffff_fff0;
-/// Serial line, write: register `UART_TRANSMIT + n` sends the `n` (1 to 8) low bytes of the value, the
-/// lowest first. `WouldBlock` when there is no room for all of them; the line's interrupt comes when
-/// all that was sent has left, and when something was received.
-pub const UART_TRANSMIT: u64 = 16;
 /// Bit of [`UART_STATUS`]: all that was sent has left.
 pub const UART_IDLE: u64 = 1;
 /// Bit of [`UART_STATUS`]: a person may be at the other end.
 pub const UART_TERMINAL: u64 = 1 << 1;
 /// Bytes that one [`UART_RECEIVE`] brings at most.
 pub const UART_MOST_RECEIVED: usize = 7;
-/// Bytes that one [`UART_TRANSMIT`] takes at most.
-pub const UART_MOST_SENT: usize = 8;
+/// Bytes that one [`Operation::Write`] to a serial line takes at most.
+pub const UART_MOST_SENT: usize = 512;
 
 /// Size of a disk block in bytes.
 pub const DISK_BLOCK_SIZE: usize = 512;
@@ -103,7 +99,9 @@ pub enum Operation {
     /// Disk: `a` first block, `b` number of blocks (at most 128). Console: `b` most
     /// bytes. The completion brings the bytes; of a console at its end, none.
     Read = 1,
-    /// Disk: `a` first block; bytes are a multiple of 512. Console: bytes are text.
+    /// Disk: `a` first block; bytes are a multiple of 512. Console: bytes are text. Serial line: what is returned is how
+    /// many of the bytes were taken, [`UART_MOST_SENT`] at most, and there is no completion; `WouldBlock` when there is no
+    /// room for any. The line's interrupt comes when all that was taken has left, and when something was received.
     Write = 2,
     /// Disk: completes when all that was completed before is durable, and the log
     /// with it. Console: when all was shown.

@@ -528,18 +528,12 @@ impl Inside {
                     _ => Err(Error::InvalidArgument),
                 }
             }
-            Request::DeviceWrite { device, register, value } if self.serial(device) => {
-                let count = register.wrapping_sub(device::UART_TRANSMIT) as usize;
+            Request::DeviceSubmit { device, operation: Operation::Write, .. } if self.serial(device) => {
                 let line = self.console.serial.as_mut().expect("just looked at");
-                match line.room.checked_sub(count) {
-                    _ if !(1..=device::UART_MOST_SENT).contains(&count) => Err(Error::InvalidArgument),
-                    None => Err(Error::WouldBlock),
-                    Some(room) => {
-                        line.room = room;
-                        self.console.shown.extend_from_slice(&value.to_le_bytes()[..count]);
-                        Ok(Returned::Nothing)
-                    }
-                }
+                let count = bytes.len().min(device::UART_MOST_SENT).min(line.room);
+                line.room -= count;
+                self.console.shown.extend_from_slice(&bytes[..count]);
+                if count == 0 { Err(Error::WouldBlock) } else { Ok(Returned::Value(count as u64)) }
             }
             Request::DeviceRead { device, .. } => match self.object(device) {
                 Ok((Object::Clock, _)) => Ok(Returned::Value(self.now)),

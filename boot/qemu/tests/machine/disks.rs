@@ -33,6 +33,19 @@ fn the_log_is_verified_shown_and_replayed() {
 }
 
 #[test]
+fn what_is_shown_costs_the_log_little() {
+    use log_store::commands::{Format, Show, show};
+    let system = system();
+    let text = "0123456789abcdef".repeat(500);
+    assert_eq!(system.script(&format!("put /a '{text}'; cat /a"), 0), format!("{text}\n"));
+    let mut out = Vec::new();
+    let wanted = Show { process: Some("shell".into()), limit: Some(usize::MAX), ..Show::default() };
+    show(&system.state.log(), &wanted, Format::Text, &mut out).unwrap();
+    let sent = String::from_utf8_lossy(&out).lines().filter(|line| line.contains("device-submit")).count();
+    assert!((16..40).contains(&sent), "{sent} calls for 8,000 bytes");
+}
+
+#[test]
 fn a_full_log_ends_the_machine_in_order_and_goes_on_when_it_has_room() {
     let system = system();
     let log = OpenOptions::new().write(true).open(system.state.log()).unwrap();

@@ -131,3 +131,25 @@ fn a_killed_program_takes_its_machine_along() {
     let came = run(&qemu::Machine::new(super::product(), &state).unwrap().script("cat /a"));
     assert_eq!((came.end, came.output.as_str()), (Some(End::Off(0)), "kept\n"), "{}", came.messages);
 }
+
+#[test]
+fn nothing_is_lost_of_what_is_typed_before_there_is_anyone_to_read_it() {
+    use std::io::{Read, Write};
+    let system = system();
+    let mut running = system.machine().start().unwrap();
+    let mut input = running.input.take().unwrap();
+    let lines: String = (0..600).map(|line| format!("echo line {line}\n")).collect();
+    // More than all buffers hold, from the first instruction on.
+    let typed = std::thread::spawn(move || {
+        input.write_all(lines.as_bytes()).and_then(|()| input.write_all(&[4])).unwrap();
+        input
+    });
+    let mut output = String::new();
+    running.output.take().unwrap().read_to_string(&mut output).unwrap();
+    for (number, line) in output.lines().enumerate() {
+        assert_eq!(line, format!("line {number}"));
+    }
+    assert_eq!(output.lines().count(), 600);
+    assert_eq!(running.wait().unwrap(), End::Off(0));
+    drop(typed.join().unwrap());
+}
