@@ -1,6 +1,7 @@
 //! The disk of the log: the virtio block device that says of itself that it is `orbital-log`
 //! (`-device virtio-blk-pci,serial=orbital-log`). The kernel alone has it: no capability leads to it. It
-//! is polled, and each operation is over when it returns (Virtual I/O Device 1.2, 5.2).
+//! is polled, one request at a time, and each is over when it returns (Virtual I/O Device 1.2, 5.2). A disk that does
+//! not answer is given up: nothing else can go on as long as it is waited for.
 //!
 //! Which device it is only the device itself can say. So each virtio disk is asked in turn, and one that is another's
 //! is reset and left as it was found, before any driver has it.
@@ -8,15 +9,16 @@
 //! Devices reach one piece of memory alone, [`MEMORY_PAGES`] in a row: their queues lie in it, and what is
 //! read and written is copied through it. So it does not matter where the kernel's own memory lies.
 
+use crate::arch::clock::counter;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
 use log_image::{BLOCK, BlockDevice, DeviceError};
 use spin::Mutex;
-use virtio_drivers::device::blk::VirtIOBlk;
-use virtio_drivers::transport::DeviceType;
+use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::pci::bus::{BarInfo, Command, ConfigurationAccess, DeviceFunction, HeaderType, PciRoot};
 use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
+use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 use x86_64::instructions::port::Port;
 
@@ -33,10 +35,42 @@ const CONFIG_DATA: u16 = 0xcfc;
 /// Of a bridge: the bus behind it.
 const BUS_NUMBERS: u8 = 0x18;
 
+/// The queue of requests, and how many descriptors it has: a request takes three.
+const QUEUE: u16 = 0;
+const DESCRIPTORS: usize = 4;
+/// Features: it cannot be written; what was written has to be flushed; it is as the standard says.
+const READ_ONLY: u64 = 1 << 5;
+const FLUSHES: u64 = 1 << 9;
+const VERSION_1: u64 = 1 << 32;
+/// How a request ended well.
+const DONE: u8 = 0;
+
+/// What a disk is asked, with the standard's number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ask {
+    Read = 0,
+    Write = 1,
+    Flush = 4,
+    Name = 8,
+}
+
 /// The disk of the log.
 pub struct LogDisk {
-    device: VirtIOBlk<LogHal, PciTransport>,
+    transport: PciTransport,
+    queue: VirtQueue<LogHal, DESCRIPTORS>,
+    blocks: u64,
+    features: u64,
     place: Place,
+    patience: Patience,
+    /// It did not answer. What it was asked last it may still do, so it is asked nothing more.
+    silent: bool,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// In steps of the processor's counter.
+    pub steps: u64,
 }
 
 /// Where the disk is on the PCI bus: this function is the kernel's.
@@ -73,7 +107,7 @@ impl fmt::Display for Missing {
 
 impl fmt::Debug for LogDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LogDisk({:?}, {} blocks)", self.place, self.device.capacity())
+        write!(f, "LogDisk({:?}, {} blocks)", self.place, self.blocks)
     }
 }
 
@@ -88,12 +122,13 @@ impl LogDisk {
         physical: u64,
         at: NonNull<u8>,
         map: &mut dyn FnMut(u64, u64) -> u64,
+        patience: Patience,
     ) -> Result<LogDisk, Missing> {
         *MEMORY.lock() = Some(Memory { physical, at: at.as_ptr() as usize, taken: 0 });
         let mut root = PciRoot::new(PortAccess);
         let mut found = None;
         for place in disks(&root) {
-            let Some(disk) = ask(&mut root, place, map) else { continue };
+            let Some(disk) = ask(&mut root, place, map, patience) else { continue };
             if found.replace(disk).is_some() {
                 return Err(Missing::Several);
             }
@@ -133,18 +168,20 @@ fn ask(
     root: &mut PciRoot<PortAccess>,
     function: DeviceFunction,
     map: &mut dyn FnMut(u64, u64) -> u64,
+    patience: Patience,
 ) -> Option<LogDisk> {
     let (_, before) = root.get_status_command(function);
     map_registers(root, function, map);
     root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
     let mut open = || {
         let transport = PciTransport::new::<LogHal, _>(root, function).ok()?;
-        let mut device = VirtIOBlk::new(transport).ok()?;
-        let mut name = [0; 20];
-        let length = device.device_id(&mut name).ok()?;
         let place = Place { bus: function.bus, device: function.device, function: function.function };
+        let mut disk = LogDisk::open(transport, place, patience)?;
+        let mut name = [0; 20];
+        disk.request(Ask::Name, 0, &[], &mut name).ok()?;
+        let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
         // What is dropped here is reset.
-        (name.get(..length)? == NAME.as_bytes()).then_some(LogDisk { device, place })
+        (&name[..length] == NAME.as_bytes()).then_some(disk)
     };
     let disk = open();
     if disk.is_none() {
@@ -167,43 +204,94 @@ fn map_registers(root: &mut PciRoot<PortAccess>, function: DeviceFunction, map: 
     }
 }
 
+impl LogDisk {
+    /// Resets a disk and makes it ready (3.1.1); `None` if it does not go along.
+    fn open(mut transport: PciTransport, place: Place, patience: Patience) -> Option<LogDisk> {
+        transport.set_status(DeviceStatus::empty());
+        transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
+        let features = transport.read_device_features() & (READ_ONLY | FLUSHES | VERSION_1);
+        transport.write_driver_features(features);
+        let accepted = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER | DeviceStatus::FEATURES_OK;
+        transport.set_status(accepted);
+        if features & VERSION_1 == 0 || !transport.get_status().contains(DeviceStatus::FEATURES_OK) {
+            return None;
+        }
+        let half = |at| transport.read_config_space::<u32>(at).ok().map(u64::from);
+        let blocks = half(0)? | half(4)? << 32;
+        let mut queue = VirtQueue::new(&mut transport, QUEUE, false, false).ok()?;
+        // It is polled.
+        queue.set_dev_notify(false);
+        transport.set_status(accepted | DeviceStatus::DRIVER_OK);
+        Some(LogDisk { transport, queue, blocks, features, place, patience, silent: false })
+    }
+
+    /// One request from block `first` on, with bytes that go out and bytes that come in.
+    fn request(&mut self, ask: Ask, first: u64, out: &[u8], into: &mut [u8]) -> Result<(), DeviceError> {
+        if self.silent {
+            return Err(DeviceError::Silent);
+        }
+        let mut header = [0; 16];
+        header[..4].copy_from_slice(&(ask as u32).to_le_bytes());
+        header[8..].copy_from_slice(&first.to_le_bytes());
+        let mut status = [!DONE];
+        let (all, mut both) = ([&header[..], out], [into, &mut status[..]]);
+        // What is empty has no descriptor.
+        let sent = if out.is_empty() { &all[..1] } else { &all[..] };
+        let from = if both[0].is_empty() { 1 } else { 0 };
+        let came = &mut both[from..];
+        // SAFETY: what the device reaches are copies of these buffers (`LogHal::share`), which are its own until the
+        // request is popped; if it never is, they stay the device's.
+        let token = unsafe { self.queue.add(sent, came) }.map_err(|_| DeviceError::Failed)?;
+        if self.queue.should_notify() {
+            self.transport.notify(QUEUE);
+        }
+        let began = counter();
+        while !self.queue.can_pop() {
+            if counter().wrapping_sub(began) > self.patience.steps {
+                self.silent = true;
+                return Err(DeviceError::Silent);
+            }
+            core::hint::spin_loop();
+        }
+        // SAFETY: these are the buffers of that request.
+        unsafe { self.queue.pop_used(token, sent, came) }.map_err(|_| DeviceError::Failed)?;
+        if status == [DONE] { Ok(()) } else { Err(DeviceError::Failed) }
+    }
+
+    fn check(&self, first: u64, length: usize) -> Result<(), DeviceError> {
+        let end = first.checked_add((length / BLOCK) as u64);
+        let inside = end.is_some_and(|end| end <= self.blocks);
+        if inside && length.is_multiple_of(BLOCK) { Ok(()) } else { Err(DeviceError::OutOfRange) }
+    }
+}
+
 impl BlockDevice for LogDisk {
     fn blocks(&self) -> u64 {
-        self.device.capacity()
+        self.blocks
     }
 
     fn read(&mut self, first: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
         self.check(first, bytes.len())?;
-        for (index, piece) in bytes.chunks_mut(PIECE).enumerate() {
-            let block = first as usize + index * (PIECE / BLOCK);
-            self.device.read_blocks(block, piece).map_err(|_| DeviceError::Failed)?;
+        for (piece, block) in bytes.chunks_mut(PIECE).zip((first..).step_by(PIECE / BLOCK)) {
+            self.request(Ask::Read, block, &[], piece)?;
         }
         Ok(())
     }
 
     fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), DeviceError> {
         self.check(first, bytes.len())?;
-        if self.device.readonly() {
+        if self.features & READ_ONLY != 0 {
             return Err(DeviceError::ReadOnly);
         }
-        for (index, piece) in bytes.chunks(PIECE).enumerate() {
-            let block = first as usize + index * (PIECE / BLOCK);
-            self.device.write_blocks(block, piece).map_err(|_| DeviceError::Failed)?;
+        for (piece, block) in bytes.chunks(PIECE).zip((first..).step_by(PIECE / BLOCK)) {
+            self.request(Ask::Write, block, piece, &mut [])?;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), DeviceError> {
         // A device that has nothing to flush writes through.
-        self.device.flush().map_err(|_| DeviceError::Failed)
-    }
-}
-
-impl LogDisk {
-    fn check(&self, first: u64, length: usize) -> Result<(), DeviceError> {
-        let end = first.checked_add((length / BLOCK) as u64);
-        let inside = end.is_some_and(|end| end <= self.device.capacity());
-        if inside && length.is_multiple_of(BLOCK) { Ok(()) } else { Err(DeviceError::OutOfRange) }
+        if self.features & FLUSHES == 0 { Ok(()) } else { self.request(Ask::Flush, 0, &[], &mut []) }
     }
 }
 

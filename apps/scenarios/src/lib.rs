@@ -7,12 +7,14 @@
 //! | [`pattern`] | lines that output must match, with placeholders |
 //! | [`play`] | running a scenario against a [`Host`] |
 //! | [`program`] | a [`Host`] that is a program of this machine |
+//! | [`terminal`] | a program of this machine with a person in front of it |
 #![forbid(unsafe_code)]
 
 pub mod document;
 pub mod pattern;
 pub mod play;
 pub mod program;
+pub mod terminal;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,7 @@ pub use document::{Action, Scenario, Step};
 pub use pattern::{Pattern, Values};
 pub use play::{Ended, Host, Mismatch, play};
 pub use program::Program;
+pub use terminal::Terminal;
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,8 @@ pub enum DeviceError {
     ReadOnly,
     /// There are no such blocks.
     OutOfRange,
+    /// It does not answer at all, in the time that it has.
+    Silent,
 }
 
 impl fmt::Display for DeviceError {
@@ -52,6 +54,7 @@ impl fmt::Display for DeviceError {
             DeviceError::Failed => "the device reports an error",
             DeviceError::ReadOnly => "the device cannot be written",
             DeviceError::OutOfRange => "the device has no such blocks",
+            DeviceError::Silent => "the device does not answer",
         })
     }
 }

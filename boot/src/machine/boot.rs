@@ -12,7 +12,7 @@ use crate::devices::uart::Buffers;
 use crate::devices::{Probe, pci};
 use crate::fw_cfg;
 use crate::handoff::{Handoff, Piece};
-use crate::log_disk::{self, LogDisk};
+use crate::log_disk::{self, LogDisk, Patience};
 use crate::memory::elf::Executable;
 use crate::memory::frames::Frames;
 use crate::memory::{kernel_space, mapped};
@@ -47,7 +47,7 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     if !images.iter().any(|image| image.name == "init") {
         stop("the boot images have no `init`; the ramdisk is an archive (ustar) of the images");
     }
-    let (log, opened, kept) = open_log(&mut frames);
+    let (log, opened, kept) = open_log(&mut frames, &clock);
     let devices = devices(handoff, &mut frames, &lapic, &clock, kept.as_slice());
     let platform = Platform {
         name: format!("boot {} x86_64", env!("CARGO_PKG_VERSION")),
@@ -141,18 +141,27 @@ fn terminal() -> Option<u32> {
     }
 }
 
+/// Seconds that the disk of the log has for an answer, where nothing else is said.
+const LOG_PATIENCE: u64 = 30;
+
+fn log_patience(clock: &Clock) -> Patience {
+    let said = file("opt/orbital/log-patience", 16);
+    let seconds = said.and_then(|said| core::str::from_utf8(&said).ok()?.trim().parse().ok()).unwrap_or(LOG_PATIENCE);
+    Patience { steps: clock.frequency.saturating_mul(seconds) }
+}
+
 /// A log that was opened: it, how it was found, and where its disk is.
 type OpenLog = (Option<ImageLog<LogDisk>>, Option<log_image::Opened>, Option<pci::Address>);
 
 /// Opens the log on its disk. Without a log nothing is started, but in a kernel that is built to be measured.
-fn open_log(frames: &mut Frames<'static>) -> OpenLog {
+fn open_log(frames: &mut Frames<'static>, clock: &Clock) -> OpenLog {
     let pages = log_disk::MEMORY_PAGES as u64;
     let memory = frames.take_run(pages).and_then(|at| Some((at, NonNull::new(mapped(at) as *mut u8)?)));
     let Some((physical, at)) = memory else { stop("there is no memory for the disk of the log") };
     let mut map = |start: u64, bytes: u64| kernel_space::map_device(Piece { start, end: start + bytes }, frames);
     // SAFETY: the pages were just taken, are mapped there, and stay this disk's; device registers are mapped
     // where `map` says. This is the only call.
-    let disk = match unsafe { LogDisk::find(physical, at, &mut map) } {
+    let disk = match unsafe { LogDisk::find(physical, at, &mut map, log_patience(clock)) } {
         Ok(disk) => disk,
         Err(_) if cfg!(feature = "measure") => return (None, None, None),
         Err(missing) => {

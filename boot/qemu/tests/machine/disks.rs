@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, run, system};
 use qemu::console::gather;
-use qemu::machine::End;
+use qemu::machine::{End, drive};
 use std::fs::{self, OpenOptions};
 
 #[test]
@@ -91,6 +91,27 @@ fn a_log_that_fails_while_the_system_runs_ends_it() {
     let acknowledged = came.output.lines().filter(|line| line.starts_with('@')).count();
     assert!((1..60).contains(&acknowledged), "it failed while it ran: {}", came.output);
     // What was acknowledged is there when the disk is good again, and the log is cut to what is whole.
+    let cats: String = (0..acknowledged).map(|n| format!("cat /f{n}; ")).collect();
+    let texts: String = (0..acknowledged).map(|n| format!("text{n}\n")).collect();
+    assert_eq!(system.script(&cats, 0), texts);
+    system.verify_log();
+}
+
+#[test]
+fn a_log_whose_disk_no_longer_answers_ends_the_system() {
+    let system = system();
+    let mut machine = system.machine();
+    // After so many bytes, a byte a second: no write comes to its end.
+    let throttled = "throttling.bps-write=1,throttling.bps-write-max=200000";
+    machine.log = Some(format!("{},{throttled}", drive(&system.state.log())));
+    machine.more = ["-fw_cfg", "name=opt/orbital/log-patience,string=2"].map(Into::into).to_vec();
+    let puts: String = (0..200).map(|n| format!("put /f{n} text{n}; echo @{n}; ")).collect();
+    let came = run(&machine.script(&puts));
+    assert_eq!(came.end, Some(End::Off(74)), "{}", came.messages);
+    assert!(came.messages.contains("the log cannot be written"), "{}", came.messages);
+    assert!(came.messages.contains("the device does not answer"), "{}", came.messages);
+    let acknowledged = came.output.lines().filter(|line| line.starts_with('@')).count();
+    assert!((1..200).contains(&acknowledged), "it failed while it ran: {}", came.output);
     let cats: String = (0..acknowledged).map(|n| format!("cat /f{n}; ")).collect();
     let texts: String = (0..acknowledged).map(|n| format!("text{n}\n")).collect();
     assert_eq!(system.script(&cats, 0), texts);

@@ -8,6 +8,7 @@ mod ends;
 mod executables;
 mod firmware;
 mod power;
+mod terminal;
 mod two_hosts;
 
 use qemu::console::{Gathered, gather};
