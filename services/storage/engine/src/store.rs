@@ -264,7 +264,8 @@ impl<D: BlockDevice> Store<D> {
     }
 
     pub(crate) async fn read_pages(&self, page: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
-        let mut block = page * BLOCKS_PER_PAGE;
+        // The number may be one that a hostile disk names.
+        let mut block = page.checked_mul(BLOCKS_PER_PAGE).ok_or(DeviceError::OutOfRange)?;
         for part in bytes.chunks_mut(MAX_BLOCKS * BLOCK) {
             self.0.device.read(block, part).await?;
             block += (part.len() / BLOCK) as u64;

@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use storage_engine::device::BLOCK;
+use storage_engine::layout::{PAGE, Superblock};
 use storage_engine::simulation::{Random, SimulatedDisk, run, together, yield_once};
 use storage_engine::transaction::Content;
 use storage_engine::{Damage, DeviceError, Error, MAX_CHUNK, MAX_KEY, MAX_META, MountError, Store};
@@ -533,4 +535,24 @@ fn numbers_of_transactions_rise_across_mounts() {
     let (store, _) = mount(&disk);
     let third = run(put(&store, b"a", b"", &[]), store.run()).unwrap();
     assert!(first < second && second < third);
+}
+
+/// What was found by the fuzz target `disk`.
+#[test]
+fn a_pointer_out_of_the_disk_costs_nothing_while_the_other_copy_is_whole() {
+    let disk = SimulatedDisk::empty(4096);
+    let (store, _) = mount(&disk);
+    run(put(&store, b"k", b"v", &[]), store.run()).unwrap();
+    run(store.seal(), store.run()).unwrap();
+    for page in [u64::MAX, u64::MAX / 8 + 1, 4096] {
+        let mut image = disk.image();
+        for at in (0..4).map(|page| page * PAGE) {
+            let Ok(mut superblock) = Superblock::decode(&image[at..at + BLOCK]) else { continue };
+            let Some(root) = &mut superblock.root else { continue };
+            root.copy = page;
+            image[at..at + BLOCK].copy_from_slice(&superblock.encode());
+        }
+        let (store, _) = mount(&SimulatedDisk::with(image));
+        assert_eq!(run(store.check(), async {}).entries, 1, "the other copy is whole");
+    }
 }
