@@ -286,7 +286,7 @@ impl Activity {
         while let Some(thread) = self.advance(&mut next) {
             match self.thread(thread).state {
                 State::Ready | State::Running | State::Depleted => {
-                    self.detach(thread);
+                    self.leave(thread);
                     self.make_ready(thread, End::Back);
                 }
                 state if state.is_wait() => self.fail(thread, Error::Interrupted),

@@ -308,11 +308,30 @@ fn suspend_ends_waits_and_stops_until_resume() {
     m.ok(init, Request::ProcessResume { process });
     m.ok(init, Request::ProcessResume { process });
     assert_eq!(m.kernel.thread_state(thread), State::Ready);
-    // Of a thread that is ready, too; and of oneself.
+    // Of a thread that is ready, too.
     m.ok(init, Request::ProcessSuspend { process });
     assert_eq!(m.kernel.thread_state(thread), State::Suspended);
     m.ok(init, Request::ProcessKill { process, code: 0 });
     assert_eq!(inspect(&mut m, process).state, ProcessState::Exited);
+}
+
+#[test]
+fn who_suspends_itself_runs_no_more_until_it_is_resumed() {
+    let mut m = Machine::new();
+    let (init, quota) = (m.init, m.quota);
+    let supervisor = m.endpoint(init, quota, 1);
+    let process = m.create(supervisor);
+    let itself = m.grant(process, process, Rights::MANAGE);
+    let thread = m.start(process);
+    m.blocks(init, Request::Receive { endpoint: supervisor, timeout: 1000 });
+    assert_eq!(m.kernel.current(), Some(thread));
+    m.ok(thread, Request::ProcessSuspend { process: itself });
+    assert_eq!(m.kernel.current(), None, "nobody can run");
+    m.tick(1000);
+    assert_eq!(m.kernel.current(), Some(init));
+    assert_eq!(m.kernel.thread_state(thread), State::Suspended);
+    m.ok(init, Request::ProcessResume { process });
+    assert_eq!(m.kernel.thread_state(thread), State::Ready);
 }
 
 #[test]
