@@ -8,6 +8,9 @@ GDB ?=
 N ?= 100
 # As it was given: neither make nor the shell expands or splits it.
 export ORBITAL_SCRIPT = $(value SCRIPT)
+SECONDS ?= 60
+ONLY ?=
+FUZZ ?=
 TARGETS := wasm32-unknown-unknown x86_64-unknown-none
 CARGO ?= cargo
 ORBITAL := $(CARGO) run --quiet --package host-wasm --bin orbital --
@@ -15,7 +18,7 @@ GLOBAL := $(if $(STATE),--state "$(STATE)")
 
 QEMU := $(CARGO) run --quiet --package qemu --
 
-.PHONY: run qemu image test crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test help clean
+.PHONY: run qemu image test fuzz mutations crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test setup-fuzz help clean
 
 run: setup ## Build and boot; gives the shell. SCRIPT='...' runs a script, STATE=DIR keeps the system there
 	@$(CARGO) build --package host-wasm --bin orbital
@@ -31,12 +34,18 @@ image: setup setup-image ## A disk image that starts a machine; prints its path.
 	@$(CARGO) build --package qemu
 	@$(QEMU) image $(if $(BOOT),--boot $(BOOT))
 
-test: setup setup-image setup-test ## All tests that what lands must pass
+test: setup setup-image setup-test setup-fuzz ## All tests that what lands must pass
 	@.ci/sections
 
 crash: setup setup-qemu ## Power cuts at random instants of a write load, in QEMU. N=100, STATE=DIR
 	@$(CARGO) build --package qemu
 	@$(QEMU) $(GLOBAL) crash $(N)
+
+fuzz: setup setup-fuzz ## Coverage-guided fuzzing. SECONDS=60 for each target, FUZZ='disk log' for some of them
+	@fuzz/run $(SECONDS) $(FUZZ)
+
+mutations: setup ## Breaks the code on purpose, and shows which test notices. ONLY=WORD for some of the breaks
+	@$(CARGO) run --quiet --package mutations -- $(ONLY)
 
 bench: setup ## Criterion benchmarks; writes the table of docs/performance.md
 	@$(CARGO) bench --package log-store
@@ -86,6 +95,12 @@ setup-test:
 	@command -v valgrind >/dev/null || \
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y valgrind >/dev/null; } || \
 	    { echo "orbital: instructions are counted with valgrind; install it (Debian: apt-get install valgrind)" >&2; exit 1; }
+
+# libFuzzer is C++, built from source.
+setup-fuzz:
+	@command -v c++ >/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y g++ >/dev/null; } || \
+	    { echo "orbital: libFuzzer is built with a C++ compiler; install g++ (Debian: apt-get install g++)" >&2; exit 1; }
 
 clean: ## Remove what was built
 	@$(CARGO) clean

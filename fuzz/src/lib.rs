@@ -1,0 +1,27 @@
+//! What each fuzz target does with the bytes that libFuzzer makes up, and what must hold whatever
+//! they are. docs/testing.md says how to run them.
+//!
+//! | module | targets | the boundary |
+//! |---|---|---|
+//! | [`calls`] | `calls` | system calls and host events, through Axiom's door |
+//! | [`messages`] | `control`, `registry`, `process`, `storage` | messages to init and each service |
+//! | [`manifest`] | `manifest` | the system manifest |
+//! | [`disk`] | `disk` | the disk of storage |
+//! | [`log`] | `log`, `records`, `image` | the folder of a log, the records in a block, a log image |
+//! | [`executable`] | `executable` | ELF files |
+#![forbid(unsafe_code)]
+
+pub mod calls;
+pub mod disk;
+pub mod edits;
+pub mod executable;
+pub mod log;
+pub mod manifest;
+pub mod messages;
+
+pub use calls::calls;
+pub use disk::disk;
+pub use executable::executable;
+pub use log::{image, log, records};
+pub use manifest::manifest;
+pub use messages::{control, process, registry, storage};

@@ -1,0 +1,4 @@
+//! ELF files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::executable(data));

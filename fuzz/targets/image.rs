@@ -1,0 +1,4 @@
+//! A log image.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::image(data));

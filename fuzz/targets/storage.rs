@@ -1,0 +1,4 @@
+//! Messages to storage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::storage(data));
