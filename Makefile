@@ -8,9 +8,12 @@ GDB ?=
 N ?= 100
 # As it was given: neither make nor the shell expands or splits it.
 export ORBITAL_SCRIPT = $(value SCRIPT)
-SECONDS ?= 60
+# Of fuzz, for each target, and of soak; each has its own default.
+SECONDS ?=
+SEED ?=
 ONLY ?=
 FUZZ ?=
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 TARGETS := wasm32-unknown-unknown x86_64-unknown-none
 CARGO ?= cargo
 ORBITAL := $(CARGO) run --quiet --package host-wasm --bin orbital --
@@ -18,7 +21,7 @@ GLOBAL := $(if $(STATE),--state "$(STATE)")
 
 QEMU := $(CARGO) run --quiet --package qemu --
 
-.PHONY: run qemu image test fuzz mutations crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test setup-fuzz help clean
+.PHONY: run qemu image test fuzz mutations soak crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test setup-fuzz help clean
 
 run: setup ## Build and boot; gives the shell. SCRIPT='...' runs a script, STATE=DIR keeps the system there
 	@$(CARGO) build --package host-wasm --bin orbital
@@ -42,7 +45,13 @@ crash: setup setup-qemu ## Power cuts at random instants of a write load, in QEM
 	@$(QEMU) $(GLOBAL) crash $(N)
 
 fuzz: setup setup-fuzz ## Coverage-guided fuzzing. SECONDS=60 for each target, FUZZ='disk log' for some of them
-	@fuzz/run $(SECONDS) $(FUZZ)
+	@fuzz/run $(or $(SECONDS),60) $(FUZZ)
+
+soak: setup ## Everything at once, for long: load, kills, crashes, hostile programs. SECONDS=1800, SEED=N, STATE=DIR to go on with
+	@$(CARGO) build --package host-wasm --bin orbital --package soak
+	@if command -v qemu-system-x86_64 >/dev/null; then $(CARGO) build --package qemu; fi
+	@SECONDS=$(SECONDS) SEED=$(SEED) STATE="$(STATE)" $(BUILT)/soak $(BUILT)/orbital \
+	    $$(command -v qemu-system-x86_64 >/dev/null && echo $(BUILT)/qemu)
 
 mutations: setup ## Breaks the code on purpose, and shows which test notices. ONLY=WORD for some of the breaks
 	@$(CARGO) run --quiet --package mutations -- $(ONLY)

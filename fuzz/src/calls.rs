@@ -2,14 +2,10 @@
 //! the host reports lines, time, faults and what it has done. After every step each invariant that a state shows
 //! holds; at the end the log replays to the live state.
 
-#[path = "../../axiom/tests/trace/mod.rs"]
-#[allow(missing_docs)]
-mod trace;
-
+use crate::trace::{Choice, Machine, PLATFORM, seal, sealer};
 use axiom::replay::Replay;
 use axiom::scan::{self, Next};
 use axiom::{Head, state_hash};
-use trace::{Choice, Machine, PLATFORM, seal, sealer};
 
 /// Steps of one run: with more, checking after each takes longer than it finds.
 const MOST_STEPS: usize = 200;

@@ -11,6 +11,10 @@
 //! | [`executable`] | `executable` | ELF files |
 #![forbid(unsafe_code)]
 
+#[path = "../../axiom/tests/trace/mod.rs"]
+#[allow(missing_docs)]
+pub mod trace;
+
 pub mod calls;
 pub mod disk;
 pub mod edits;

@@ -4,11 +4,8 @@
 #[path = "../../axiom/store/tests/model/mod.rs"]
 #[allow(missing_docs, clippy::unwrap_used)]
 mod model;
-#[path = "../../axiom/tests/trace/mod.rs"]
-#[allow(missing_docs)]
-mod trace;
-
 use crate::edits::{Input, edit};
+use crate::trace::{self, Machine};
 use axiom::block::{Block, Step};
 use axiom::header::Header;
 use axiom::note::{MachineKey, VerifierKey};
@@ -18,7 +15,6 @@ use log_store::folder::Folder;
 use log_store::{Log, Settings};
 use model::Model;
 use std::sync::LazyLock;
-use trace::Machine;
 
 /// A short run's blocks, and the key that signs them.
 fn blocks() -> (Vec<RawBlock>, MachineKey) {
@@ -34,7 +30,7 @@ fn blocks() -> (Vec<RawBlock>, MachineKey) {
     (machine.blocks(), key)
 }
 
-fn files(folder: &Model, path: &str, all: &mut Vec<(String, Vec<u8>)>) {
+fn files(folder: &Model, path: &str, all: &mut Files) {
     for item in folder.list(path).expect("a folder in memory") {
         let path = if path.is_empty() { item.name } else { format!("{path}/{}", item.name) };
         match item.length {
@@ -44,7 +40,10 @@ fn files(folder: &Model, path: &str, all: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-static FOLDER: LazyLock<(Vec<(String, Vec<u8>)>, Head)> = LazyLock::new(|| {
+/// Paths and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
+static FOLDER: LazyLock<(Files, Head)> = LazyLock::new(|| {
     let (blocks, key) = blocks();
     let settings = Settings { segment: 4 << 10, keep: 8 << 10 };
     let (mut log, _) = Log::open(Model::default(), key, settings).expect("a new log");

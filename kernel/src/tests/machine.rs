@@ -101,6 +101,8 @@ impl Machine {
     /// A call, by the fast path where it is one.
     pub fn call(&mut self, thread: ThreadId, request: Request<'_>) -> Result<Outcome, Error> {
         if let Some(hand_over) = self.kernel.hand_over(thread, &request, self.now) {
+            let judged = self.kernel.decide(&Input::Call { thread, request: &request }, self.now);
+            assert!(judged.is_ok(), "{request:?} is on the fast path, and else refused");
             let (Request::Call { message, .. } | Request::ReplyReceive { message, .. }) = request else {
                 unreachable!()
             };

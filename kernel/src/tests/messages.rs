@@ -114,6 +114,22 @@ fn what_is_out_of_the_ordinary_is_not_on_the_fast_path() {
 }
 
 #[test]
+fn what_is_refused_is_not_on_the_fast_path_either() {
+    let Pair { mut m, init, endpoint, one, one_sends, .. } = pair(2);
+    m.blocks(init, receive(endpoint));
+    let stale = m.derive(one, one_sends, Rights::SEND, 0);
+    m.ok(one, Request::Delete { handle: stale });
+    let successor = m.derive(one, one_sends, Rights::SEND, 0);
+    assert_eq!(successor.slot(), stale.slot());
+    let brief = m.handle(one, Request::Derive { source: one_sends, rights: Rights::ALL, badge: 0, expiry: 10 });
+    m.refused(one, call(stale, 1), Error::StaleHandle);
+    m.now = 10;
+    m.refused(one, call(brief, 1), Error::Expired);
+    m.blocks(one, call(successor, 1));
+    assert_eq!(m.delivery(init).tag, 1);
+}
+
+#[test]
 fn calls_queue_first_in_first_out_under_their_badges() {
     let Pair { mut m, init, endpoint, one, one_sends, two, two_sends, .. } = pair(0);
     m.blocks(one, call(one_sends, 10));
