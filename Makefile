@@ -48,7 +48,8 @@ fuzz: setup setup-fuzz ## Coverage-guided fuzzing. SECONDS=60 for each target, F
 	@fuzz/run $(or $(SECONDS),60) $(FUZZ)
 
 soak: setup ## Everything at once, for long: load, kills, crashes, hostile programs. SECONDS=1800, SEED=N, STATE=DIR to go on with
-	@$(CARGO) build --package host-wasm --bin orbital --package soak
+	@$(CARGO) build --package host-wasm --bin orbital
+	@$(CARGO) build --package soak
 	@if command -v qemu-system-x86_64 >/dev/null; then $(CARGO) build --package qemu; fi
 	@SECONDS=$(SECONDS) SEED=$(SEED) STATE="$(STATE)" $(BUILT)/soak $(BUILT)/orbital \
 	    $$(command -v qemu-system-x86_64 >/dev/null && echo $(BUILT)/qemu)
