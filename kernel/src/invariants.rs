@@ -10,6 +10,7 @@ use crate::process::ProcessLife;
 use crate::queue::{Entry, Link, QueueId, Queued};
 use crate::schedule::PRIORITIES;
 use crate::thread::State;
+use crate::timer::{Timer, TimerKind};
 use abi::{Kind, Rights};
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -161,9 +162,11 @@ impl Kernel {
                 "K9: a server serves who does not lend to it",
             )?;
             let timers = activity.detail_view(ThreadId(id)).timers;
+            let timed = timers[TimerKind::Timeout as usize].place != Timer::IDLE;
+            hold(!timed || thread.state.is_wait(), "K9: a time-out runs for a thread that does not wait")?;
             for (timer, kind) in timers.iter().zip(0..) {
                 let armed = activity.timers.get(timer.place as usize) == Some(&(id << 1 | kind));
-                hold(armed || timer.place == crate::timer::Timer::IDLE, "K9: a timer is not where it says")?;
+                hold(armed || timer.place == Timer::IDLE, "K9: a timer is not where it says")?;
             }
         }
         Ok(())

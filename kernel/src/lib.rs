@@ -17,6 +17,7 @@
 //! | `transfer` | capabilities that ride on messages |
 //! | `schedule`, `timer`, [`queue`], `arena`, `table` | who runs, what is due, where records lie |
 //! | `setup` | what the host gives to init |
+//! | [`view`] | the state, for tools that look at it |
 //! | [`invariants`] | K1 to K16, checked over a whole state |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -51,6 +52,7 @@ mod table;
 mod thread;
 mod timer;
 mod transfer;
+pub mod view;
 
 #[cfg(test)]
 mod tests;

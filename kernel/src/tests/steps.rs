@@ -63,12 +63,20 @@ fn k5_no_descendant_is_left(before: &Kernel, after: &Kernel, root: CapabilityId)
     Ok(())
 }
 
-/// A handle that is good before and after names the same capability, with the same object, rights and badge.
+/// A handle that is good before and after names the same capability, with the same object, rights and badge; one that
+/// is good no longer never will be again: its slot has gone on to another generation.
 fn k14_a_handle_names_what_it_named(before: &Kernel, after: &Kernel) -> Check {
     for (process, table) in (0u32..).zip(&before.authority.tables) {
         for (slot, cell) in (0u32..).zip(&table.slots).filter(|(_, cell)| !cell.is_free()) {
             let handle = Handle::new(slot, cell.generation);
-            let Ok((id, now)) = after.authority.resolve(ProcessId(process), handle) else { continue };
+            let Ok((id, now)) = after.authority.resolve(ProcessId(process), handle) else {
+                let later =
+                    after.authority.tables.get(process as usize).and_then(|table| table.slots.get(slot as usize));
+                if later.is_some_and(|later| later.generation == cell.generation) {
+                    return Err("K14: a handle to a slot that was emptied may come again");
+                }
+                continue;
+            };
             let Some(then) = before.authority.capabilities.get(cell.capability) else { continue };
             let same =
                 (id, now.object(), now.rights, now.badge) == (cell.capability, then.object(), then.rights, then.badge);
