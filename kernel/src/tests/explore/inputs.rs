@@ -38,7 +38,7 @@ pub enum Event {
 pub enum Way {
     /// As it is; where it can wait, for ever.
     Plain,
-    /// It waits not at all.
+    /// It waits not at all; or it asks for all rights by name.
     Once,
     /// It waits for 10 ns; or it gives until then.
     Timed,
@@ -232,7 +232,7 @@ impl Calls<'_> {
             for kind in [Kind::Quota, Kind::Region, Kind::Process, Kind::Thread] {
                 self.each(Number::Derive, kind, &[Other]);
             }
-            self.each(Number::Derive, Kind::Endpoint, &[Plain, Timed, Other]);
+            self.each(Number::Derive, Kind::Endpoint, &[Plain, Once, Timed, Other]);
             self.each(Number::Derive, Kind::Notification, &[Plain]);
         }
         self.each(Number::Inspect, Kind::Process, &[Plain]);
@@ -406,7 +406,12 @@ impl Arguments<'_> {
             Number::Poll => Request::Poll { notification: first },
             Number::Yield => Request::Yield,
             Number::Derive => {
-                let rights = if other { self.fewer(first) } else { Rights::ALL };
+                let rights = match self.way {
+                    Way::Other => self.fewer(first),
+                    // By name, whether the capability has them or not.
+                    Way::Once => Kind::Endpoint.rights(),
+                    _ => Rights::ALL,
+                };
                 Request::Derive { source: first, rights, badge, expiry }
             }
             Number::Delete => Request::Delete { handle: first },
