@@ -202,6 +202,70 @@ fn what_lies_behind_an_orderly_end_does_not_make_it_a_crash() {
     assert_eq!(open(&folder).expect("opens").1.previous, PreviousEnd::Orderly { cut: 0 });
 }
 
+/// Given a log with tiles that are full, when a bit in one of them is changed, then it is named.
+#[test]
+fn a4_one_bit_changed_in_a_full_tile_is_found() {
+    let folder = Model::default();
+    let (mut log, opened) = open(&folder).expect("opens");
+    let mut machine = boot(&opened);
+    let mut random = random(9);
+    while log.head().blocks < 2 * 256 + 10 {
+        machine.step(&random().to_le_bytes());
+        machine.blocks().iter().for_each(|block| log.append(block).expect("it is written"));
+    }
+    log.publish().expect("it is published");
+    let full: Vec<_> =
+        folder.files().into_iter().filter(|(name, _)| name.starts_with("tile/") && !name.contains(".p/")).collect();
+    assert!(full.len() >= 4, "hashes and entries, twice each");
+    for (name, bytes) in full {
+        let mut changed = bytes.clone();
+        let at = random() as usize % changed.len();
+        changed[at] ^= 1 << (random() % 8);
+        folder.put(&name, &changed);
+        let refused = verify(&folder, &key().verifier()).expect_err("it is changed");
+        assert!(refused.cause.contains(&name), "byte {at} of {name}: {refused}");
+        folder.put(&name, &bytes);
+    }
+    assert!(verify(&folder, &key().verifier()).is_ok());
+}
+
+/// Given blocks that were durable and that no checkpoint covers yet, when a bit in one of them is changed and a later block
+/// says that it was durable, then it is damage: the log is refused, and nothing of it cut off.
+#[test]
+fn damage_to_what_was_durable_is_refused_though_no_checkpoint_covers_it() {
+    let folder = Model::default();
+    let (mut log, opened) = open(&folder).expect("opens");
+    let mut machine = boot(&opened);
+    let trace = short_trace();
+    let (last, used) = trace
+        .iter()
+        .find_map(|choice| {
+            machine.step(choice);
+            machine.blocks().iter().for_each(|block| log.append(block).expect("it is written"));
+            log.sync().expect("it is synced");
+            let last = folder.files().into_iter().rfind(|(name, _)| name.ends_with(".seg"))?;
+            let used = last.1.iter().rposition(|&byte| byte != 0)?;
+            (log.head().blocks > 20 && used > 8 << 10).then_some((last, used))
+        })
+        .expect("it fills half a segment");
+    let head = *log.head();
+    assert!(log.published() < head.blocks - 10);
+    // Not in the last two blocks, of which nobody behind says that they were durable.
+    for place in [used / 4, used / 2, used * 3 / 4] {
+        let mut changed = last.1.clone();
+        changed[place] ^= 1;
+        folder.put(&last.0, &changed);
+        let refused = open(&folder).err().unwrap_or_else(|| panic!("byte {place} of {} was cut off", last.0));
+        assert!(refused.cause.contains(&last.0), "{refused}");
+        assert!(
+            folder.files().iter().any(|(name, bytes)| *name == last.0 && *bytes == changed),
+            "it is left as it was"
+        );
+    }
+    folder.put(&last.0, &last.1);
+    assert_eq!(open(&folder).expect("opens").1.head, head);
+}
+
 /// Given a torn tail, when the machine starts, then it is cut off and that is said; when not started, verify says it.
 #[test]
 fn a_torn_tail_is_cut_and_reported() {

@@ -130,6 +130,19 @@ fn what_is_refused_is_not_on_the_fast_path_either() {
 }
 
 #[test]
+fn who_has_sent_is_not_told_later_that_the_time_is_out() {
+    let Pair { mut m, init, endpoint, one, one_sends, .. } = pair(0);
+    m.blocks(one, Request::Send { endpoint: one_sends, message: message(5), timeout: 50 });
+    m.blocks(init, receive(endpoint));
+    assert_eq!(m.delivery(init).tag, 5);
+    assert_eq!(m.completion(one), Ok(Returned::Nothing));
+    assert_eq!(m.kernel.thread_state(one), State::Ready, "it has not run since");
+    let log = m.log.len();
+    m.tick(60);
+    assert_eq!(m.log[log..], [], "nothing is due any more");
+}
+
+#[test]
 fn calls_queue_first_in_first_out_under_their_badges() {
     let Pair { mut m, init, endpoint, one, one_sends, two, two_sends, .. } = pair(0);
     m.blocks(one, call(one_sends, 10));

@@ -1,8 +1,8 @@
 //! A folder in memory that forgets, at a crash, what was not synced: writes by sectors of 512 bytes,
-//! in any selection; names in the order in which they were changed, up to any point.
+//! in any selection; names in the order in which they were changed, up to any point, but for those in a folder that was synced.
 #![allow(dead_code)]
 
-use log_store::folder::{Folder, Item};
+use log_store::folder::{Folder, Item, parent};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,28 @@ struct Content {
 enum NameChange {
     Link(String, usize),
     Unlink(String),
+    /// One change: never both names, never none.
+    Rename(String, String, usize),
+}
+
+impl NameChange {
+    fn carry_out(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            NameChange::Link(name, file) => drop(names.insert(name.clone(), *file)),
+            NameChange::Unlink(name) => drop(names.remove(name)),
+            NameChange::Rename(from, to, file) => {
+                names.remove(from);
+                names.insert(to.clone(), *file);
+            }
+        }
+    }
+
+    /// Whether it is durable when `folder` was synced: it changes a name in it, or in one above.
+    fn is_in(&self, folder: &str) -> bool {
+        let (NameChange::Link(name, _) | NameChange::Unlink(name) | NameChange::Rename(_, name, _)) = self;
+        let of = parent(name);
+        of.is_empty() || folder == of || folder.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -57,12 +79,7 @@ impl Model {
         let inner = self.0.lock().unwrap();
         let mut names = inner.durable_names.clone();
         let kept = random() as usize % (inner.pending.len() + 1);
-        for change in &inner.pending[..kept] {
-            match change {
-                NameChange::Link(name, file) => drop(names.insert(name.clone(), *file)),
-                NameChange::Unlink(name) => drop(names.remove(name)),
-            }
-        }
+        inner.pending[..kept].iter().for_each(|change| change.carry_out(&mut names));
         let mut files = Vec::new();
         for content in &inner.files {
             let length = if random() & 1 == 0 { content.now.len() } else { content.durable.len() };
@@ -178,9 +195,7 @@ impl Folder for Model {
         self.change(|inner| {
             let file = inner.names.remove(from).ok_or_else(missing)?;
             inner.names.insert(to.to_owned(), file);
-            // One change: never both names, never none.
-            inner.pending.push(NameChange::Link(to.to_owned(), file));
-            inner.pending.push(NameChange::Unlink(from.to_owned()));
+            inner.pending.push(NameChange::Rename(from.to_owned(), to.to_owned(), file));
             Ok(())
         })
     }
@@ -196,10 +211,12 @@ impl Folder for Model {
         })
     }
 
-    fn sync_folder(&mut self, _path: &str) -> io::Result<()> {
+    fn sync_folder(&mut self, path: &str) -> io::Result<()> {
         self.change(|inner| {
-            inner.durable_names.clone_from(&inner.names);
-            inner.pending.clear();
+            let (synced, pending) = inner.pending.drain(..).partition(|change| change.is_in(path));
+            inner.pending = pending;
+            let synced: Vec<NameChange> = synced;
+            synced.iter().for_each(|change| change.carry_out(&mut inner.durable_names));
             Ok(())
         })
     }
