@@ -21,7 +21,7 @@ GLOBAL := $(if $(STATE),--state "$(STATE)")
 
 QEMU := $(CARGO) run --quiet --package qemu --
 
-.PHONY: run qemu image test fuzz mutations soak crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test setup-fuzz help clean
+.PHONY: run qemu image test test-all fuzz mutations miri soak crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test setup-fuzz setup-miri help clean
 
 run: setup ## Build and boot; gives the shell. SCRIPT='...' runs a script, STATE=DIR keeps the system there
 	@$(CARGO) build --package host-wasm --bin orbital
@@ -43,6 +43,12 @@ test: setup setup-image setup-test setup-fuzz ## All tests that what lands must 
 crash: setup setup-qemu ## Power cuts at random instants of a write load, in QEMU. N=100, STATE=DIR
 	@$(CARGO) build --package qemu
 	@$(QEMU) $(GLOBAL) crash $(N)
+
+test-all: setup setup-image setup-test setup-fuzz setup-miri ## The same with full numbers: exploration, crashes, kills, fuzzing, mutations, Miri, soak; hours
+	@.ci/sections-all
+
+miri: setup setup-miri ## Tests under Miri, which sees undefined behaviour
+	@.ci/miri
 
 fuzz: setup setup-fuzz ## Coverage-guided fuzzing. SECONDS=60 for each target, FUZZ='disk log' for some of them
 	@fuzz/run $(or $(SECONDS),60) $(FUZZ)
@@ -71,6 +77,7 @@ bench-qemu: setup setup-qemu ## Instructions of system calls between address spa
 lint: setup ## Formatting and clippy
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@cd fuzz && $(CARGO) fmt --check && $(CARGO) clippy -- -D warnings
 
 # rust-toolchain.toml names the targets, but not every rustup installs them by itself.
 setup:
@@ -111,6 +118,10 @@ setup-fuzz:
 	@command -v c++ >/dev/null || \
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y g++ >/dev/null; } || \
 	    { echo "orbital: libFuzzer is built with a C++ compiler; install g++ (Debian: apt-get install g++)" >&2; exit 1; }
+
+setup-miri:
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || \
+	    { echo "orbital: there is no Miri; install it: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
 
 clean: ## Remove what was built
 	@$(CARGO) clean
