@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod disk;
 mod doctor;
 mod log;
 mod run;
@@ -22,6 +23,7 @@ Examples:
   orbital run -c 'cat note'            what was stored is there at the next boot
   orbital run ./my-app.wasm ARG        run a component of your own as a process
   orbital log verify                   check the whole log of the system
+  orbital disk check                   check the disk of the system
   orbital --state /tmp/other           a second system, apart from the first
   orbital doctor                       is this machine fit, and what to do if not
 
@@ -93,6 +95,8 @@ enum Verb {
     Run(run::Arguments),
     /// Read, check and prove the log of the system
     Log(log::Arguments),
+    /// Look at the disk of the system, check it, export and import what is on it
+    Disk(disk::Arguments),
     /// Whether this machine is fit to run Orbital, and what to do where it is not
     Doctor,
     /// How quick this machine is, beside what the host alone takes
@@ -124,6 +128,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => run::run(global, run::Arguments::default()),
         Some(Verb::Run(arguments)) => run::run(global, arguments),
         Some(Verb::Log(arguments)) => log::run(global, arguments),
+        Some(Verb::Disk(arguments)) => disk::run(global, arguments),
         Some(Verb::Doctor) => doctor::run(global),
         Some(Verb::Bench(bench::Arguments {})) => bench::run(global),
         Some(Verb::Completions(arguments)) => completions::run::<Command>(&arguments),

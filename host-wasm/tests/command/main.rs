@@ -1,6 +1,8 @@
 //! The `orbital` command as a person or a script uses it: every command, its success and
 //! its errors, each with a cause, a next step and its status.
 
+mod disk;
+mod kill;
 mod limits;
 mod log;
 mod state;
@@ -92,7 +94,7 @@ fn help_teaches_with_examples_and_statuses() {
     for part in ["Examples:", "Exit status:", "run", "log", "doctor", "bench", "completions", "--state", "--output"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
-    for verb in ["run", "log", "bench", "completions"] {
+    for verb in ["run", "log", "disk", "bench", "completions"] {
         let text = good(&orbital().args([verb, "--help"]).output().unwrap());
         assert!(text.contains("Examples:"), "{verb}: {text}");
     }

@@ -332,9 +332,19 @@ impl Simulation {
         }
     }
 
+    /// What was done with the disk so far; none before the machine was booted.
+    pub fn disk_counts(&self) -> Option<simulated_disk::Counts> {
+        self.look(|world| world.devices.disk.counts())
+    }
+
     /// The power goes. Writes in flight have reached the disk's cache or not; of the
     /// cache, `cut` says what stays. All processes are dropped.
     pub fn crash(mut self, cut: Cut) -> Wreck {
+        self.power_cut(cut)
+    }
+
+    /// What a power cut in this instant would leave, as [`Simulation::crash`] says; the machine itself goes on.
+    pub fn power_cut(&mut self, cut: Cut) -> Wreck {
         let machine = self.boot();
         let world = &mut *machine.world.borrow_mut();
         let disk = world.devices.disk_at_power_cut().power_cut(cut);

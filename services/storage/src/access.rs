@@ -13,8 +13,7 @@ pub const SYSTEM: u64 = 2;
 pub const APPS: u64 = 3;
 /// What the user keeps.
 pub const USER: u64 = 4;
-/// Numbers below this are for namespaces that are there from the start.
-pub const FIRST_FREE: u64 = 256;
+pub use crate::record::FIRST_FREE;
 /// Numbers of namespaces fit 56 bits.
 pub const LAST: u64 = (1 << 56) - 1;
 

@@ -3,7 +3,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`access`] | badges: which namespace a caller is in, and what it may do |
-//! | [`record`] | keys and records as they lie in the engine |
+//! | [`record`] | keys and records as they lie in the engine: crate `storage-format` |
 //! | [`data`] | [`Data`]: the mounted disk with what all interfaces need; quotas |
 //! | [`content`] | bytes of values and files: inside the tree, one extent, or chunks |
 //! | [`upload`] | values that come in parts |
@@ -33,7 +33,6 @@ pub mod namespaces;
 pub mod objects;
 pub mod path;
 pub mod reclaim;
-pub mod record;
 pub mod server;
 pub mod time;
 pub mod upkeep;
@@ -42,3 +41,4 @@ pub mod watch;
 
 pub use data::Data;
 pub use server::main;
+pub use storage_format::record;

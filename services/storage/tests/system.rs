@@ -348,3 +348,140 @@ fn the_power_cut_at_any_moment_loses_nothing() {
         known.get()
     );
 }
+
+/// How many calls of this process are on record.
+fn calls_on_record(story: &str, process: &str) -> usize {
+    let of_process = story.lines().filter(|line| line.split_whitespace().nth(2) == Some(process));
+    of_process.filter(|line| line.split_whitespace().nth(3).is_some_and(|word| word.starts_with("call"))).count()
+}
+
+/// Disk and log are cut off in the same instant, whenever either has changed. The log is whole as far as it was durable, the
+/// system boots on it, what was acknowledged is there, and what asked for it is on record: no answer leaves
+/// before its cause is durable.
+#[test]
+fn log_and_disk_cut_at_the_same_instant_tell_the_same() {
+    let cuts = Cell::new(0);
+    let acknowledged_at_cuts = Cell::new(0);
+    let cases = std::env::var("ORBITAL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(150);
+    for seed in 0..10_000 {
+        let notes = Notes::default();
+        let count = Rc::new(Cell::new(0usize));
+        let (one, counted) = (notes.clone(), count.clone());
+        let (mut simulation, _) = stage(seed, 0)
+            .client("one", async move |process: Process| {
+                let objects = process.connect::<objects::Client>().await.unwrap();
+                for round in 0..12u64 {
+                    let key = format!("k{}", round % 3);
+                    let value = format!("{round:08}").repeat([2, 200, 2_000][round as usize % 3]).into_bytes();
+                    one.borrow_mut().entry(key.clone()).or_default().possible.push(value.clone());
+                    let step = objects::Step::Put(objects::PutStep { key: key.clone(), value: value.clone() });
+                    let twin =
+                        objects::Step::Put(objects::PutStep { key: format!("twin-{key}"), value: value.clone() });
+                    objects.transact(&[step, twin]).await.unwrap();
+                    one.borrow_mut().insert(key, Known { acknowledged: Some(value), possible: Vec::new() });
+                    counted.set(counted.get() + 1);
+                }
+            })
+            .with(user())
+            .open();
+        let changes =
+            |simulation: &simulated::Simulation| simulation.disk_counts().map(|counts| (counts.writes, counts.flushes));
+        let mut last = None;
+        loop {
+            let end = simulation.run_until(|simulation| changes(simulation) != last);
+            if end != simulated::End::Reached || cuts.get() >= cases {
+                break;
+            }
+            last = changes(&simulation);
+            for cut in [Cut::Lost, Cut::Kept, Cut::Random(seed ^ cuts.get())] {
+                cuts.set(cuts.get() + 1);
+                let known: Notes = Rc::new(RefCell::new(notes.borrow().clone()));
+                let acknowledged = count.get();
+                acknowledged_at_cuts.set(acknowledged_at_cuts.get() + acknowledged);
+                let wreck = simulation.power_cut(cut);
+                let played = stage(seed, 0)
+                    .simulation(|simulation| simulation.boot_again(wreck))
+                    .client("reader", async move |process: Process| {
+                        read(process.clone(), known.clone()).await;
+                        // No half of a transaction.
+                        let objects = process.connect::<objects::Client>().await.unwrap();
+                        let keys: Vec<String> = known.borrow().keys().cloned().collect();
+                        for key in &keys {
+                            let one = objects.get(key).await.map(|part| part.bytes);
+                            let twin = objects.get(&format!("twin-{key}")).await.map(|part| part.bytes);
+                            assert_eq!(one.ok(), twin.ok(), "{key}");
+                        }
+                    })
+                    .with(user())
+                    .pass();
+                let on_record = calls_on_record(&played.simulation.story(), "one");
+                assert!(on_record >= acknowledged, "{acknowledged} were acknowledged, {on_record} are on record");
+            }
+        }
+        if cuts.get() >= cases {
+            break;
+        }
+    }
+    println!("{} cuts, {} values acknowledged at them", cuts.get(), acknowledged_at_cuts.get());
+    assert!(acknowledged_at_cuts.get() > 0);
+}
+
+#[test]
+fn a_full_disk_and_one_that_fails_are_told_lose_nothing_and_recover() {
+    for (break_it, wanted) in [
+        (Box::new(|disk: &mut simulated::Disk| disk.set_room(0)) as Box<dyn Fn(&mut simulated::Disk)>, Error::NoSpace),
+        (Box::new(|disk| disk.fail(simulated::Access::Write, 0..u64::MAX)), Error::Device),
+        (Box::new(|disk| disk.fail(simulated::Access::Flush, 0..u64::MAX)), Error::Device),
+        (Box::new(|disk| disk.set_read_only(true)), Error::ReadOnly),
+    ] {
+        let phase = Rc::new(Cell::new(0));
+        let (client, expected) = (phase.clone(), wanted.clone());
+        let (mut simulation, exits) = stage(7, 0)
+            .client("client", async move |process: Process| {
+                let objects = process.connect::<objects::Client>().await.unwrap();
+                for number in 0..10 {
+                    objects.put(&format!("k{number}"), &[number; 3_000], None).await.unwrap();
+                }
+                client.set(1);
+                while client.get() == 1 {
+                    pause(1).await;
+                }
+                for _ in 0..3 {
+                    assert_eq!(service_error(objects.put("k0", &[99; 20_000], None).await), expected);
+                    assert_eq!(objects.get("k1").await.unwrap().bytes, [1; 3_000]);
+                }
+                client.set(3);
+                while client.get() == 3 {
+                    pause(1).await;
+                }
+                // It was not restarted: the same service goes on.
+                let before = objects.get("k0").await.unwrap().bytes;
+                assert!(before == [0; 3_000] || before == [99; 20_000]);
+                objects.put("k0", &[7; 20_000], None).await.unwrap();
+                for number in 1..10 {
+                    assert_eq!(objects.get(&format!("k{number}")).await.unwrap().bytes, [number; 3_000]);
+                }
+                assert_eq!(objects.get("k0").await.unwrap().bytes, [7; 20_000]);
+            })
+            .with(user())
+            .open();
+        let reached = |wanted: u32| {
+            let phase = phase.clone();
+            move |_: &simulated::Simulation| phase.get() == wanted
+        };
+        assert_eq!(simulation.run_until(reached(1)), simulated::End::Reached);
+        simulation.with_disk(&break_it);
+        phase.set(2);
+        assert_eq!(simulation.run_until(reached(3)), simulated::End::Reached, "{wanted:?}: {:?}", simulation.panics());
+        simulation.with_disk(|disk| {
+            disk.heal();
+            disk.set_room(u64::MAX);
+            disk.set_read_only(false);
+        });
+        phase.set(4);
+        assert_eq!(simulation.run(), simulated::End::PowerOff(0));
+        assert_eq!(simulation.panics(), [], "{wanted:?}");
+        assert_eq!(exits.of("client")[0].code, 0);
+        simulation.check();
+    }
+}

@@ -46,6 +46,11 @@ pub struct Checked {
 impl<D: BlockDevice> Store<D> {
     /// Reads everything as the last commit has it; others go on meanwhile.
     pub async fn check(&self) -> Checked {
+        self.check_each(|_| ()).await
+    }
+
+    /// [`Store::check`] that tells after each node what it has read so far.
+    pub async fn check_each(&self, mut progress: impl FnMut(&Checked)) -> Checked {
         let snapshot = self.snapshot();
         let mut checked = Checked::default();
         let mut stack: Vec<Below> = snapshot.root().map(Below::root).into_iter().collect();
@@ -63,6 +68,7 @@ impl<D: BlockDevice> Store<D> {
                 continue;
             };
             checked.nodes += 1;
+            progress(&checked);
             match node.body {
                 Body::Leaf(entries) => {
                     for entry in entries {

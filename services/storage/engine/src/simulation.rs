@@ -276,24 +276,36 @@ const ONE_BY_ONE: usize = 12;
 impl History {
     /// Calls `visit` with every image that a power cut after any event could leave,
     /// as far as `tosses` random ones a point go, and the marks that came before it.
-    pub fn crashes(&self, tosses: u64, mut visit: impl FnMut(Vec<u8>, &[u64], usize, Fate)) {
+    pub fn crashes(&self, tosses: u64, visit: impl FnMut(Vec<u8>, &[u64], usize, Fate)) {
+        self.some_crashes(tosses, 1, visit);
+    }
+
+    /// How many images [`History::crashes`] gives.
+    pub fn crash_count(&self, tosses: u64) -> u64 {
+        let (mut images, mut cached) = (0, 0);
+        for point in 0..=self.events.len() {
+            images += fates(cached, tosses, point).len() as u64;
+            match self.events.get(point) {
+                Some(Event::Write { .. }) => cached += 1,
+                Some(Event::Flush) => cached = 0,
+                Some(Event::Mark(_)) | None => {}
+            }
+        }
+        images
+    }
+
+    /// [`History::crashes`], but only each `stride`th image.
+    pub fn some_crashes(&self, tosses: u64, stride: u64, mut visit: impl FnMut(Vec<u8>, &[u64], usize, Fate)) {
+        let mut index = 0;
         let mut durable = self.start.clone();
         let mut cached: Vec<(u64, &[u8])> = Vec::new();
         let mut marks = Vec::new();
         for point in 0..=self.events.len() {
-            let mut fates = vec![Fate::Lost];
-            if !cached.is_empty() {
-                fates.push(Fate::Kept);
-            }
-            if cached.len() > 1 {
-                let last = cached.len().saturating_sub(ONE_BY_ONE)..cached.len();
-                fates.extend(last.flat_map(|at| [Fate::AllBut(at), Fate::Only(at)]));
-            }
-            if !cached.is_empty() {
-                fates.extend((0..tosses).map(|toss| Fate::Tossed(toss << 32 | point as u64)));
-            }
-            for fate in fates {
-                visit(image(&durable, &cached, fate), &marks, point, fate);
+            for fate in fates(cached.len(), tosses, point) {
+                if index % stride.max(1) == 0 {
+                    visit(image(&durable, &cached, fate), &marks, point, fate);
+                }
+                index += 1;
             }
             match self.events.get(point) {
                 Some(Event::Write { first, bytes }) => cached.push((*first, bytes)),
@@ -306,6 +318,22 @@ impl History {
             }
         }
     }
+}
+
+/// What a power cut may do with so many writes that were not flushed.
+fn fates(cached: usize, tosses: u64, point: usize) -> Vec<Fate> {
+    let mut fates = vec![Fate::Lost];
+    if cached > 0 {
+        fates.push(Fate::Kept);
+    }
+    if cached > 1 {
+        let last = cached.saturating_sub(ONE_BY_ONE)..cached;
+        fates.extend(last.flat_map(|at| [Fate::AllBut(at), Fate::Only(at)]));
+    }
+    if cached > 0 {
+        fates.extend((0..tosses).map(|toss| Fate::Tossed(toss << 32 | point as u64)));
+    }
+    fates
 }
 
 fn image(durable: &[u8], cached: &[(u64, &[u8])], fate: Fate) -> Vec<u8> {

@@ -184,6 +184,18 @@ impl<D: BlockDevice> Store<D> {
         self.0.state.borrow().durable.disk
     }
 
+    /// Number of the last transaction.
+    pub fn sequence(&self) -> u64 {
+        self.0.state.borrow().sequence
+    }
+
+    /// Transactions have numbers above this from now on: for records that come from another disk with
+    /// theirs.
+    pub fn raise_sequence(&self, to: u64) {
+        let mut state = self.0.state.borrow_mut();
+        state.sequence = state.sequence.max(to);
+    }
+
     /// How full it is.
     pub fn usage(&self) -> Usage {
         let state = self.0.state.borrow();

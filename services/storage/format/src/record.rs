@@ -27,6 +27,9 @@ pub const MAX_INLINE: usize = 1024;
 /// What a namespace may hold if nobody says otherwise: 10 MiB.
 pub const DEFAULT_QUOTA: u64 = 10 << 20;
 
+/// Numbers of namespaces below this are for those that are there from the start.
+pub const FIRST_FREE: u64 = 256;
+
 const NAMESPACE: u8 = 0;
 const CHILD: u8 = 1;
 const OBJECT: u8 = 2;
@@ -243,6 +246,82 @@ pub fn is_object(key: &[u8]) -> bool {
     key.get(8) == Some(&OBJECT)
 }
 
+/// What a key of the engine says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Key<'a> {
+    /// A namespace's record.
+    Namespace(u64),
+    /// The name of a namespace in another.
+    Child {
+        /// The other.
+        parent: u64,
+        /// Its name.
+        name: &'a str,
+    },
+    /// An object.
+    Object {
+        /// Its namespace.
+        namespace: u64,
+        /// Its key.
+        key: &'a str,
+    },
+    /// A name in a folder.
+    Entry {
+        /// The namespace.
+        namespace: u64,
+        /// The folder.
+        folder: u64,
+        /// The name.
+        name: &'a str,
+    },
+    /// A chunk.
+    Chunk {
+        /// Its content.
+        content: u64,
+        /// Its place in that.
+        index: u32,
+    },
+    /// An object expires.
+    Expiry {
+        /// Then, in ns since 1970.
+        time: u64,
+        /// Its namespace.
+        namespace: u64,
+        /// Its key.
+        key: &'a str,
+    },
+    /// The last time at which something had expired.
+    Horizon,
+    /// A content belongs to no file.
+    Loose(u64),
+}
+
+/// What a key of the engine says, if it is one of these.
+pub fn parse(key: &[u8]) -> Option<Key<'_>> {
+    let text = |bytes| core::str::from_utf8(bytes).ok();
+    let (number, rest) = key.split_first_chunk()?;
+    let number = u64::from_be_bytes(*number);
+    let (kind, rest) = rest.split_first()?;
+    Some(match (number, *kind) {
+        (0, CHUNK) => {
+            let (content, index) = rest.split_first_chunk()?;
+            Key::Chunk { content: u64::from_be_bytes(*content), index: u32::from_be_bytes(index.try_into().ok()?) }
+        }
+        (0, EXPIRY) => expiry_of(key).map(|(time, namespace, key)| Key::Expiry { time, namespace, key })?,
+        (0, HORIZON) if rest.is_empty() => Key::Horizon,
+        (0, LOOSE) => Key::Loose(loose_content(key)?),
+        (0, _) => return None,
+        (_, NAMESPACE) if rest.is_empty() => Key::Namespace(number),
+        (_, CHILD) => Key::Child { parent: number, name: text(rest)? },
+        (_, OBJECT) => Key::Object { namespace: number, key: text(rest)? },
+        (_, ENTRY) => {
+            let (folder, name) = rest.split_first_chunk()?;
+            Key::Entry { namespace: number, folder: u64::from_be_bytes(*folder), name: text(name)? }
+        }
+        _ => return None,
+    })
+}
+
 /// What the user gave: the key of an object, the name in a folder, of a namespace.
 pub fn name_of(key: &[u8]) -> String {
     let from = if key.get(8) == Some(&ENTRY) { 17 } else { 9 };
@@ -307,7 +386,7 @@ mod tests {
             let _ = decode::<Node>(&bytes);
             let _ = decode_object(&bytes);
             let _ = expiry_of(&bytes);
-            let _ = loose_content(&bytes);
+            let _ = parse(&bytes);
             let _ = name_of(&bytes);
         }
 
@@ -338,7 +417,13 @@ mod tests {
         let long = "x".repeat(MAX_OBJECT_KEY);
         assert!(expiry_key(u64::MAX, u64::MAX, &long).len() <= MAX_KEY);
         assert_eq!(expiry_of(&expiry_key(7, 9, &long)), Some((7, 9, long.as_str())));
-        assert_eq!(loose_content(&loose_key(u64::MAX)), Some(u64::MAX));
+        assert_eq!(parse(&loose_key(u64::MAX)), Some(Key::Loose(u64::MAX)));
+        assert_eq!(parse(&chunk_key(3, 4)), Some(Key::Chunk { content: 3, index: 4 }));
+        assert_eq!(parse(&entry_key(3, 4, "n")), Some(Key::Entry { namespace: 3, folder: 4, name: "n" }));
+        assert_eq!(parse(&child_key(3, "n")), Some(Key::Child { parent: 3, name: "n" }));
+        assert_eq!(parse(&object_key(3, "n")), Some(Key::Object { namespace: 3, key: "n" }));
+        assert_eq!(parse(&namespace_key(3)), Some(Key::Namespace(3)));
+        assert_eq!(parse(&horizon_key()), Some(Key::Horizon));
         let space =
             Namespace { parent: 1, name: "x".repeat(MAX_NAME), bytes: u64::MAX, objects: u64::MAX, quota: u64::MAX };
         assert!(encode(&space).len() <= MAX_META);

@@ -1,0 +1,181 @@
+//! `orbital disk`: what is on a disk is checked, shown, taken out and put back; what is wrong is named.
+
+use super::*;
+use std::os::unix::fs::FileExt;
+
+/// A system with a few things on its disk.
+fn used() -> System {
+    let system = System::new();
+    let long = "long ".repeat(4_000);
+    let script = format!(
+        "put note hello; mkdir /d; put /d/f inside; put /long '{long}'; put note again; notes add milk; mkdir /empty; put /nothing ''"
+    );
+    good(&system.run(["run", "-c", &script]));
+    system
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", out(output), err(output)))
+}
+
+/// Where these bytes lie on the disk, the last time.
+fn place_of(image: &Path, bytes: &[u8]) -> u64 {
+    let disk = std::fs::read(image).unwrap();
+    disk.windows(bytes.len()).rposition(|window| window == bytes).expect("it is there") as u64
+}
+
+fn flip(image: &Path, at: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(image).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+#[test]
+fn a_disk_is_checked_and_shown() {
+    let system = used();
+    assert!(good(&system.run(["disk", "check"])).contains("all good"));
+    let before = std::fs::read(system.path("disk.img")).unwrap();
+    let check = json(&system.run(["--output", "json", "disk", "check"]));
+    assert_eq!((check["damage"].as_array().unwrap().len(), check["files"].as_u64().unwrap() >= 4), (0, true));
+    let text = good(&system.run(["disk", "info"]));
+    for part in ["root/user:", "root/apps", "format 1", "KiB are free"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let info = json(&system.run(["--output", "json", "disk", "info"]));
+    assert!(
+        info["namespaces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["path"] == "root/user" && one["bytes"].as_u64() > Some(20_000))
+    );
+    assert!(before == std::fs::read(system.path("disk.img")).unwrap(), "nothing was written");
+}
+
+#[test]
+fn what_was_exported_is_imported_with_its_versions() {
+    let system = used();
+    let stat = good(&system.run(["run", "-c", "stat note /d/f /long /empty; cat note /long; notes list"]));
+    let export = system.path("export");
+    let export = export.to_str().unwrap();
+    good(&system.run(["disk", "export", "--to", export]));
+    bad(&system.run(["disk", "export", "--to", export]), 66, "there is something already");
+    let other = System::new();
+    good(&other.run(["disk", "import", "--from", export]));
+    bad(&other.run(["disk", "import", "--from", export]), 66, "there is a disk already");
+    assert!(good(&other.run(["disk", "check"])).contains("all good"));
+    // The same is exported again, but for how often the disk was written.
+    let again = other.path("again");
+    good(&other.run(["disk", "export", "--to", again.to_str().unwrap()]));
+    let lines = |folder: &Path| {
+        let text = std::fs::read_to_string(folder.join("index.jsonl")).unwrap();
+        text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(Path::new(export)), lines(&again));
+    assert_eq!(good(&other.run(["run", "-c", "stat note /d/f /long /empty; cat note /long; notes list"])), stat);
+    // Versions go on above those that came along.
+    let version =
+        |text: &str| -> u64 { text.split("version ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap() };
+    let before = version(&good(&other.run(["run", "-c", "stat note"])));
+    assert!(version(&good(&other.run(["run", "-c", "put note new; stat note"]))) > before);
+    assert!(good(&other.run(["disk", "check"])).contains("all good"));
+}
+
+#[test]
+fn an_export_that_was_changed_is_refused_and_leaves_nothing() {
+    let system = used();
+    let export = system.path("export");
+    good(&system.run(["disk", "export", "--to", export.to_str().unwrap()]));
+    let index = export.join("index.jsonl");
+    let good_index = std::fs::read_to_string(&index).unwrap();
+    let refused = |status, cause: &str| {
+        let other = System::new();
+        bad(&other.run(["disk", "import", "--from", export.to_str().unwrap()]), status, cause);
+        assert!(other.listing().is_empty(), "{:?}", other.listing());
+    };
+    std::fs::write(&index, good_index.replacen("\"kind\"", "\"kin\"", 2)).unwrap();
+    refused(65, "index.jsonl, line 1");
+    std::fs::write(&index, format!("{good_index}garbage\n")).unwrap();
+    refused(65, &format!("index.jsonl, line {}", good_index.lines().count() + 1));
+    std::fs::write(&index, good_index.replace("\"above\":0", "\"above\":77")).unwrap();
+    refused(65, "is in no folder");
+    std::fs::write(&index, good_index.replace("\"name\":\"d\"", "\"name\":\"../d\"")).unwrap();
+    refused(65, "a name that cannot be");
+    std::fs::write(&index, good_index.replacen("\"parent\":1", "\"parent\":9", 1)).unwrap();
+    refused(65, "index.jsonl");
+    std::fs::write(&index, &good_index).unwrap();
+    let data = std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let long = data.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    flip(&long, 7);
+    refused(65, long.to_str().unwrap());
+    std::fs::remove_file(&long).unwrap();
+    refused(66, long.to_str().unwrap());
+    std::fs::remove_file(&index).unwrap();
+    refused(66, "index.jsonl");
+}
+
+#[test]
+fn what_is_damaged_is_named_and_the_rest_is_exported() {
+    let system = used();
+    let image = system.path("disk.img");
+    flip(&image, place_of(&image, b"long long long long") - 1_000);
+    let output = system.run(["disk", "check"]);
+    bad(&output, 65, "the bytes of file `/long` of root/user are not those that were written");
+    let value = json(&system.run(["--output", "json", "disk", "check"]));
+    assert_eq!(value["damage"].as_array().unwrap().len(), 1);
+    let export = system.path("export");
+    bad(&system.run(["disk", "export", "--to", export.to_str().unwrap()]), 65, "file `/long`");
+    let other = System::new();
+    good(&other.run(["disk", "import", "--from", export.to_str().unwrap()]));
+    assert!(good(&other.run(["run", "-c", "cat note /d/f"])).contains("again"));
+}
+
+#[test]
+fn a_disk_that_is_none_or_in_use_is_refused() {
+    let system = System::new();
+    bad(&system.run(["disk", "check"]), 66, "there is no disk");
+    assert!(system.listing().is_empty());
+    let image = system.path("disk.img");
+    for (bytes, status, cause) in [
+        (vec![0; 1 << 20], 66, "the disk is empty"),
+        (vec![7; 1 << 20], 65, "something else on it"),
+        (vec![0; 1000], 65, "smaller than"),
+    ] {
+        std::fs::write(&image, bytes).unwrap();
+        for verb in [&["disk", "check"][..], &["disk", "info"], &["disk", "export", "--to", "/no/such/place"]] {
+            bad(&system.command(verb).output().unwrap(), status, cause);
+        }
+    }
+    let running = used();
+    let mut child = running.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "echo it-runs").unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("it-runs")));
+    bad(&running.run(["disk", "check"]), 75, &format!("process {}", child.id()));
+    drop(input);
+    child.wait().unwrap();
+    // Of an image by itself too.
+    let text = good(&orbital().args(["disk", "info", "--image"]).arg(running.path("disk.img")).output().unwrap());
+    assert!(text.contains("root/user"), "{text}");
+}
+
+/// A limit of the size of files is, to the disk, a host without room.
+#[test]
+fn a_disk_without_room_on_the_host_is_told_and_recovers() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put note kept"]));
+    let fill: String = (0..200).map(|number| format!("put /f{number} '{}' || echo full;", "x".repeat(200))).collect();
+    let long = "y".repeat(50_000);
+    // The log and all that is at the beginning of the disk have room; sh counts in blocks of 512 or 1024 bytes.
+    let script = format!("{fill} cat note; put /last '{long}'");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 2048; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_orbital"), "--state"]);
+    let output =
+        command.arg(system.folder.path()).args(["run", "-c", &script]).env_remove("ORBITAL_STATE").output().unwrap();
+    let _ = (out(&output), err(&output));
+    let text = good(&system.run(["run", "-c", "cat note; put /more 'after'; cat /more"]));
+    assert!(text.contains("kept") && text.contains("after"));
+    assert!(good(&system.run(["disk", "check"])).contains("all good"));
+}
