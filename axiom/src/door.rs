@@ -5,11 +5,14 @@ use crate::block::Head;
 use crate::counts::Counts;
 use crate::event::{Event, OtherLog, Platform, PreviousEnd};
 use crate::header::{BOOT, END, Hash, STATE};
-use crate::journal::{Journal, Place, RawBlock, Wide};
+use crate::journal::{Journal, ONE_SECTION, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
 use abi::message::FaultKind;
 use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, ReplyToken, Request, Returned};
-use kernel::{Decision, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId};
+use kernel::commit::Form;
+use kernel::{
+    Brief, BriefEnd, Commit, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId,
+};
 
 /// The state hash is taken every so many blocks.
 pub const STATE_EVERY: u64 = 4096;
@@ -175,8 +178,88 @@ impl Axiom {
             Request::ReplyReceive { endpoint, message, .. } => {
                 self.hand_over(Number::ReplyReceive, DeliveryKind::Answer, thread, request, *endpoint, message, now)
             }
+            _ => self.other_call(thread, request, now),
+        }
+    }
+
+    #[inline(never)]
+    fn other_call(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        self.brief_call(thread, request, now)
+    }
+
+    /// The same as [`Axiom::call`], for hosts that count instructions and know that it is a brief call, and which.
+    #[inline(always)]
+    pub fn brief_call(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        if self.journal.is_full(now) && !self.make_room(Some(thread), now) {
+            return Outcome::Done(Err(self.refusal()));
+        }
+        match request {
+            Request::Signal { .. } => self.brief(Number::Signal, thread, request, now),
+            Request::Wait { .. } => self.brief(Number::Wait, thread, request, now),
+            Request::Poll { .. } => self.brief(Number::Poll, thread, request, now),
+            Request::Yield => self.brief(Number::Yield, thread, request, now),
+            Request::Derive { .. } => self.brief(Number::Derive, thread, request, now),
+            Request::Delete { .. } => self.brief(Number::Delete, thread, request, now),
+            Request::RegionMap { .. } => self.brief(Number::RegionMap, thread, request, now),
+            Request::RegionUnmap { .. } => self.brief(Number::RegionUnmap, thread, request, now),
             _ => self.general_call(thread, request, now),
         }
+    }
+
+    /// A call that changes one thing at most. Inlined for each such call, so that nothing is left of the choice
+    /// between commits. What time brings about waits for the next tick, as it does on the fast path.
+    #[inline(always)]
+    fn brief(&mut self, number: Number, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        let (handle, subject) = subject(request);
+        let Some(Ok(brief)) = self.kernel.brief(thread, request, now) else {
+            return self.general_call(thread, request, now);
+        };
+        if !self.carry_out_brief(Op::Call(number), thread, slot_of(handle), subject, &brief, now) {
+            return self.general_call(thread, request, now);
+        }
+        let end = brief.end;
+        match end {
+            BriefEnd::Done => Outcome::Done(Ok(Returned::Nothing)),
+            BriefEnd::Value(value) => Outcome::Done(Ok(Returned::Value(value))),
+            BriefEnd::Handle(handle) => Outcome::Done(Ok(Returned::Handle(handle))),
+            BriefEnd::Waits => Outcome::Blocked,
+        }
+    }
+
+    /// Puts on record, whole, what changes one thing at most, then carries that out. False: it takes the
+    /// general way.
+    #[inline(always)]
+    fn carry_out_brief(
+        &mut self,
+        op: Op,
+        thread: ThreadId,
+        slot: u32,
+        subject: u32,
+        Brief { end, commit }: &Brief,
+        now: u64,
+    ) -> bool {
+        if !Journal::is_small(thread.0, slot) || self.kernel.reserve(commit.as_slice()).is_err() {
+            return false;
+        }
+        let ending = if *end == BriefEnd::Waits { Ending::Waits } else { Ending::Done };
+        let (op, thread) = (op.number(), thread.0);
+        let Some(commit) = commit else {
+            self.journal.record(op, thread, slot, subject, now, ending, [0; 2]);
+            return true;
+        };
+        match commit.encode() {
+            Form::Compact(words) => self.journal.record(op, thread, slot, subject, now, ending, words),
+            Form::Short(bytes, length) => {
+                self.journal.record(op, thread, slot, subject, now, ending, ONE_SECTION);
+                self.journal.write_short(commit.kind(), bytes, length);
+            }
+            Form::Long => return false,
+        }
+        self.kernel.apply_known(commit);
+        if self.kernel.has_left_to_do() {
+            self.due(now);
+        }
+        true
     }
 
     /// A call to a server that waits, or the answer to the caller that it serves: the fast path. What
@@ -199,7 +282,15 @@ impl Axiom {
         let Some(hand_over) = self.kernel.hand_over(thread, request, now) else {
             return self.general_call(thread, request, now);
         };
-        self.journal.record(number, thread.0, endpoint.slot(), message.tag as u32, now, hand_over.commit);
+        self.journal.record(
+            number as u8,
+            thread.0,
+            endpoint.slot(),
+            message.tag as u32,
+            now,
+            Ending::Waits,
+            hand_over.commit,
+        );
         self.kernel.apply_hand_over(&hand_over);
         self.handed = Handed {
             from: thread,
@@ -250,7 +341,15 @@ impl Axiom {
 
     /// The running thread did what it could not.
     pub fn fault(&mut self, thread: ThreadId, kind: FaultKind, detail: u64, resumable: bool, now: u64) {
-        self.event_input(Op::Fault, thread.0, kind as u32, &Input::Fault { thread, kind, detail, resumable }, now);
+        let brief = if self.journal.is_full(now) {
+            None
+        } else {
+            self.kernel.brief_fault(thread, kind, detail, resumable, now)
+        };
+        let briefly = |brief| self.carry_out_brief(Op::Fault, thread, NONE, kind as u32, &brief, now);
+        if !brief.is_some_and(briefly) {
+            self.event_input(Op::Fault, thread.0, kind as u32, &Input::Fault { thread, kind, detail, resumable }, now);
+        }
     }
 
     /// A process wants so many more pages: refused if its quota has them not.
@@ -281,10 +380,10 @@ impl Axiom {
         if let Some((to, from, delivery)) = self.handed_over() {
             return Some(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery: *delivery });
         }
-        if let Some(effect) = self.host.take() {
-            return Some(effect);
+        if self.host.is_some() {
+            return self.host.take();
         }
-        self.next_effect()
+        if self.kernel.has_effects() { self.next_effect() } else { None }
     }
 
     /// What was given from hand to hand, if the call just made was: to whom, from whom, and what it is told. The
@@ -397,12 +496,12 @@ impl Axiom {
 
     #[inline(never)]
     fn next_effect(&mut self) -> Option<Effect> {
-        let effect = self.kernel.effect()?;
-        if let Effect::ThreadStarted { thread, process, .. } = effect {
+        let effect = self.kernel.effect();
+        if let Some(Effect::ThreadStarted { thread, process, .. }) = effect {
             self.journal.uncounted(|thread| self.counts.count(thread));
             self.counts.begin(thread, process, &self.kernel);
         }
-        Some(effect)
+        effect
     }
 
     /// Why nothing goes on.
@@ -457,7 +556,7 @@ impl Axiom {
             Ok(kernel::Outcome::Delivered | kernel::Outcome::Blocked | kernel::Outcome::SetUp(_)) => Outcome::Blocked,
         };
         // What is due waits while the host carries out a call: its ending belongs into this block.
-        if outcome != Outcome::Host {
+        if outcome != Outcome::Host && self.kernel.may_be_due(now) {
             self.due(now);
         }
         outcome
@@ -492,7 +591,7 @@ impl Axiom {
         // A decision is 2 KiB: it stays where it was made.
         let decided = self.kernel.decide(input, now);
         let decided = match &decided {
-            Ok(decision) => self.kernel.reserve(decision).map(|()| decision),
+            Ok(decision) => self.kernel.reserve(&decision.commits).map(|()| decision),
             Err(error) => Err(*error),
         };
         match decided {
@@ -506,52 +605,43 @@ impl Axiom {
                     kernel::Outcome::Blocked => Ending::Waits,
                     kernel::Outcome::Host(_) => Ending::Open,
                 };
-                self.carry_out(place, ending, decision);
+                self.carry_out(place, ending, &decision.commits);
                 Ok(decision.outcome)
             }
         }
     }
 
-    fn carry_out(&mut self, place: &Place, ending: Ending, decision: &Decision) {
-        let words = match &decision.commits[..] {
+    fn carry_out(&mut self, place: &Place, ending: Ending, commits: &[Commit]) {
+        let words = match commits {
             [] => [0; 2],
             [commit] if let Some(words) = commit.encode_compact() => words,
             commits => {
-                let mut wide = core::mem::take(&mut self.wide);
-                wide.clear();
+                self.wide.clear();
                 for commit in commits {
-                    match commit.encode_compact() {
-                        Some(words) => wide.add_compact(words),
-                        None => {
-                            let mut content = heapless::Vec::new();
-                            commit.encode_wide(&mut content);
-                            wide.add_content(commit.kind(), &content);
-                        }
-                    }
+                    self.wide.add(commit);
                 }
-                let words = self.journal.write_wide(&wide);
-                self.wide = wide;
-                words
+                self.journal.write_wide(&mut self.wide)
             }
         };
         self.journal.complete(place, ending, words);
-        for commit in &decision.commits {
+        for commit in commits {
             self.kernel.apply(commit);
         }
     }
 
     /// What is due happens, each thing with a record of its own.
+    #[inline(never)]
     fn due(&mut self, now: u64) {
         while let Some(decision) = self.kernel.due(now) {
             if self.journal.is_full(now) && !self.make_room(None, now) {
                 return;
             }
             let place = self.journal.begin(Op::Due, NONE, NONE, 0, now);
-            if let Err(error) = self.kernel.reserve(&decision) {
+            if let Err(error) = self.kernel.reserve(&decision.commits) {
                 self.journal.complete(&place, Ending::Refused(error), [0; 2]);
                 return;
             }
-            self.carry_out(&place, Ending::Done, &decision);
+            self.carry_out(&place, Ending::Done, &decision.commits);
         }
     }
 
@@ -563,7 +653,7 @@ impl Axiom {
         let place = self.journal.begin(op, NONE, NONE, 0, now);
         let mut wide = Wide::default();
         wide.add_content(event.kind(), &event.encode());
-        let words = self.journal.write_wide(&wide);
+        let words = self.journal.write_wide(&mut wide);
         self.journal.complete(&place, Ending::Done, words);
     }
 }

@@ -18,9 +18,9 @@
 use crate::commit::Content;
 use crate::header::Hash;
 use crate::record::{ESCAPED, Ending, NONE, Op, Record};
-use abi::Number;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use kernel::commit::{Commit, Form};
 
 /// Whether there is a journal at all: without, only to measure what it costs.
 const RECORDING: bool = cfg!(feature = "recording");
@@ -28,6 +28,8 @@ const RECORDING: bool = cfg!(feature = "recording");
 pub(crate) type Slot = [u64; 4];
 /// First word of a wide commit, low byte.
 pub(crate) const WIDE: u8 = 0xFF;
+/// A wide commit with one slot of sections.
+pub(crate) const ONE_SECTION: [u64; 2] = [WIDE as u64 | 1 << 16, 0];
 
 /// A block as it was recorded: what the sealer turns into bodies and a header.
 #[derive(Clone, Debug, Default)]
@@ -120,21 +122,31 @@ impl Journal {
         self.block.base_time
     }
 
-    /// Whether thread and slot certainly fit into a record.
+    /// Whether thread and slot certainly fit into a record. [`NONE`] may be the slot, too.
     #[inline(always)]
     pub(crate) const fn is_small(thread: u32, slot: u32) -> bool {
-        (thread | slot) < 1 << 23
+        (thread | slot) < 1 << 23 || thread < 1 << 23 && slot == NONE
     }
 
-    /// Records a call that waits, with its commit, in one. `is_full` is false at `now`, and thread and slot are small.
+    /// Records a call (or what else came), how it ended and its commit, in one. `is_full` is false at `now`, and thread and slot are small.
     #[inline(always)]
-    pub(crate) fn record(&mut self, number: Number, thread: u32, slot: u32, tag: u32, now: u64, commit: [u64; 2]) {
+    #[expect(clippy::too_many_arguments, reason = "they are the record; inlined, with most of them known")]
+    pub(crate) fn record(
+        &mut self,
+        op: u8,
+        thread: u32,
+        slot: u32,
+        tag: u32,
+        now: u64,
+        ending: Ending,
+        commit: [u64; 2],
+    ) {
         if !RECORDING {
             return;
         }
         let block = &mut self.block;
         if let Some(entry) = block.slots.get_mut(block.used) {
-            let operation = number as u64 | (Ending::Waits.number() as u64) << 8;
+            let operation = op as u64 | (ending.number() as u64) << 8;
             let offset = now.wrapping_sub(block.base_time) & 0xFFFF_FFFF;
             *entry = [
                 operation | (thread as u64) << 16 | (slot as u64) << 40,
@@ -177,22 +189,32 @@ impl Journal {
         }
     }
 
+    /// Writes one section, of a commit in [`Form::Short`], behind the record that was recorded last with
+    /// [`ONE_SECTION`].
+    #[inline]
+    pub(crate) fn write_short(&mut self, kind: u8, mut bytes: [u8; 32], length: usize) {
+        if !RECORDING {
+            return;
+        }
+        [bytes[0], bytes[1], bytes[2], bytes[3]] = [kind, 0, length as u8, 0];
+        let (words, _) = bytes.as_chunks::<8>();
+        self.push([0, 1, 2, 3].map(|index| u64::from_le_bytes(words[index])));
+    }
+
     /// Writes sections behind the record that was begun last; it is then completed with what this
     /// returns.
-    #[cold]
-    pub(crate) fn write_wide(&mut self, wide: &Wide) -> [u64; 2] {
+    pub(crate) fn write_wide(&mut self, wide: &mut Wide) -> [u64; 2] {
         if !RECORDING {
             return [0; 2];
         }
-        let mut count = 0;
-        for piece in wide.bytes.chunks(32) {
-            let mut bytes = [0; 32];
-            bytes[..piece.len()].copy_from_slice(piece);
-            let (words, _) = bytes.as_chunks::<8>();
+        let whole = wide.bytes.len().next_multiple_of(32);
+        wide.bytes.resize(whole, 0);
+        let (slots, _) = wide.bytes.as_chunks::<32>();
+        for slot in slots {
+            let (words, _) = slot.as_chunks::<8>();
             self.push([0, 1, 2, 3].map(|index| u64::from_le_bytes(words[index])));
-            count += 1;
         }
-        [u64::from(WIDE) | count << 16, 0]
+        [u64::from(WIDE) | (slots.len() as u64) << 16, 0]
     }
 
     #[cold]
@@ -270,6 +292,16 @@ impl Journal {
     pub(crate) fn uncounted(&mut self, mut each: impl FnMut(u32)) {
         for block in self.full.iter_mut().chain(core::iter::once(&mut self.block)) {
             let used = block.used.min(block.slots.len());
+            // Most records are one slot.
+            while let Some(&[first, _, head, _]) = block.slots[..used].get(block.counted)
+                && (first >> 16) as u32 & NONE != ESCAPED
+                && head as u8 != WIDE
+            {
+                if first & 0x80 == 0 {
+                    each((first >> 16) as u32 & NONE);
+                }
+                block.counted += 1;
+            }
             for entry in (RawEntries { slots: &block.slots[block.counted.min(used)..used] }) {
                 // Numbers of system calls have the highest bit clear.
                 if entry.record[0] & 0x80 == 0 {
@@ -318,21 +350,32 @@ impl Wide {
         self.bytes.clear();
     }
 
-    /// Adds a commit in its compact form.
-    pub(crate) fn add_compact(&mut self, words: [u64; 2]) {
-        self.add(words[0] as u8, 1, words.map(u64::to_le_bytes).as_flattened());
+    /// Adds a commit, in its compact form if it has one.
+    pub(crate) fn add(&mut self, commit: &Commit) {
+        match commit.encode() {
+            Form::Compact(words) => {
+                self.begin(words[0] as u8, 1, 16);
+                self.bytes.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
+            }
+            Form::Short(bytes, length) => self.add_content(commit.kind(), &bytes[4..4 + length]),
+            Form::Long => {
+                let mut content = heapless::Vec::new();
+                commit.encode_wide(&mut content);
+                self.add_content(commit.kind(), &content);
+            }
+        }
     }
 
     /// Adds a commit by its content, less than 64 KiB.
     pub(crate) fn add_content(&mut self, kind: u8, content: &[u8]) {
-        self.add(kind, 0, content);
+        let length = content.len().min(usize::from(u16::MAX));
+        self.begin(kind, 0, length as u16);
+        self.bytes.extend_from_slice(&content[..length]);
     }
 
-    fn add(&mut self, kind: u8, form: u8, bytes: &[u8]) {
-        let length = bytes.len().min(usize::from(u16::MAX));
-        self.bytes.extend_from_slice(&[kind, form]);
-        self.bytes.extend_from_slice(&(length as u16).to_le_bytes());
-        self.bytes.extend_from_slice(&bytes[..length]);
+    fn begin(&mut self, kind: u8, form: u8, length: u16) {
+        let [low, high] = length.to_le_bytes();
+        self.bytes.extend_from_slice(&[kind, form, low, high]);
     }
 }
 

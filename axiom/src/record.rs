@@ -215,7 +215,7 @@ impl Record {
 /// What of a request is recorded beside its number: the slot of its first handle, and
 /// 32 bits that say which operation it is. Never a message word, a payload, a value
 /// written or read, nor anything else that may be a secret.
-#[inline]
+#[inline(always)]
 pub fn subject(request: &Request<'_>) -> (Handle, u32) {
     match *request {
         // Interface and method; the tag's high half is the sender's own.

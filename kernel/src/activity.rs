@@ -3,7 +3,7 @@
 
 use crate::arena::{Arena, set};
 use crate::authority::{Authority, Consequence, Witness};
-use crate::commit::{Activity as Change, Authority as Granted};
+use crate::commit::{Activity as Change, Authority as Granted, MAX_COMMITS};
 use crate::effect::{Effect, PayloadSource};
 use crate::encoding::{Encode, Sink};
 use crate::endpoint::{EndpointActivity, Message};
@@ -13,7 +13,7 @@ use crate::notification::NotificationActivity;
 use crate::process::ProcessActivity;
 use crate::queue::{Entry, Link, Queue, QueueId, Queued};
 use crate::schedule::{End, PRIORITIES};
-use crate::thread::{ARRIVED, Fault, SPENT, State, ThreadActivity, ThreadDetail};
+use crate::thread::{ARRIVED, Fault, SPENT, State, TIMED, ThreadActivity, ThreadDetail};
 use crate::timer::TimerKind;
 use abi::{Delivery, Error, FOREVER, Handle, Kind, Returned};
 use alloc::collections::VecDeque;
@@ -102,9 +102,8 @@ impl Activity {
         }
     }
 
-    /// Makes room for what a decision's commits add, and for the effects of the worst of
-    /// them: the end of everything. `objects` are those that authority knows.
-    pub(crate) fn reserve(&mut self, objects: u32) -> Result<(), Error> {
+    /// Makes room for the records that a decision's commits add.
+    pub(crate) fn reserve_records(&mut self) -> Result<(), Error> {
         fn room<T>(records: &mut Vec<T>, count: usize) -> Result<(), Error> {
             records.try_reserve(count).map_err(|_| Error::QuotaExceeded)
         }
@@ -116,12 +115,26 @@ impl Activity {
         room(&mut self.queued, 1)?;
         self.messages.reserve(1)?;
         let timers = 2 * (self.threads.len() + 1) - self.timers.len();
-        room(&mut self.timers, timers)?;
-        let effects = (objects + self.messages.len()) as usize + 3 * self.threads.len() + 16;
-        self.effects.try_reserve(effects).map_err(|_| Error::QuotaExceeded)
+        room(&mut self.timers, timers)
+    }
+
+    /// The effects of the worst of changes: the end of everything. `objects` are those that authority knows.
+    pub(crate) fn effects_of_an_end(&self, objects: u32) -> usize {
+        (objects + self.messages.len()) as usize + 3 * self.threads.len()
+    }
+
+    /// Makes room for so many effects, beside those of a dozen commits that end nothing.
+    #[inline(always)]
+    pub(crate) fn reserve_effects(&mut self, count: usize) -> Result<(), Error> {
+        let count = count + 2 * MAX_COMMITS;
+        if self.effects.capacity() - self.effects.len() >= count {
+            return Ok(());
+        }
+        self.effects.try_reserve(count).map_err(|_| Error::QuotaExceeded)
     }
 
     /// Carries out a change.
+    #[inline(always)]
     pub(crate) fn apply(&mut self, change: &Change, authority: &Authority) {
         match *change {
             Change::Dispatched { thread } => return self.dispatched(thread),
@@ -199,6 +212,7 @@ impl Activity {
     }
 
     /// What authority has made: records here, and effects.
+    #[inline(always)]
     pub(crate) fn made(&mut self, change: &Granted, authority: &Authority) {
         match *change {
             Granted::QuotaCreated { quota, .. } => set(&mut self.queued, quota.index(), 0),
@@ -290,6 +304,7 @@ impl Activity {
         Some(thread)
     }
 
+    #[inline]
     pub(crate) fn queue(&self, id: QueueId) -> Queue {
         match id {
             QueueId::Senders(endpoint) => self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.senders),
@@ -305,6 +320,7 @@ impl Activity {
         .unwrap_or(Queue::EMPTY)
     }
 
+    #[inline]
     fn queue_mut(&mut self, id: QueueId) -> &mut Queue {
         match id {
             QueueId::Senders(endpoint) => &mut self.endpoint(endpoint).senders,
@@ -331,7 +347,12 @@ impl Activity {
         }
     }
 
+    #[inline]
     fn link_mut(&mut self, entry: Entry) -> &mut Link {
+        // Almost always it is a thread; the number of anything else is beyond those of all threads.
+        if entry.as_thread().index() < self.threads.len() {
+            return &mut self.thread(entry.as_thread()).link;
+        }
         match entry.queued() {
             Some(Queued::Thread(thread)) => &mut self.thread(thread).link,
             Some(Queued::Message(message)) => match self.messages.get_mut(message.0) {
@@ -345,6 +366,7 @@ impl Activity {
     }
 
     /// Puts an entry, which is in no queue, at the tail.
+    #[inline]
     pub(crate) fn push(&mut self, id: QueueId, entry: Entry) {
         let queue = self.queue_mut(id);
         let previous = core::mem::replace(&mut queue.tail, entry);
@@ -369,6 +391,7 @@ impl Activity {
     }
 
     /// Takes an entry out of the queue in which it is.
+    #[inline]
     pub(crate) fn remove(&mut self, id: QueueId, entry: Entry) {
         let Link { previous, next } = core::mem::replace(self.link_mut(entry), Link::NONE);
         if previous.is_none() {
@@ -384,6 +407,7 @@ impl Activity {
         self.note_ready(id);
     }
 
+    #[inline]
     fn note_ready(&mut self, id: QueueId) {
         if let QueueId::Ready(priority) = id {
             let bit = 1u32.wrapping_shl(u32::from(priority));
@@ -418,11 +442,16 @@ impl Activity {
     }
 
     /// Takes a thread out of whatever it stands in: queue, time-out, service.
+    #[inline]
     pub(crate) fn detach(&mut self, thread: ThreadId) {
-        if let Some(queue) = self.queue_of(self.view(thread)) {
+        let record = self.view(thread);
+        if record.state != State::Running
+            && let Some(queue) = self.queue_of(record)
+        {
             self.remove(queue, Entry::thread(thread));
         }
         let record = self.thread(thread);
+        let timed = record.flags & TIMED != 0;
         record.flags &= !SPENT;
         let server = core::mem::replace(&mut record.server, ThreadId::NONE);
         if !server.is_none() {
@@ -432,7 +461,9 @@ impl Activity {
         if self.about_to_receive == thread {
             self.about_to_receive = ThreadId::NONE;
         }
-        self.cancel(thread, TimerKind::Timeout);
+        if timed {
+            self.cancel(thread, TimerKind::Timeout);
+        }
     }
 
     /// The running thread waits from now on, in a state that the caller sets.

@@ -5,7 +5,7 @@
 
 use crate::arena::Arena;
 use crate::capability::Capability;
-use crate::commit::{Authority as Change, Change as Commits, Decision};
+use crate::commit::{Authority as Change, Change as Commits, Commit};
 use crate::device::Device;
 use crate::encoding::{Encode, Sink, fields};
 use crate::endpoint::Endpoint;
@@ -153,6 +153,7 @@ impl Authority {
     }
 
     /// Carries out a change, and all that follows from it.
+    #[inline(always)]
     pub fn apply<W: Witness>(&mut self, change: &Change, witness: &mut W) {
         match *change {
             Change::QuotaCreated { quota, parent, memory, pages, place } => {
@@ -213,29 +214,38 @@ impl Authority {
         }
     }
 
-    /// Makes room for what a decision's commits add.
-    pub(crate) fn reserve(&mut self, decision: &Decision) -> Result<(), Error> {
-        let count = decision.commits.len();
+    /// Makes room for the capabilities that a decision's commits add, and a mapping.
+    pub(crate) fn reserve_capabilities(&mut self, commits: &[Commit]) -> Result<(), Error> {
+        let count = commits.len();
         self.capabilities.reserve(count + 1)?;
+        self.mappings.reserve(1)?;
+        for commit in commits {
+            if let Commits::Authority(change) = &commit.change
+                && let Some(table) = change.place().and_then(|place| self.tables.get_mut(place.process.index()))
+            {
+                table.slots.try_reserve(count).map_err(|_| Error::QuotaExceeded)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for the objects that a decision's commits add.
+    pub(crate) fn reserve_records(&mut self, commits: &[Commit]) -> Result<(), Error> {
         self.processes.reserve(1)?;
         self.threads.reserve(1)?;
         self.endpoints.reserve(1)?;
         self.notifications.reserve(1)?;
         self.regions.reserve(1)?;
-        self.mappings.reserve(1)?;
         self.images.reserve(1)?;
         self.quotas.reserve(1)?;
         self.logs.reserve(1)?;
         self.tables.try_reserve(1).map_err(|_| Error::QuotaExceeded)?;
-        for commit in &decision.commits {
+        for commit in commits {
             let Commits::Authority(change) = &commit.change else { continue };
             match *change {
                 Change::DeviceAdded { device, .. } => reserve_up_to(&mut self.devices, device.index())?,
                 Change::InterruptAdded { interrupt, .. } => reserve_up_to(&mut self.interrupts, interrupt.index())?,
                 _ => {}
-            }
-            if let Some(table) = change.place().and_then(|place| self.tables.get_mut(place.process.index())) {
-                table.slots.try_reserve(count).map_err(|_| Error::QuotaExceeded)?;
             }
         }
         Ok(())

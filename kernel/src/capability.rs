@@ -1,6 +1,7 @@
 //! Capabilities: one arena for all, with the derivation tree in it.
 
 use crate::authority::{Authority, Consequence, Doom, Witness};
+use crate::brief::{Brief, BriefEnd};
 use crate::commit::{Arrival, Authority as Change, Decision, Place};
 use crate::encoding::{Encode, Sink, fields};
 use crate::ids::*;
@@ -403,6 +404,7 @@ impl Kernel {
         Handle::new(place.slot, generation)
     }
 
+    #[inline(always)]
     pub(crate) fn decide_derive(
         &self,
         caller: Caller,
@@ -410,17 +412,18 @@ impl Kernel {
         rights: Rights,
         badge: u64,
         expiry: u64,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Brief, Error> {
         let (id, capability) = self.authority.resolve(caller.process, source)?;
         let (rights, badge, expiry) = capability.attenuate(rights, badge, expiry, caller.now)?;
         let place = self.place(caller.process, 0)?;
         let change = Change::Derived { source: id, place, rights, badge, expiry, arrival: None };
-        Ok(Decision::done(Returned::Handle(self.handle_at(place)), change))
+        Ok(Brief::new(BriefEnd::Handle(self.handle_at(place)), change))
     }
 
-    pub(crate) fn decide_delete(&self, caller: Caller, handle: Handle) -> Result<Decision, Error> {
+    #[inline(always)]
+    pub(crate) fn decide_delete(&self, caller: Caller, handle: Handle) -> Result<Brief, Error> {
         let (capability, _) = self.authority.resolve(caller.process, handle)?;
-        Ok(Decision::done(Returned::Nothing, Change::Deleted { capability }))
+        Ok(Brief::new(BriefEnd::Done, Change::Deleted { capability }))
     }
 
     pub(crate) fn decide_revoke(&self, caller: Caller, handle: Handle) -> Result<Decision, Error> {

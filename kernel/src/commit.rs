@@ -3,7 +3,8 @@
 //! reads them back.
 
 use crate::effect::Effect;
-use crate::encoding::{Decode, Encode};
+pub use crate::encoding::Form;
+use crate::encoding::{COMPACT, Decode, Encode, Short, Sink};
 use crate::ids::*;
 use crate::input::{Hash, SetUp};
 use crate::queue::Entry;
@@ -73,6 +74,19 @@ pub struct Commit {
     pub change: Change,
 }
 
+/// What a commit takes room for, when it is carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Adds {
+    /// A few effects.
+    Effects,
+    /// A capability in a slot, or its mapping.
+    Capability,
+    /// What the end of anything brings about: effects without number.
+    Consequences,
+    /// All that, and the record of an object or of a message.
+    Record,
+}
+
 /// A change of one half of the state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -137,9 +151,11 @@ macro_rules! commits {
             pub const KINDS: &'static [(u8, &'static str)] = &[$(($kind, stringify!($variant))),*];
 
             /// The number of its kind.
+            #[inline(always)]
             pub const fn kind(&self) -> u8 {
                 match self { $($name::$variant { .. } => $kind,)* }
             }
+            #[inline(always)]
             fn put<S: crate::encoding::Sink>(&self, out: &mut S) {
                 match self { $($name::$variant { $($field),* } => { $($field.put(out);)* let _ = out; })* }
             }
@@ -317,12 +333,9 @@ pub(crate) const fn fixed(kind: u8, first: u32, second: u32, third: u32) -> [u64
     [kind as u64 | (first as u64) << 8 | (second as u64) << 36, third as u64]
 }
 
-/// Bytes of content that the compact form has room for: seven in the first word,
-/// four in the second.
-const COMPACT: usize = 11;
-
 impl Commit {
     /// The number of its kind.
+    #[inline(always)]
     pub const fn kind(&self) -> u8 {
         match &self.change {
             Change::Authority(change) => change.kind(),
@@ -338,28 +351,53 @@ impl Commit {
         }
     }
 
+    /// What carrying it out takes room for.
+    #[inline(always)]
+    pub(crate) const fn adds(&self) -> Adds {
+        use self::Authority as A;
+        match &self.change {
+            Change::Activity(Activity::MessageQueued { .. }) => Adds::Record,
+            Change::Activity(_) | Change::Authority(A::Unmapped { .. } | A::Grown { .. } | A::Limited { .. }) => {
+                Adds::Effects
+            }
+            Change::Authority(A::Derived { .. } | A::Mapped { .. }) => Adds::Capability,
+            Change::Authority(
+                A::Deleted { .. }
+                | A::Revoked { .. }
+                | A::Destroyed { .. }
+                | A::Exited { .. }
+                | A::ThreadExited { .. }
+                | A::ExitRead { .. },
+            ) => Adds::Consequences,
+            Change::Authority(_) => Adds::Record,
+        }
+    }
+
     /// The 16-byte form, if the commit is small enough: the kind in the lowest byte,
     /// the high 32 bits of the second word zero.
     pub fn encode_compact(&self) -> Option<[u64; 2]> {
+        match self.encode() {
+            Form::Compact(words) => Some(words),
+            _ => None,
+        }
+    }
+
+    /// The form that it is small enough for. Inlined: where it is known which commit this is, nothing is left of
+    /// the choice.
+    #[inline(always)]
+    pub fn encode(&self) -> Form {
         match self.change {
             Change::Activity(Activity::HandedOver { caller, server }) => {
-                return Some(fixed(HANDED_OVER, caller.0, server.0, 0));
+                return Form::Compact(fixed(HANDED_OVER, caller.0, server.0, 0));
             }
             Change::Activity(Activity::Answered { server, caller, via }) => {
-                return Some(fixed(ANSWERED, server.0, caller.0, via.0));
+                return Form::Compact(fixed(ANSWERED, server.0, caller.0, via.0));
             }
             _ => {}
         }
-        let mut wide = heapless::Vec::<u8, MAX_ENCODED>::new();
-        self.encode_wide(&mut wide);
-        if wide.len() > COMPACT {
-            return None;
-        }
-        let mut bytes = [0; 16];
-        bytes[0] = self.kind();
-        bytes[1..=wide.len()].copy_from_slice(&wide);
-        let word = |at: usize| bytes[at..at + 8].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-        Some([word(0), word(8)])
+        let mut short = Short::new(self.kind());
+        self.put(&mut short);
+        short.form()
     }
 
     /// Reads [`Commit::encode_compact`]'s form; the high 32 bits of the second word
@@ -389,6 +427,11 @@ impl Commit {
 
     /// Writes the content without the kind: elapsed time, then the fields in their order.
     pub fn encode_wide(&self, out: &mut heapless::Vec<u8, MAX_ENCODED>) {
+        self.put(out);
+    }
+
+    #[inline(always)]
+    fn put<S: Sink>(&self, out: &mut S) {
         self.elapsed.put(out);
         match &self.change {
             Change::Authority(change) => change.put(out),

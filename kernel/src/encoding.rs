@@ -13,12 +13,87 @@ use abi::{Error, ExitReason, Handle, Kind, Name, ReplyToken, Rights, TransferMod
 pub trait Sink {
     /// Takes the next bytes.
     fn put(&mut self, bytes: &[u8]);
+
+    /// Takes the next byte: most numbers are one.
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.put(&[byte]);
+    }
 }
 
 impl<const N: usize> Sink for heapless::Vec<u8, N> {
     fn put(&mut self, bytes: &[u8]) {
         // The capacity is the longest commit's, which a test holds.
         let _ = self.extend_from_slice(bytes);
+    }
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        let _ = self.push(byte);
+    }
+}
+
+/// Bytes of content that the compact form of a commit has room for: seven in the first word,
+/// four in the second.
+pub const COMPACT: usize = 11;
+/// Bytes of content that the short form has room for.
+pub const SHORT: usize = 28;
+
+/// A commit being put together that is not long: what does not fit is only counted.
+pub struct Short {
+    /// Three bytes free, the kind, the content.
+    bytes: [u8; 4 + SHORT],
+    used: usize,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// The compact form.
+    Compact([u64; 2]),
+    /// So many bytes of content, behind four that are free.
+    Short([u8; 4 + SHORT], usize),
+    /// More than that.
+    Long,
+}
+
+impl Short {
+    /// Of a commit of this kind, with no content yet.
+    #[inline(always)]
+    pub fn new(kind: u8) -> Short {
+        let mut bytes = [0; 4 + SHORT];
+        bytes[3] = kind;
+        Short { bytes, used: 4 }
+    }
+
+    /// What it is, now that all is in it.
+    #[inline(always)]
+    pub fn form(&self) -> Form {
+        match self.used - 4 {
+            length if length <= COMPACT => {
+                let words = self.bytes.split_at(3).1;
+                let word = |at: usize| words[at..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                Form::Compact([u64::from(word(0)) | u64::from(word(4)) << 32, word(8).into()])
+            }
+            length if length <= SHORT => Form::Short(self.bytes, length),
+            _ => Form::Long,
+        }
+    }
+}
+
+impl Sink for Short {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.used..self.used + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        self.used += bytes.len();
+    }
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.used) {
+            *place = byte;
+        }
+        self.used += 1;
     }
 }
 
@@ -50,14 +125,23 @@ fn take<'a>(input: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
 }
 
 impl Encode for u64 {
+    #[inline(always)]
     fn put<S: Sink>(&self, out: &mut S) {
-        let mut rest = *self;
-        while rest >= 0x80 {
-            out.put(&[rest as u8 | 0x80]);
-            rest >>= 7;
-        }
-        out.put(&[rest as u8]);
+        // Most numbers are small.
+        if *self < 0x80 { out.byte(*self as u8) } else { put_long(*self, out) }
     }
+}
+
+fn put_long<S: Sink>(mut rest: u64, out: &mut S) {
+    if rest == u64::MAX {
+        // For ever: what most deadlines are.
+        return out.put(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1]);
+    }
+    while rest >= 0x80 {
+        out.byte(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.byte(rest as u8);
 }
 
 impl Decode for u64 {
@@ -82,6 +166,7 @@ impl Decode for u64 {
 macro_rules! integers {
     ($($type:ty)*) => {$(
         impl Encode for $type {
+            #[inline(always)]
             fn put<S: Sink>(&self, out: &mut S) { u64::from(*self).put(out) }
         }
         impl Decode for $type {
@@ -93,7 +178,7 @@ integers!(u8 u16 u32);
 
 impl Encode for bool {
     fn put<S: Sink>(&self, out: &mut S) {
-        out.put(&[u8::from(*self)]);
+        out.byte(u8::from(*self));
     }
 }
 impl Decode for bool {
@@ -110,6 +195,7 @@ impl Decode for bool {
 macro_rules! ids {
     ($($type:ty)*) => {$(
         impl Encode for $type {
+            #[inline(always)]
             fn put<S: Sink>(&self, out: &mut S) { self.0.wrapping_add(1).put(out) }
         }
         impl Decode for $type {

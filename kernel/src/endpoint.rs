@@ -8,7 +8,7 @@
 use crate::activity::Activity;
 use crate::authority::{Authority, Header};
 use crate::capability::Capability;
-use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
+use crate::commit::{Activity as Doing, Authority as Change, Change as Half, Commit, Decision, Outcome, Place};
 use crate::effect::{Effect, PayloadSource};
 use crate::encoding::fields;
 use crate::ids::*;
@@ -524,7 +524,8 @@ impl Kernel {
         message: &Sent<'_>,
         timeout: u64,
     ) -> Result<Decision, Error> {
-        let (via, _) = self.authority.lookup(caller.process, endpoint, Kind::Endpoint, Rights::RECEIVE, caller.now)?;
+        let (via, capability) =
+            self.authority.lookup(caller.process, endpoint, Kind::Endpoint, Rights::RECEIVE, caller.now)?;
         let moves_it =
             |transfer: &abi::Transfer| transfer.mode == abi::TransferMode::Move && transfer.handle == endpoint;
         if message.transfers.iter().any(moves_it) {
@@ -532,7 +533,22 @@ impl Kernel {
         }
         let mut decision = self.decide_reply(caller, reply, message)?;
         decision.outcome = Outcome::Blocked;
-        decision.push(Doing::ReceiveNext { thread: caller.thread, via, deadline: caller.deadline(timeout) });
+        let (thread, deadline) = (caller.thread, caller.deadline(timeout));
+        // An answer that moves nothing and ends nothing leaves the endpoint as it is: nothing to receive now is
+        // nothing to receive then.
+        let answers = matches!(
+            decision.commits[..],
+            [Commit {
+                change: Half::Activity(Doing::Replied { capabilities: 0, .. } | Doing::FaultResumed { .. }),
+                ..
+            }]
+        );
+        let queue = self.activity.queue(QueueId::Senders(EndpointId(capability.index)));
+        if answers && queue.is_empty() && deadline > caller.now {
+            decision.push(Doing::Receiving { thread, via, deadline });
+        } else {
+            decision.push(Doing::ReceiveNext { thread, via, deadline });
+        }
         Ok(decision)
     }
 }

@@ -13,7 +13,7 @@
 //! | [`ids`], [`input`], [`effect`], [`commit`], `encoding` | the language spoken with the door |
 //! | `authority`, `activity` | the two halves: what is in them, and how they change |
 //! | `capability`, `quota`, `process`, `thread`, `endpoint`, `notification`, `region`, `image`, `interrupt`, `device`, `log` | the objects, one file each |
-//! | `hand_over` | the fast path of IPC |
+//! | `hand_over`, `brief` | the fast path of IPC; calls of one change |
 //! | `transfer` | capabilities that ride on messages |
 //! | `schedule`, `timer`, [`queue`], `arena`, `table` | who runs, what is due, where records lie |
 //! | `setup` | what the host gives to init |
@@ -28,6 +28,7 @@ extern crate std;
 mod activity;
 mod arena;
 mod authority;
+mod brief;
 mod capability;
 pub mod commit;
 mod device;
@@ -57,6 +58,7 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
+pub use brief::{Brief, BriefEnd};
 pub use commit::{Change, Class, Commit, Decision, MAX_COMMITS, MAX_ENCODED, Outcome};
 pub use effect::{Effect, PayloadSource};
 pub use hand_over::HandOver;
@@ -67,6 +69,7 @@ pub use thread::State;
 use abi::{CapabilityInfo, Error, FOREVER, Name, Request, Returned};
 use activity::Activity;
 use authority::{Authority, Nobody};
+use commit::Adds;
 use encoding::Feed;
 use smallvec::SmallVec;
 
@@ -155,15 +158,17 @@ impl Kernel {
             Request::ReplyReceive { endpoint, reply, ref message, timeout } => {
                 self.decide_reply_receive(caller, endpoint, reply, message, timeout)
             }
-            Request::Signal { notification, bits } => self.decide_signal(caller, notification, bits),
-            Request::Wait { notification, timeout } => self.decide_wait(caller, notification, timeout),
-            Request::Poll { notification } => self.decide_poll(caller, notification),
-            Request::Yield => self.decide_yield(caller),
-
-            Request::Derive { source, rights, badge, expiry } => {
-                self.decide_derive(caller, source, rights, badge, expiry)
+            Request::Signal { .. }
+            | Request::Wait { .. }
+            | Request::Poll { .. }
+            | Request::Yield
+            | Request::Derive { .. }
+            | Request::Delete { .. }
+            | Request::RegionMap { .. }
+            | Request::RegionUnmap { .. } => {
+                self.decide_brief(caller, request).unwrap_or(Err(Error::Unsupported)).map(Decision::from)
             }
-            Request::Delete { handle } => self.decide_delete(caller, handle),
+
             Request::Revoke { handle } => self.decide_revoke(caller, handle),
             Request::Destroy { handle } => self.decide_destroy(caller, handle),
             Request::Inspect { process, slot, ancestor } => self.decide_inspect(caller, process, slot, ancestor),
@@ -201,8 +206,6 @@ impl Kernel {
             Request::RegionCreate { quota, pages } => self.decide_region_create(caller, quota, pages),
             Request::RegionRead { region, offset, length } => self.decide_region_read(caller, region, offset, length),
             Request::RegionWrite { region, offset, length } => self.decide_region_write(caller, region, offset, length),
-            Request::RegionMap { region, address, rights } => self.decide_region_map(caller, region, address, rights),
-            Request::RegionUnmap { region, address } => self.decide_region_unmap(caller, region, address),
             Request::ImageCreate { quota, region, length, name } => {
                 self.decide_image_create(caller, quota, region, length, name)
             }
@@ -241,22 +244,48 @@ impl Kernel {
         decision.commits[0].elapsed = now.saturating_sub(self.activity.clock);
     }
 
-    /// Makes room for what a decision's commits will need, so that applying them
+    /// Makes room for what the commits of one decision will need, so that applying them
     /// allocates nothing. Changes capacity, never state. `QuotaExceeded`: there is no
     /// more memory, whatever the quotas say.
-    pub fn reserve(&mut self, decision: &Decision) -> Result<(), Error> {
-        if decision.commits.is_empty() {
+    #[inline(always)]
+    pub fn reserve(&mut self, commits: &[Commit]) -> Result<(), Error> {
+        if commits.is_empty() {
             return Ok(());
         }
-        if decision.commits.iter().any(|commit| matches!(commit.change, Change::Authority(_))) {
-            self.authority.reserve(decision)?;
+        match commits {
+            [commit] if commit.adds() == Adds::Effects => {}
+            [commit] if commit.adds() == Adds::Capability => self.authority.reserve_capabilities(commits)?,
+            [commit] if commit.adds() == Adds::Consequences => {
+                return self.activity.reserve_effects(self.activity.effects_of_an_end(self.authority.count()));
+            }
+            _ => return self.reserve_all(commits),
         }
-        self.activity.reserve(self.authority.count())
+        self.activity.reserve_effects(0)
+    }
+
+    #[inline(never)]
+    fn reserve_all(&mut self, commits: &[Commit]) -> Result<(), Error> {
+        let any = |adds| commits.iter().any(|commit| commit.adds() == adds);
+        if any(Adds::Record) || any(Adds::Capability) {
+            self.authority.reserve_capabilities(commits)?;
+        }
+        if any(Adds::Record) {
+            self.authority.reserve_records(commits)?;
+            self.activity.reserve_records()?;
+        }
+        let ends = any(Adds::Record) || any(Adds::Consequences);
+        self.activity.reserve_effects(if ends { self.activity.effects_of_an_end(self.authority.count()) } else { 0 })
     }
 
     /// Carries out a commit: one of a decision just made, or one from the log. Total;
     /// the only thing that changes the state. Effects are queued for [`Kernel::effect`].
     pub fn apply(&mut self, commit: &Commit) {
+        self.apply_known(commit);
+    }
+
+    /// The same, where which commit it is is known when this is compiled.
+    #[inline(always)]
+    pub fn apply_known(&mut self, commit: &Commit) {
         self.activity.charge(commit.elapsed);
         match &commit.change {
             Change::Activity(change) => self.activity.apply(change, &self.authority),

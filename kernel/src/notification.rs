@@ -4,7 +4,8 @@
 
 use crate::activity::Activity;
 use crate::authority::{Authority, Header};
-use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
+use crate::brief::{Brief, BriefEnd};
+use crate::commit::{Activity as Doing, Authority as Change, Decision, Place};
 use crate::effect::PayloadSource;
 use crate::encoding::fields;
 use crate::ids::*;
@@ -59,19 +60,23 @@ impl Authority {
 impl Activity {
     /// Sets bits, and gives them to whoever waits: a waiter first, else a receiver of
     /// the endpoint.
+    #[inline(always)]
     pub(crate) fn signal(&mut self, id: NotificationId, bits: u64) {
-        self.notification(id).bits |= bits;
-        if self.notification(id).bits == 0 {
-            return;
+        let record = self.notification(id);
+        record.bits |= bits;
+        let nobody = record.waiters.is_empty() && (record.endpoint.is_none() || record.queued);
+        if record.bits != 0 && !nobody {
+            self.give_bits(id);
         }
+    }
+
+    /// Somebody waits for the bits, or an endpoint does.
+    fn give_bits(&mut self, id: NotificationId) {
         if let Some(thread) = self.first_thread(QueueId::Waiters(id)) {
             let bits = self.take_bits(id);
             return self.finish_wait(thread, Ok(Returned::Value(bits)));
         }
         let endpoint = self.notification(id).endpoint;
-        if endpoint.is_none() || self.notification(id).queued {
-            return;
-        }
         match self.first_thread(QueueId::Receivers(endpoint)) {
             Some(thread) => self.receive_bits(thread, id),
             None => {
@@ -170,33 +175,36 @@ impl Kernel {
         ))
     }
 
-    pub(crate) fn decide_signal(&self, caller: Caller, notification: Handle, bits: u64) -> Result<Decision, Error> {
+    #[inline(always)]
+    pub(crate) fn decide_signal(&self, caller: Caller, notification: Handle, bits: u64) -> Result<Brief, Error> {
         let (_, notification) = self.notification(caller, notification, Rights::SIGNAL)?;
         if bits == 0 {
             return Err(Error::InvalidArgument);
         }
-        Ok(Decision::done(Returned::Nothing, Doing::Signalled { notification, bits }))
+        Ok(Brief::new(BriefEnd::Done, Doing::Signalled { notification, bits }))
     }
 
-    pub(crate) fn decide_wait(&self, caller: Caller, notification: Handle, timeout: u64) -> Result<Decision, Error> {
+    #[inline(always)]
+    pub(crate) fn decide_wait(&self, caller: Caller, notification: Handle, timeout: u64) -> Result<Brief, Error> {
         let (via, notification) = self.notification(caller, notification, Rights::WAIT)?;
         let (thread, bits) = (caller.thread, self.activity.bits(notification));
         if bits != 0 {
-            return Ok(Decision::done(Returned::Value(bits), Doing::Taken { thread, notification }));
+            return Ok(Brief::new(BriefEnd::Value(bits), Doing::Taken { thread, notification }));
         }
         if timeout == 0 {
             return Err(Error::WouldBlock);
         }
-        Ok(Decision::new(Outcome::Blocked, Doing::Waiting { thread, via, deadline: caller.deadline(timeout) }))
+        Ok(Brief::new(BriefEnd::Waits, Doing::Waiting { thread, via, deadline: caller.deadline(timeout) }))
     }
 
-    pub(crate) fn decide_poll(&self, caller: Caller, notification: Handle) -> Result<Decision, Error> {
+    #[inline(always)]
+    pub(crate) fn decide_poll(&self, caller: Caller, notification: Handle) -> Result<Brief, Error> {
         let (_, notification) = self.notification(caller, notification, Rights::WAIT)?;
         let bits = self.activity.bits(notification);
         if bits == 0 {
-            return Ok(Decision::nothing(Returned::Value(0)));
+            return Ok(Brief::nothing(BriefEnd::Value(0)));
         }
-        Ok(Decision::done(Returned::Value(bits), Doing::Taken { thread: caller.thread, notification }))
+        Ok(Brief::new(BriefEnd::Value(bits), Doing::Taken { thread: caller.thread, notification }))
     }
 
     pub(crate) fn decide_notification_bind(

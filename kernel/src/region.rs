@@ -3,6 +3,7 @@
 //! goes with it.
 
 use crate::authority::{Authority, Consequence, Header, Witness};
+use crate::brief::{Brief, BriefEnd};
 use crate::commit::{Authority as Change, Decision, Place};
 use crate::effect::Effect;
 use crate::encoding::fields;
@@ -163,13 +164,14 @@ impl Kernel {
     }
 
     /// Nothing is mapped to be written and to be executed at once, in whatever places.
+    #[inline(always)]
     pub(crate) fn decide_region_map(
         &self,
         caller: Caller,
         region: Handle,
         address: u64,
         rights: Rights,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Brief, Error> {
         if !self.platform.mapping {
             return Err(Error::Unsupported);
         }
@@ -194,7 +196,7 @@ impl Kernel {
             return Err(Error::AlreadyBound);
         }
         let mapping = MappingId(self.authority.mappings.vacant()?);
-        Ok(Decision::done(Returned::Nothing, Change::Mapped { mapping, capability: id, address, rights }))
+        Ok(Brief::new(BriefEnd::Done, Change::Mapped { mapping, capability: id, address, rights }))
     }
 
     /// Whether a process has something mapped from `address` up to `end`.
@@ -205,14 +207,15 @@ impl Kernel {
         })
     }
 
-    pub(crate) fn decide_region_unmap(&self, caller: Caller, region: Handle, address: u64) -> Result<Decision, Error> {
+    #[inline(always)]
+    pub(crate) fn decide_region_unmap(&self, caller: Caller, region: Handle, address: u64) -> Result<Brief, Error> {
         if !self.platform.mapping {
             return Err(Error::Unsupported);
         }
         let (_, capability) = self.authority.lookup(caller.process, region, Kind::Region, Rights::NONE, caller.now)?;
         match self.authority.mappings.get(capability.mapping.0) {
             Some(mapping) if mapping.address == address => {
-                Ok(Decision::done(Returned::Nothing, Change::Unmapped { mapping: capability.mapping }))
+                Ok(Brief::new(BriefEnd::Done, Change::Unmapped { mapping: capability.mapping }))
             }
             _ => Err(Error::NotBound),
         }

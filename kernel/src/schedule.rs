@@ -3,6 +3,7 @@
 //! has no commit.
 
 use crate::activity::Activity;
+use crate::brief::{Brief, BriefEnd};
 use crate::commit::{Activity as Doing, Authority as Change, Decision};
 use crate::ids::*;
 use crate::queue::{Entry, QueueId, Queued};
@@ -10,7 +11,7 @@ use crate::thread::{SPENT, State};
 use crate::timer::TimerKind;
 use crate::{Caller, Kernel};
 use abi::message::FaultKind;
-use abi::{Error, ExitReason, FOREVER, Returned};
+use abi::{ExitReason, FOREVER, Returned};
 
 /// Priorities run from 0 to one less; the highest runs.
 pub const PRIORITIES: u8 = 32;
@@ -28,18 +29,23 @@ pub(crate) enum End {
 
 impl Activity {
     /// Charges processor time to who pays for the running thread.
+    #[inline(always)]
     pub(crate) fn charge(&mut self, elapsed: u64) {
         self.clock = self.clock.saturating_add(elapsed);
         if self.current.is_none() || elapsed == 0 {
             return;
         }
-        let payer = self.thread(self.current).payer;
-        let now = self.clock;
+        let payer = self.view(self.current).payer;
         let detail = self.detail(payer);
         detail.time = detail.time.saturating_add(elapsed);
-        if detail.budget == FOREVER {
-            return;
+        if detail.budget != FOREVER {
+            self.charge_budget(payer, elapsed);
         }
+    }
+
+    fn charge_budget(&mut self, payer: ThreadId, elapsed: u64) {
+        let now = self.clock;
+        let detail = self.detail(payer);
         let whole = detail.left == detail.budget;
         detail.left = detail.left.saturating_sub(elapsed);
         if whole {
@@ -77,8 +83,14 @@ impl Activity {
 
     /// Sees to it that the highest ready priority runs. What runs goes on unless a
     /// higher one is ready.
+    #[inline(always)]
     pub(crate) fn schedule(&mut self) {
-        let Some(highest) = self.highest_ready() else { return };
+        if let Some(highest) = self.highest_ready() {
+            self.run_highest(highest);
+        }
+    }
+
+    fn run_highest(&mut self, highest: u8) {
         let current = self.current;
         if !current.is_none() {
             if self.thread(current).priority >= highest {
@@ -94,7 +106,13 @@ impl Activity {
 
     /// Gives the processor to a ready thread; nobody else has it.
     pub(crate) fn run(&mut self, thread: ThreadId) {
-        self.detach(thread);
+        let record = self.view(thread);
+        if record.state == State::Ready {
+            // It stands nowhere else, and has no time-out.
+            self.remove(QueueId::Ready(record.priority), Entry::thread(thread));
+        } else {
+            self.detach(thread);
+        }
         self.thread(thread).state = State::Running;
         self.current = thread;
     }
@@ -214,13 +232,14 @@ impl Activity {
 }
 
 impl Kernel {
-    pub(crate) fn decide_yield(&self, caller: Caller) -> Result<Decision, Error> {
+    #[inline(always)]
+    pub(crate) fn decide_yield(&self, caller: Caller) -> Brief {
         let alone =
             self.activity.highest_ready().is_none_or(|highest| highest < self.activity.view(caller.thread).priority);
         if alone {
-            return Ok(Decision::nothing(Returned::Nothing));
+            return Brief::nothing(BriefEnd::Done);
         }
-        Ok(Decision::done(Returned::Nothing, Doing::Yielded { thread: caller.thread }))
+        Brief::new(BriefEnd::Done, Doing::Yielded { thread: caller.thread })
     }
 
     pub(crate) fn decide_preempt(&self) -> Decision {
@@ -238,6 +257,31 @@ impl Kernel {
         let mut decision = self.next_due(now)?;
         self.complete(&mut decision, now, self.activity.current);
         Some(decision)
+    }
+
+    /// Whether [`Kernel::due`] has anything at `now`, or might: asked after every call.
+    #[inline(always)]
+    pub fn may_be_due(&self, now: u64) -> bool {
+        let activity = &self.activity;
+        self.has_left_to_do()
+            || activity.first_timer().is_some_and(|(deadline, _, _)| deadline <= now)
+            || self.is_limited()
+    }
+
+    /// Whether a step has left something to do, whatever the time.
+    #[inline(always)]
+    pub fn has_left_to_do(&self) -> bool {
+        let activity = &self.activity;
+        !activity.about_to_receive.is_none() || !activity.orphans.is_empty() || !activity.announced.is_empty()
+    }
+
+    /// Whether the time of who pays for the running thread may end.
+    #[inline(always)]
+    fn is_limited(&self) -> bool {
+        let payer = self.activity.view(self.activity.current).payer;
+        let process = self.authority.processes.get(self.activity.view(payer).process);
+        self.activity.detail_view(payer).budget != FOREVER
+            || process.is_some_and(|process| process.limits.processor_time != FOREVER)
     }
 
     fn next_due(&self, now: u64) -> Option<Decision> {

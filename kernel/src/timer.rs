@@ -42,6 +42,7 @@ const fn number(thread: ThreadId, kind: TimerKind) -> u32 {
 
 impl Activity {
     /// The timer that is due first.
+    #[inline]
     pub(crate) fn first_timer(&self) -> Option<(u64, ThreadId, TimerKind)> {
         let &timer = self.timers.first()?;
         let kind = if timer & 1 == 0 { TimerKind::Timeout } else { TimerKind::Replenishment };
@@ -60,10 +61,19 @@ impl Activity {
         self.rise(place);
     }
 
+    #[inline]
     pub(crate) fn cancel(&mut self, thread: ThreadId, kind: TimerKind) {
         if kind == TimerKind::Timeout {
+            // Most waits have none.
+            if self.view(thread).flags & TIMED == 0 {
+                return;
+            }
             self.thread(thread).flags &= !TIMED;
         }
+        self.take_out(thread, kind);
+    }
+
+    fn take_out(&mut self, thread: ThreadId, kind: TimerKind) {
         let place = core::mem::replace(&mut self.detail(thread).timers[kind as usize].place, Timer::IDLE) as usize;
         if place >= self.timers.len() {
             return;

@@ -54,6 +54,7 @@ pub unsafe fn raw(rax: u64, rdi: u64, rsi: u64, rdx: u64, r8: u64) -> Back {
 }
 
 /// A call without block and words.
+#[inline(always)]
 pub fn call(number: Number, rdi: u64, rsi: u64, rdx: u64, r8: u64) -> Back {
     // SAFETY: no block.
     unsafe { raw(Entry::new(number as u8, 0, false, 0).0, rdi, rsi, rdx, r8) }

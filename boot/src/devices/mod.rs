@@ -117,6 +117,8 @@ pub struct Hardware<B> {
     bus: B,
     devices: Vec<Attached>,
     lines: Vec<Line>,
+    /// Whether a line was opened or came since it was last seen that none does.
+    changed: bool,
     /// ns since 1970 at boot.
     booted_at: u64,
     /// The exit status that somebody wants the machine to end with; 0: nobody does.
@@ -128,7 +130,8 @@ impl<B: Bus> Hardware<B> {
     pub fn probe(mut bus: B, probe: Probe<'_, '_>) -> Hardware<B> {
         let Probe { map, memory, rsdp, processor, kept, terminal, buffers, now } = probe;
         let booted_at = rtc::read(&mut bus).saturating_sub(now);
-        let mut hardware = Hardware { bus, devices: Vec::new(), lines: Vec::new(), booted_at, requested: 0 };
+        let mut hardware =
+            Hardware { bus, devices: Vec::new(), lines: Vec::new(), changed: false, booted_at, requested: 0 };
         let tables = acpi::Interrupts::find(rsdp, memory);
         let mut vector = FIRST_VECTOR;
 
@@ -240,6 +243,7 @@ impl<B: Bus> Hardware<B> {
         match line.source {
             Source::Function(device) => {
                 line.raised = true;
+                self.changed = true;
                 if let Some(Kind::Function(function)) = self.devices.get(device.index()).map(|attached| &attached.kind)
                 {
                     function.mask(&mut self.bus, true);
@@ -265,6 +269,7 @@ impl<B: Bus> Hardware<B> {
                 && let Some(line) = attached.line.and_then(|line| self.lines.get_mut(line.index()))
             {
                 line.raised = true;
+                self.changed = true;
             }
             if let Some(status) = uart.take_end() {
                 self.request_end(status);
@@ -278,13 +283,22 @@ impl<B: Bus> Hardware<B> {
         self.requested = status;
         if let Some(line) = self.lines.iter_mut().find(|line| line.source == Source::Power) {
             line.raised = true;
+            self.changed = true;
         }
     }
 
     /// A line that comes now; it is closed until the kernel opens it again. To be asked until there is
     /// none: after an interrupt, and after the kernel's effects were carried out.
+    #[inline]
     pub fn raised(&mut self) -> Option<InterruptId> {
-        let at = self.lines.iter().position(|line| line.open && line.raised)?;
+        // Asked after every call: almost always nothing has come.
+        if !self.changed {
+            return None;
+        }
+        let Some(at) = self.lines.iter().position(|line| line.open && line.raised) else {
+            self.changed = false;
+            return None;
+        };
         self.lines[at].raised = false;
         self.lines[at].open = false;
         Some(InterruptId(at as u32))
@@ -294,6 +308,7 @@ impl<B: Bus> Hardware<B> {
     pub fn set_line(&mut self, line: InterruptId, open: bool) {
         let Some(line) = self.lines.get_mut(line.index()) else { return };
         line.open = open;
+        self.changed = true;
         if let Source::Function(device) = line.source
             && let Some(Kind::Function(function)) = self.devices.get(device.index()).map(|attached| &attached.kind)
         {

@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::thread::{Outbox, Thread};
+use crate::arch::entry::Back;
 use crate::memory::PAGE;
 use crate::memory::space::Space;
 use abi::device::Operation;
@@ -158,9 +159,9 @@ const fn needs_block(number: Number) -> bool {
 }
 
 impl Machine {
-    /// A call of the thread that runs, with what was in its argument registers.
+    /// A call of the thread that runs, with what was in its argument registers; the way back.
     #[inline(never)]
-    pub(super) fn slow_call(&mut self, arguments: [u64; 4], entry: Entry) {
+    pub(super) fn slow_call(&mut self, arguments: [u64; 4], entry: Entry) -> Back {
         let id = self.running;
         if let Err(error) = self.general_call(id, arguments, entry) {
             // What could not be decoded is on record too.
@@ -168,6 +169,7 @@ impl Machine {
             self.axiom.malformed(id, entry.number(), error, now);
             self.answer(id, Exit::failed(error), 0);
         }
+        self.run()
     }
 
     fn general_call(&mut self, id: ThreadId, arguments: [u64; 4], entry: Entry) -> Result<(), Error> {

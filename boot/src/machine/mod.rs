@@ -104,43 +104,54 @@ unsafe fn machine() -> &'static mut Machine {
     unsafe { (*(&raw mut MACHINE)).assume_init_mut() }
 }
 
-/// A system call, from `entry::syscall`: argument registers rdi, rsi, rdx, r8, and rax.
+/// A system call, from `entry::syscall`: argument registers rdi, rsi, rdx, r8, and rax. It saves nothing, so that each
+/// kind of call has a frame of its own size.
 pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
+    const CALL: u64 = Number::Call as u64;
+    const REPLY_RECEIVE: u64 = Number::ReplyReceive as u64;
+    // Number and the flag in one look; how many words, in another.
+    match entry & (0xff | Entry::PAYLOAD) {
+        CALL => hand_over::<false>(a, b, c, d, entry),
+        REPLY_RECEIVE => hand_over::<true>(a, b, c, d, entry),
+        _ => brief_call(a, b, c, d, entry),
+    }
+}
+
+/// Notes what the thread that runs has called; the machine, that thread, and the time.
+///
+/// # Safety
+/// The caller is the way in for this call, and uses the thread while nothing else does.
+#[inline(always)]
+unsafe fn begin_call(entry: u64) -> (&'static mut Machine, &'static mut thread::Thread, u64) {
     // SAFETY: a thread runs, so the machine was made; its call is the one way in.
     let machine = unsafe { machine() };
-    let entry = Entry(entry);
     let now = machine.clock.now();
     // SAFETY: the entry just saved its registers into its record, which lives while it runs and which nothing
     // else refers to; that of the one that is called is another.
     let source = unsafe { thread::running() };
-    source.entry = entry;
+    source.entry = Entry(entry);
+    (machine, source, now)
+}
+
+/// A call without block, or the answer to one: `c` is the reply.
+#[inline(never)]
+extern "sysv64" fn hand_over<const ANSWER: bool>(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
+    // SAFETY: `syscall` is the way in; the thread is used until another's way back is given.
+    let (machine, source, now) = unsafe { begin_call(entry) };
     let running = source.id;
-    let message = Message { tag: b, length: 0, transfers: &[] };
-    const CALL: u64 = Number::Call as u64;
-    const REPLY_RECEIVE: u64 = Number::ReplyReceive as u64;
-    // Number and the flag in one look; how many words, in another.
-    let request = match entry.0 & (0xff | Entry::PAYLOAD) {
-        CALL => Request::Call { endpoint: Handle(a), message, timeout: d },
-        REPLY_RECEIVE => Request::ReplyReceive { endpoint: Handle(a), reply: ReplyToken(c), message, timeout: d },
-        number => {
-            return match small(number, [a, b, c, d]) {
-                Some(request) => machine.small_call(&request, now),
-                None => {
-                    machine.slow_call([a, b, c, d], entry);
-                    machine.run()
-                }
-            };
-        }
-    };
-    let count = entry.words();
+    let count = Entry(entry).words();
     if count > abi::message::WORDS {
-        machine.slow_call([a, b, c, d], entry);
-        return machine.run();
+        return machine.slow_call([a, b, c, d], Entry(entry));
     }
+    let (endpoint, message) = (Handle(a), Message { tag: b, length: 0, transfers: &[] });
+    let request = if ANSWER {
+        Request::ReplyReceive { endpoint, reply: ReplyToken(c), message, timeout: d }
+    } else {
+        Request::Call { endpoint, message, timeout: d }
+    };
     let outcome = machine.axiom.call(running, &request, now);
     let Some((to, _, delivery)) = machine.axiom.handed_over() else {
-        machine.settle(running, outcome);
-        return machine.run();
+        return machine.settle_and_run(running, outcome);
     };
     let Some(target) = machine.threads.get(to) else { return machine.run() };
     if count > 0 {
@@ -157,34 +168,43 @@ pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Ba
     back
 }
 
-/// The frequent calls whose arguments are all in registers, whatever these hold.
-#[inline(always)]
-fn small(number: u64, [a, b, c, d]: [u64; 4]) -> Option<Request<'static>> {
+/// A brief call, whose arguments are all in registers, whatever these hold; any other goes on to be decoded.
+#[inline(never)]
+extern "sysv64" fn brief_call(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
     const SIGNAL: u64 = Number::Signal as u64;
     const WAIT: u64 = Number::Wait as u64;
     const POLL: u64 = Number::Poll as u64;
     const YIELD: u64 = Number::Yield as u64;
     const DERIVE: u64 = Number::Derive as u64;
     const DELETE: u64 = Number::Delete as u64;
-    Some(match number {
-        SIGNAL => Request::Signal { notification: Handle(a), bits: b },
-        WAIT => Request::Wait { notification: Handle(a), timeout: b },
-        POLL => Request::Poll { notification: Handle(a) },
-        YIELD => Request::Yield,
+    const MAP: u64 = Number::RegionMap as u64;
+    const UNMAP: u64 = Number::RegionUnmap as u64;
+    // SAFETY: `syscall` is the way in; the thread is used no more.
+    let (machine, _, now) = unsafe { begin_call(entry) };
+    let handle = Handle(a);
+    match entry & (0xff | Entry::PAYLOAD) {
+        SIGNAL => machine.brief(&Request::Signal { notification: handle, bits: b }, now),
+        WAIT => machine.brief(&Request::Wait { notification: handle, timeout: b }, now),
+        POLL => machine.brief(&Request::Poll { notification: handle }, now),
+        YIELD => machine.brief(&Request::Yield, now),
         DERIVE if b <= u16::MAX.into() => {
-            Request::Derive { source: Handle(a), rights: Rights(b as u16), badge: c, expiry: d }
+            machine.brief(&Request::Derive { source: handle, rights: Rights(b as u16), badge: c, expiry: d }, now)
         }
-        DELETE => Request::Delete { handle: Handle(a) },
-        _ => return None,
-    })
+        DELETE => machine.brief(&Request::Delete { handle }, now),
+        MAP if c <= u16::MAX.into() && machine.can_map(handle, b) => {
+            machine.brief(&Request::RegionMap { region: handle, address: b, rights: Rights(c as u16) }, now)
+        }
+        UNMAP => machine.brief(&Request::RegionUnmap { region: handle, address: b }, now),
+        _ => machine.slow_call([a, b, c, d], Entry(entry)),
+    }
 }
 
 impl Machine {
-    /// A call that is in registers alone. Where nothing else comes of it, the caller goes on at once.
-    #[inline(never)]
-    fn small_call(&mut self, request: &Request<'_>, now: u64) -> Back {
+    /// A brief call. Where nothing else comes of it, the caller goes on at once.
+    #[inline(always)]
+    fn brief(&mut self, request: &Request<'_>, now: u64) -> Back {
         let running = self.running;
-        let outcome = self.axiom.call(running, request, now);
+        let outcome = self.axiom.brief_call(running, request, now);
         let exit = match outcome {
             Outcome::Done(Ok(Returned::Nothing)) => Some((Exit::DONE, 0)),
             Outcome::Done(Ok(Returned::Value(value) | Returned::Handle(Handle(value)))) => Some((Exit::DONE, value)),
@@ -200,7 +220,16 @@ impl Machine {
             (thread.frame.rsi, thread.frame.rdx) = (0, 0);
             return thread.back();
         }
-        self.settle(running, outcome);
+        self.settle_and_run(running, outcome)
+    }
+
+    #[inline(never)]
+    fn settle_and_run(&mut self, running: ThreadId, outcome: Outcome) -> Back {
+        match outcome {
+            Outcome::Blocked => {}
+            Outcome::Done(result) => self.complete(running, result),
+            Outcome::Host => self.settle(running, outcome),
+        }
         self.run()
     }
 

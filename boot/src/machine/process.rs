@@ -7,9 +7,9 @@ use crate::arch::entry::Full;
 use crate::memory::elf::Executable;
 use crate::memory::space::{NoMemory, Space};
 use crate::memory::{PAGE, mapped};
-use abi::Error;
 use abi::message::FaultKind;
-use abi::native::{HEAP, HEAP_END, STACK_BYTES, STACK_TOP};
+use abi::native::{HEAP, HEAP_END, REGIONS_END, REGIONS_FROM, STACK_BYTES, STACK_TOP};
+use abi::{Error, Handle};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -168,6 +168,17 @@ impl Machine {
         let space = process.space.as_mut().ok_or(Error::PeerGone)?;
         space.add(addresses, true, false, &mut self.frames).map_err(|NoMemory| Error::QuotaExceeded)?;
         Ok(first)
+    }
+
+    /// Whether mapping a region there needs nothing beforehand: the tables are there.
+    pub(super) fn can_map(&self, region: Handle, address: u64) -> bool {
+        let process = self.axiom.kernel().process_of(self.running);
+        let pages = process.and_then(|process| self.axiom.kernel().region_pages(process, region));
+        let space = process.and_then(|process| self.processes.space(process));
+        let (Some(pages), Some(space)) = (pages, space) else { return false };
+        let end = pages.checked_mul(PAGE).and_then(|bytes| address.checked_add(bytes));
+        (REGIONS_FROM..REGIONS_END).contains(&address)
+            && end.is_some_and(|end| end <= REGIONS_END && space.has_table_for(address..end))
     }
 
     /// Tables for a region that is to be mapped, before it is.

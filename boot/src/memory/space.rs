@@ -75,6 +75,11 @@ impl Space {
         missing
     }
 
+    /// Whether these addresses, some at least, are all in one table of pages that there is.
+    pub fn has_table_for(&self, addresses: Range<u64>) -> bool {
+        addresses.start >> 21 == (addresses.end - 1) >> 21 && self.table_at(addresses.start, 0).is_some()
+    }
+
     /// The table of this level (0: of pages) that an address is in.
     fn table_at(&self, address: u64, level: u32) -> Option<u64> {
         let mut at = self.root;

@@ -90,6 +90,12 @@ impl Machine {
     /// One input, then all that is due.
     pub fn input(&mut self, input: &Input<'_>) -> Result<Outcome, Error> {
         let decided = self.kernel.decide(input, self.now);
+        if let Input::Fault { thread, kind, detail, resumable } = *input
+            && let Some(brief) = self.kernel.brief_fault(thread, kind, detail, resumable, self.now)
+        {
+            let (brief, decided) = (Decision::from(brief), decided.as_ref().expect("it may fault"));
+            assert_eq!((brief.outcome, &brief.commits), (decided.outcome, &decided.commits), "a fault, in two ways");
+        }
         let result = decided.map(|decision| {
             self.carry_out(&decision);
             decision.outcome
@@ -115,11 +121,25 @@ impl Machine {
             self.settle();
             return Ok(Outcome::Blocked);
         }
-        self.input(&Input::Call { thread, request: &request })
+        let input = Input::Call { thread, request: &request };
+        let Some(brief) = self.kernel.brief(thread, &request, self.now) else { return self.input(&input) };
+        // As the door does it; `decide` says the same.
+        let (brief, decided) = (brief.map(Decision::from), self.kernel.decide(&input, self.now));
+        assert_eq!(
+            brief.as_ref().map(|brief| (&brief.outcome, &brief.commits)),
+            decided.as_ref().map(|decided| (&decided.outcome, &decided.commits)),
+            "{request:?}: what is brief is decided in two ways"
+        );
+        let result = brief.map(|brief| {
+            self.carry_out(&brief);
+            brief.outcome
+        });
+        self.settle();
+        result
     }
 
     fn carry_out(&mut self, decision: &Decision) {
-        self.kernel.reserve(decision).expect("there is memory");
+        self.kernel.reserve(&decision.commits).expect("there is memory");
         for commit in &decision.commits {
             self.kernel.apply(commit);
             self.log.push(*commit);

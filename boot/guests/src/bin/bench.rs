@@ -42,7 +42,7 @@ mod bench {
             Some("answer") => serve(&process),
             Some("signal") => waken(&process),
             Some("hello") => greet(&process),
-            Some("fault") => fault(),
+            Some("fault") => fault(number(&process, 1)),
             Some("loop") => loop {
                 core::hint::spin_loop();
             },
@@ -57,28 +57,48 @@ mod bench {
         }
     }
 
+    /// What one row does, so often.
     fn only(process: &Process) -> Result<(), Error> {
-        let notification = Cap::<Notification>::create(process.quota())?;
+        let times = number(process, 2).max(1);
+        let machine = Machine::new(process)?;
+        let notification = Cap::<Notification>::create(&machine.quota)?;
         let handle = notification.handle().0;
-        let endpoint = Cap::<Endpoint>::create(process.quota(), 8)?;
-        if process.arguments().get(1).map(String::as_str) == Some("timeout") {
-            let machine = Machine::new(process)?;
-            let arguments = ["answer".to_string(), "0".to_string(), (1u64 << 40).to_string()];
-            let rights = Rights::RECEIVE.or(Rights::SEND);
-            let peer = machine.start(&arguments, &[("endpoint", endpoint.handle(), rights)])?;
-            calls(endpoint.handle().0, 0, 1 << 40, number(process, 2));
-            return peer.kill(0);
-        }
-        for _ in 0..number(process, 2).max(1) {
-            match process.arguments().get(1).map(String::as_str) {
-                Some("signal") => call(Number::Signal, handle, 1, 0, 0),
-                Some("yield") => call(Number::Yield, 0, 0, 0, 0),
-                Some("derive") => {
-                    let derived = call(Number::Derive, endpoint.handle().0, Rights::SEND.0.into(), 0, FOREVER).value;
-                    call(Number::Delete, derived, 0, 0, 0)
-                }
-                _ => call(Number::Poll, handle, 0, 0, 0),
-            };
+        let endpoint = Cap::<Endpoint>::create(&machine.quota, 8)?;
+        let each = |body: &dyn Fn()| (0..times).for_each(|_| body());
+        match process.arguments().get(1).map(String::as_str) {
+            Some("timeout") => {
+                let arguments = ["answer".to_string(), "0".to_string(), (1u64 << 40).to_string()];
+                let rights = Rights::RECEIVE.or(Rights::SEND);
+                let peer = machine.start(&arguments, &[("endpoint", endpoint.handle(), rights)])?;
+                calls(endpoint.handle().0, 0, 1 << 40, times);
+                return peer.kill(0);
+            }
+            Some("notification") => {
+                let other = Cap::<Notification>::create(&machine.quota)?;
+                let all = Rights::SIGNAL.or(Rights::WAIT);
+                let grants = [("mine", notification.handle(), all), ("yours", other.handle(), all)];
+                let peer = machine.start(&["signal".to_string()], &grants)?;
+                signal_and_wait(handle, other.handle().0, times);
+                return peer.kill(0);
+            }
+            Some("map") => {
+                let region = Cap::<Region>::create(&machine.quota, 1)?;
+                each(&|| map_and_unmap(region.handle().0));
+            }
+            Some("fault") => return judge(&machine, times),
+            Some("signal") => each(&|| {
+                call(Number::Signal, handle, 1, 0, 0);
+            }),
+            Some("yield") => each(&|| {
+                call(Number::Yield, 0, 0, 0, 0);
+            }),
+            Some("derive") => each(&|| {
+                let derived = call(Number::Derive, endpoint.handle().0, Rights::SEND.0.into(), 0, FOREVER).value;
+                call(Number::Delete, derived, 0, 0, 0);
+            }),
+            _ => each(&|| {
+                call(Number::Poll, handle, 0, 0, 0);
+            }),
         }
         Ok(())
     }
@@ -109,12 +129,12 @@ mod bench {
         Ok(())
     }
 
-    fn fault() -> Result<(), Error> {
+    fn fault(times: u64) -> Result<(), Error> {
         let before = counter();
-        for _ in 0..TIMES {
+        for _ in 0..times {
             native_guests::breakpoint();
         }
-        row("fault to supervisor and restart", (counter() - before) / TIMES);
+        row("fault to supervisor and restart", (counter() - before) / times);
         Ok(())
     }
 
@@ -161,7 +181,7 @@ mod bench {
         notifications(&machine)?;
         capabilities(&machine)?;
         mapping(&machine)?;
-        faults(&machine.fresh()?)?;
+        judge(&machine.fresh()?, TIMES)?;
         spawning(&machine.fresh()?).await
     }
 
@@ -185,22 +205,21 @@ mod bench {
     fn small_calls(machine: &Machine) -> Result<(), Error> {
         let notification = Cap::<Notification>::create(&machine.quota)?;
         let handle = notification.handle().0;
-        let each = |name: &str, mut body: &mut dyn FnMut()| {
+        fn each(name: &str, mut body: impl FnMut()) {
             body();
             let before = counter();
             for _ in 0..TIMES {
                 body();
             }
             row(name, (counter() - before) / TIMES);
-            let _ = &mut body;
-        };
-        each("null call (poll)", &mut || {
+        }
+        each("null call (poll)", || {
             call(Number::Poll, handle, 0, 0, 0);
         });
-        each("signal", &mut || {
+        each("signal", || {
             call(Number::Signal, handle, 1, 0, 0);
         });
-        each("yield", &mut || {
+        each("yield", || {
             call(Number::Yield, 0, 0, 0, 0);
         });
         Ok(())
@@ -245,8 +264,15 @@ mod bench {
         Ok(())
     }
 
+    /// Where a region is mapped.
+    const ADDRESS: u64 = 0x50_0000_0000;
+
+    fn map_and_unmap(region: u64) {
+        call(Number::RegionMap, region, ADDRESS, Rights::READ.or(Rights::WRITE).0.into(), 0);
+        call(Number::RegionUnmap, region, ADDRESS, 0, 0);
+    }
+
     fn mapping(machine: &Machine) -> Result<(), Error> {
-        const ADDRESS: u64 = 0x50_0000_0000;
         let region = Cap::<Region>::create(&machine.quota, 1)?;
         let handle = region.handle().0;
         let rights = u64::from(Rights::READ.or(Rights::WRITE).0);
@@ -270,8 +296,9 @@ mod bench {
         Ok(())
     }
 
-    fn faults(machine: &Machine) -> Result<(), Error> {
-        let peer = machine.start(&["fault".to_string()], &[])?;
+    /// A process that faults so often, and its supervisor.
+    fn judge(machine: &Machine, times: u64) -> Result<(), Error> {
+        let peer = machine.start(&["fault".to_string(), times.to_string()], &[])?;
         let endpoint = machine.supervisor.handle().0;
         let mut back = call(Number::Receive, endpoint, 0, 0, FOREVER);
         while back.exit.delivery(0, 0, 0).is_some_and(|delivery| delivery.kind == DeliveryKind::Fault) {
