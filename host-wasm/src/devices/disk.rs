@@ -125,7 +125,8 @@ impl Drive {
 
 fn status(error: &std::io::Error) -> CompletionStatus {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => CompletionStatus::Full,
+        // A limit of the size of files is to the disk what a full host is.
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => CompletionStatus::Full,
         ErrorKind::ReadOnlyFilesystem => CompletionStatus::ReadOnly,
         _ => CompletionStatus::Failed,
     }

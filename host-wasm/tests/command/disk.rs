@@ -166,15 +166,19 @@ fn a_disk_that_is_none_or_in_use_is_refused() {
 fn a_disk_without_room_on_the_host_is_told_and_recovers() {
     let system = System::new();
     good(&system.run(["run", "-c", "put note kept"]));
-    let fill: String = (0..200).map(|number| format!("put /f{number} '{}' || echo full;", "x".repeat(200))).collect();
-    let long = "y".repeat(50_000);
-    // The log and all that is at the beginning of the disk have room; sh counts in blocks of 512 or 1024 bytes.
-    let script = format!("{fill} cat note; put /last '{long}'");
+    let fill = |number| format!("put /f{number} '{}' && echo done-{number};", "x".repeat(200));
+    let script: String = (0..200).map(fill).chain(["cat note".to_owned()]).collect();
+    // The log has room, and the beginning of the disk; sh counts in blocks of 512 or 1024 bytes.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -f 2048; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_orbital"), "--state"]);
-    let output =
-        command.arg(system.folder.path()).args(["run", "-c", &script]).env_remove("ORBITAL_STATE").output().unwrap();
-    let _ = (out(&output), err(&output));
+    let command = command.arg(system.folder.path()).args(["run", "-c", &script]).env_remove("ORBITAL_STATE");
+    let text = good(&command.output().unwrap());
+    assert!(text.contains("the disk is full: there is no room for /f199"), "{text}");
+    assert!(text.ends_with("kept\n"), "what is there stays readable: {text}");
+    let done: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("done-")).collect();
+    assert!(!done.is_empty() && done.len() < 200, "{}", done.len());
+    let cat: String = done.iter().map(|number| format!("cat /f{number};")).collect();
+    assert_eq!(good(&system.run(["run", "-c", &cat])), format!("{}\n", "x".repeat(200)).repeat(done.len()));
     let text = good(&system.run(["run", "-c", "cat note; put /more 'after'; cat /more"]));
     assert!(text.contains("kept") && text.contains("after"));
     assert!(good(&system.run(["disk", "check"])).contains("all good"));

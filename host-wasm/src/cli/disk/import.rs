@@ -279,8 +279,7 @@ impl Placing<'_> {
 
 /// Bytes and objects of each namespace, those below it included.
 fn counts(read: &Export) -> std::collections::BTreeMap<u64, (u64, u64)> {
-    let mut survey = Survey::default();
-    survey.namespaces = read.namespaces.iter().cloned().collect();
+    let survey = Survey { namespaces: read.namespaces.iter().cloned().collect(), ..Survey::default() };
     let mut counted = survey.counts();
     for (_, line) in &read.lines {
         let (namespace, bytes) = match line {
