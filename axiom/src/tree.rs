@@ -214,45 +214,88 @@ impl Tree {
     }
 }
 
-/// The inclusion proof of leaf `index` in a tree of `size` leaves, from its files
-/// (RFC 6962, 2.1.1). `read` gives the bytes of a file; an error names the file that is
-/// missing or too short.
-pub fn prove(index: u64, size: u64, read: &mut dyn FnMut(&TileId) -> Option<Vec<u8>>) -> Result<Vec<Hash>, String> {
-    let mut path = Vec::new();
-    let (mut low, mut high) = (0, size);
-    while high - low > 1 {
-        let middle = low + (high - low).next_power_of_two() / 2;
-        if index < middle {
-            path.push(range(middle, high, size, read)?);
-            high = middle;
-        } else {
-            path.push(range(low, middle, size, read)?);
-            low = middle;
-        }
-    }
-    path.reverse();
-    Ok(path)
+/// The hashes of a tree in its files, of which older and smaller trees are a part.
+pub struct Hashes<'a> {
+    /// Leaves whose hashes lie in the files.
+    pub stored: u64,
+    /// Gives the bytes of a file.
+    pub read: &'a mut dyn FnMut(&TileId) -> Option<Vec<u8>>,
 }
 
-/// The root over the leaves `low..high` of a tree of `size`, `low` being a multiple of
-/// the greatest power of two below or at the length.
-fn range(low: u64, high: u64, size: u64, read: &mut dyn FnMut(&TileId) -> Option<Vec<u8>>) -> Result<Hash, String> {
-    let length = high - low;
-    if !length.is_power_of_two() {
-        let middle = low + length.next_power_of_two() / 2;
-        return Ok(node_hash(&range(low, middle, size, read)?, &range(middle, high, size, read)?));
+impl core::fmt::Debug for Hashes<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Hashes({} leaves)", self.stored)
     }
-    // A full subtree: its root, or the hashes that make it, lie in one tile.
-    let level = length.trailing_zeros() / 8;
-    let count = size >> (8 * level);
-    let (first, number) = (low >> (8 * level), (length >> (8 * level)) as usize);
-    let tile = first / TILE as u64;
-    let width = (count - tile * TILE as u64).min(TILE as u64) as u16;
-    let id = TileId { level: Some(level as u8), index: tile, width };
-    let bytes = read(&id).ok_or_else(|| id.path())?;
-    let start = (first % TILE as u64) as usize;
-    let hashes = bytes.as_chunks::<32>().0.get(start..start + number).ok_or_else(|| id.path())?;
-    Ok(root_of(hashes))
+}
+
+/// Errors name the file that is missing or too short. Sizes are at most what is stored.
+impl Hashes<'_> {
+    /// The inclusion proof of leaf `index` in the tree of the first `size` leaves (RFC 6962, 2.1.1).
+    pub fn inclusion(&mut self, index: u64, size: u64) -> Result<Vec<Hash>, String> {
+        let mut path = Vec::new();
+        let (mut low, mut high) = (0, size);
+        while high - low > 1 {
+            let middle = low + (high - low).next_power_of_two() / 2;
+            if index < middle {
+                path.push(self.range(middle, high)?);
+                high = middle;
+            } else {
+                path.push(self.range(low, middle)?);
+                low = middle;
+            }
+        }
+        path.reverse();
+        Ok(path)
+    }
+
+    /// The proof that the tree of the first `old` leaves is the beginning of that of the first `new` ones (RFC 6962,
+    /// 2.1.2). Of the empty tree nothing is to be proved: it has no hashes.
+    pub fn consistency(&mut self, old: u64, new: u64) -> Result<Vec<Hash>, String> {
+        let mut path = Vec::new();
+        let (mut low, mut high) = (0, new);
+        while old != high && old > 0 {
+            let middle = low + (high - low).next_power_of_two() / 2;
+            if old <= middle {
+                path.push(self.range(middle, high)?);
+                high = middle;
+            } else {
+                path.push(self.range(low, middle)?);
+                low = middle;
+            }
+        }
+        // The tree of the old size itself is known to who checks it.
+        if low > 0 {
+            path.push(self.range(low, high)?);
+        }
+        path.reverse();
+        Ok(path)
+    }
+
+    /// The root of the tree of the first `size` leaves.
+    pub fn root(&mut self, size: u64) -> Result<Hash, String> {
+        if size == 0 { Ok(root_of(&[])) } else { self.range(0, size) }
+    }
+
+    /// The root over the leaves `low..high`, `low` being a multiple of the greatest power of two below or at
+    /// the length.
+    fn range(&mut self, low: u64, high: u64) -> Result<Hash, String> {
+        let length = high - low;
+        if !length.is_power_of_two() {
+            let middle = low + length.next_power_of_two() / 2;
+            return Ok(node_hash(&self.range(low, middle)?, &self.range(middle, high)?));
+        }
+        // A full subtree: its root, or the hashes that make it, lie in one tile.
+        let level = length.trailing_zeros() / 8;
+        let count = self.stored >> (8 * level);
+        let (first, number) = (low >> (8 * level), (length >> (8 * level)) as usize);
+        let tile = first / TILE as u64;
+        let width = count.saturating_sub(tile * TILE as u64).min(TILE as u64) as u16;
+        let id = TileId { level: Some(level as u8), index: tile, width };
+        let bytes = (self.read)(&id).ok_or_else(|| id.path())?;
+        let start = (first % TILE as u64) as usize;
+        let hashes = bytes.as_chunks::<32>().0.get(start..start + number).ok_or_else(|| id.path())?;
+        Ok(root_of(hashes))
+    }
 }
 
 /// The root that leaf hash, index, size and inclusion proof lead to (RFC 9162,
@@ -279,4 +322,46 @@ pub fn root_from_proof(leaf: Hash, index: u64, size: u64, proof: &[Hash]) -> Opt
         last >>= 1;
     }
     (last == 0).then_some(hash)
+}
+
+/// Whether the tree of `old` leaves with the root `old_root` is the beginning of that of `new` leaves with the root
+/// `new_root`, by a consistency proof (RFC 9162, 2.1.4.2).
+pub fn is_consistent(old: u64, old_root: &Hash, new: u64, new_root: &Hash, proof: &[Hash]) -> bool {
+    if old == 0 {
+        return proof.is_empty() && *old_root == root_of(&[]);
+    }
+    if old == new {
+        return proof.is_empty() && old_root == new_root;
+    }
+    if old > new {
+        return false;
+    }
+    // A full tree of the old size is a node of the new one: it is not repeated in the proof.
+    let (start, rest) = match proof.split_first() {
+        Some(_) if old.is_power_of_two() => (*old_root, proof),
+        Some((first, rest)) => (*first, rest),
+        None => return false,
+    };
+    let (mut node, mut last) = (old - 1, new - 1);
+    let shift = node.trailing_ones();
+    (node, last) = (node >> shift, last >> shift);
+    let (mut of_old, mut of_new) = (start, start);
+    for step in rest {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            of_old = node_hash(step, &of_old);
+            of_new = node_hash(step, &of_new);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            of_new = node_hash(&of_new, step);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    last == 0 && of_old == *old_root && of_new == *new_root
 }

@@ -9,6 +9,7 @@
 //! | [`devices`] | console, disk, clock, entropy, power |
 //! | [`events`], [`clock`], [`terminal`] | what other threads tell the machine; time; the terminal |
 //! | [`state`] | the folder that a system lives in |
+//! | [`witness`] | others who sign what the log had, and tell an old copy of it |
 //! | [`limits`] | limits of the host that a system must keep to |
 //! | [`cli`] | the `orbital` command |
 
@@ -25,3 +26,4 @@ pub mod progress;
 pub mod signals;
 pub mod state;
 pub mod terminal;
+pub mod witness;

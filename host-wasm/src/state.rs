@@ -6,6 +6,7 @@
 //! what came before it has lost something, and that is told, not taken for a new system.
 
 use crate::problem::{Problem, status};
+use crate::witness::WITNESSED;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -93,7 +94,9 @@ impl State {
     /// was set aside for that, in words. The first start's disk is made here.
     pub fn prepare(&self, anew: Anew) -> Result<Vec<String>, Problem> {
         let mut aside = Vec::new();
-        for (wanted, path) in [(anew.log, self.log()), (anew.disk, disk(&self.folder))] {
+        for (wanted, path) in
+            [(anew.log, self.log()), (anew.log, self.folder.join(WITNESSED)), (anew.disk, disk(&self.folder))]
+        {
             if wanted && is_there(&path)? {
                 let to = unused(&path);
                 fs::rename(&path, &to).map_err(|error| Problem::file(&path, &error))?;

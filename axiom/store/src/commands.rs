@@ -1,10 +1,9 @@
-//! What stands behind `orbital log show|verify|prove|replay|export|unpack|key`: each takes the state
+//! What stands behind `orbital log show|verify|replay|export|unpack|key`: each takes the state
 //! directory, or the image of a log, and writes text or JSON (one object a line) to `out`.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::folder::{DiskFolder, Folder};
 use crate::image::{Image, Source};
-use crate::prove::{Proof, prove};
 use crate::segments::{CHECKPOINT, Go, SEGMENTS, Segment, segments, walk};
 use crate::{key, verify};
 use axiom::block::Block;
@@ -13,7 +12,7 @@ use axiom::note::VerifierKey;
 use axiom::record::Ending;
 use axiom::replay::Replay;
 use axiom::words::{Line, Narrator};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -92,7 +91,7 @@ fn is_image(state: &Path) -> bool {
 }
 
 /// The log in a state directory; or in an image, where `state` is a file or a device.
-fn open(state: &Path) -> Result<Source, Error> {
+pub(crate) fn open(state: &Path) -> Result<Source, Error> {
     if is_image(state) {
         return Ok(Source::Image(Box::new(Image::open(state)?)));
     }
@@ -119,7 +118,7 @@ fn key_file(state: &Path) -> PathBuf {
 }
 
 /// The key that verifies the log: the one that was given, or the machine's own.
-fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
+pub(crate) fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
     if let Some(key) = given {
         return Ok(key.clone());
     }
@@ -132,11 +131,11 @@ fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<VerifierKey, Er
     }
 }
 
-fn put(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> Result<(), Error> {
+pub(crate) fn put(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> Result<(), Error> {
     writeln!(out, "{text}").map_err(Error::output)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -213,85 +212,6 @@ pub fn verify(state: &Path, key: Option<&VerifierKey>, format: Format, out: &mut
         )?,
     }
     Ok(())
-}
-
-/// `orbital log prove RECORD [--to DIR]`: writes the proof of one record into a folder.
-pub fn prove_record(
-    state: &Path,
-    key: Option<&VerifierKey>,
-    record: u64,
-    to: &Path,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    let folder = open(state)?;
-    let key = verifier(state, key)?;
-    let proof = prove(&folder, &key, record)?;
-    let files = write_proof(&proof, &key, to)?;
-    let hash = |body: Body| hex(&proof.header.bodies[body as usize]);
-    match format {
-        Format::Text => {
-            put(
-                out,
-                format_args!(
-                    "Record {record} is number {} in block {}.",
-                    record - proof.header.first_record,
-                    proof.header.number
-                ),
-            )?;
-            files.iter().try_for_each(|file| put(out, format_args!("  {}", file.display())))?;
-            put(out, format_args!("To check it: b3sum of each body must be what the header has,"))?;
-            for (body, _) in &proof.bodies {
-                put(
-                    out,
-                    format_args!(
-                        "  {} at byte {} of the header: {}",
-                        body.name(),
-                        94 + 32 * *body as usize,
-                        hash(*body)
-                    ),
-                )?;
-            }
-            put(
-                out,
-                format_args!(
-                    "and the header must be the leaf that the .tlog-proof proves, under the key {}",
-                    key.to_text()
-                ),
-            )
-        }
-        Format::Json => put(
-            out,
-            format_args!(
-                "{}",
-                json!({
-                    "record": record, "block": proof.header.number, "index": record - proof.header.first_record,
-                    "files": files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(), "key": key.to_text(),
-                    "bodies": proof.bodies.iter().map(|(body, _)| (body.name().to_owned(), Value::from(hash(*body)))).collect::<serde_json::Map<_, _>>(),
-                })
-            ),
-        ),
-    }
-}
-
-fn write_proof(proof: &Proof, key: &VerifierKey, to: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
-    if to.exists() && !to.is_dir() {
-        let cause = format!("{}: it is a file, and a proof is written into a folder", to.display());
-        return Err(Error { kind: Kind::Io, ..Error::new(cause, "Name a folder with --to.") });
-    }
-    std::fs::create_dir_all(to).map_err(|error| failed(to, error))?;
-    let name = |end: &str| to.join(format!("record-{}.{end}", proof.record));
-    let mut files = vec![
-        (name("header"), proof.header_bytes.to_vec()),
-        (name("tlog-proof"), proof.to_text().into_bytes()),
-        (name("vkey"), format!("{}\n", key.to_text()).into_bytes()),
-    ];
-    files.extend(proof.bodies.iter().map(|(body, bytes)| (name(body.name()), bytes.clone())));
-    for (path, bytes) in &files {
-        std::fs::write(path, bytes).map_err(|error| failed(path, error))?;
-    }
-    Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
 /// `orbital log export BODY BLOCK`: a body of a block as it is hashed, for b3sum.

@@ -6,8 +6,8 @@
 //! | `recover` | opening a log, after an orderly end and after a crash |
 //! | [`folder`], [`segments`] | the operations on files; names and walking |
 //! | [`image`] | a log image of the bare machine, read as a folder |
-//! | [`verify`], [`prove`] | checking all of it; proving one record |
-//! | [`commands`] | what stands behind `orbital log` |
+//! | [`verify`], [`prove`] | checking all of it; proofs of a record, and of two trees |
+//! | [`commands`], [`outsider`] | what stands behind `orbital log`; of it, proofs |
 //! | [`reader`] | `log_read` for the host |
 //! | [`key`] | the machine's key |
 //! | [`error`] | failures, what they are about, and the next step |
@@ -19,6 +19,7 @@ pub mod folder;
 pub mod image;
 pub mod key;
 mod log;
+pub mod outsider;
 pub mod prove;
 pub mod reader;
 mod recover;

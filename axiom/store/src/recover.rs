@@ -136,7 +136,9 @@ impl Progress {
     /// The last block that the checkpoint covers must be in its tree.
     fn check_covered(&self, folder: &impl Folder, header: &[u8], path: &str, at: usize) -> Result<(), Error> {
         let Checkpoint { size, root } = self.checkpoint;
-        let proof = tree::prove(size - 1, size, &mut |id| folder.read(&id.path()).ok())
+        let mut hashes = tree::Hashes { stored: size, read: &mut |id| folder.read(&id.path()).ok() };
+        let proof = hashes
+            .inclusion(size - 1, size)
             .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))?;
         if tree::root_from_proof(leaf_hash(header), size - 1, size, &proof) != Some(root) {
             return Err(bad_block(path, at, size - 1, axiom::Wrong::Tree));

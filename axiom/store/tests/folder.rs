@@ -1,6 +1,7 @@
 //! The log folder on a real disk: written by the writer thread, taken as it lies by other people's verifiers,
 //! shown, proved and exported; and no secret in it.
 
+mod outsiders;
 #[path = "../../tests/trace/mod.rs"]
 mod trace;
 
@@ -158,7 +159,8 @@ fn one_record_can_be_proved_to_an_outsider() {
     let state = State::new("proof");
     boot_and_run(&state, 3_000, 0);
     let (record, to) = (1_234, state.0.join("proof"));
-    text(|out| commands::prove_record(&state.0, None, record, &to, Format::Json, out));
+    let trust = log_store::outsider::Trust::default();
+    text(|out| log_store::outsider::prove_record(&state.0, &trust, record, &to, Format::Json, out));
     let file = |end: &str| fs::read(to.join(format!("record-{record}.{end}"))).expect("a file of the proof");
     let header = file("header");
     for (index, body) in ["authority", "activity", "calls"].into_iter().enumerate() {
@@ -168,6 +170,7 @@ fn one_record_can_be_proved_to_an_outsider() {
     let (head, checkpoint) = proof.split_once("\n\n").expect("a blank line");
     let mut lines = head.lines();
     assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
+    assert!(lines.next().is_some_and(|line| line.starts_with("extra ")), "the block");
     let index: u64 = lines.next().and_then(|line| line.strip_prefix("index ")?.parse().ok()).expect("an index");
     let path: Vec<Hash> = lines.map(|line| Hash::parse_hash(line).expect("a hash")).collect();
     let note = Note::from_bytes(checkpoint.as_bytes()).expect("a note");

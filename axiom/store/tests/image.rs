@@ -169,8 +169,9 @@ fn the_image_says_what_the_folder_says() {
     // The checkpoints differ in nothing, so that one who has seen one can hold it against the other.
     let source = Image::open(&image).expect("it opens");
     assert_eq!(source.read("checkpoint").expect("there"), fs::read(folder.join("checkpoint")).expect("there"));
-    let proof = log_store::prove::prove(&source, &key().verifier(), 1_234).expect("a proof");
-    proof.check(&key().verifier()).expect("it holds");
+    let prover = log_store::prove::Prover::new(&source, &key().verifier(), None, &[]).expect("a prover");
+    let proof = prover.inclusion(1_234).expect("a proof");
+    proof.check(&key().verifier(), &[]).expect("it holds");
 }
 
 /// Tiles as they lie in a folder.
@@ -359,7 +360,7 @@ proptest! {
         // What reads it without checking all of it comes to an end too.
         let to = state.0.join("to");
         let _ = commands::show(&state.image(), &Show::default(), Format::Text, &mut Vec::new());
-        let _ = commands::prove_record(&state.image(), None, 5, &to, Format::Text, &mut Vec::new());
+        let _ = log_store::outsider::prove_record(&state.image(), &Default::default(), 5, &to, Format::Text, &mut Vec::new());
         let _ = commands::export(&state.image(), Body::Calls, 3, &mut Vec::new());
     }
 

@@ -7,6 +7,7 @@ use crate::machine::boot;
 use crate::problem::{Problem, status};
 use crate::state::{self, Anew, State};
 use crate::terminal;
+use crate::witness::{Answer, Witnesses};
 use log_store::commands::{self, Format};
 use serde::Serialize;
 use std::io::Write;
@@ -39,6 +40,7 @@ pub fn run(global: &Global) -> Result<u8, Problem> {
     findings.extend(limits());
     findings.push(folder(global));
     findings.extend(system(global));
+    findings.extend(witnesses(global));
     findings.extend([entropy(), terminal_found(), targets()]);
     super::written(write(&findings, global.output))?;
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
@@ -179,6 +181,42 @@ fn log(global: &Global, lost: bool) -> Finding {
         }
         Err(problem) => finding(Verdict::Bad, problem.cause, Some(problem.next)),
     }
+}
+
+/// Each witness, asked whether it goes on signing this log.
+fn witnesses(global: &Global) -> Vec<Finding> {
+    let means = "it keeps what it has seen of the log: what it signed cannot be taken back, and an old copy is told";
+    let finding =
+        |verdict, found: String, next: Option<String>| Finding { what: "witness", verdict, found, means, next };
+    let bad = |problem: Problem| vec![finding(Verdict::Bad, problem.cause, Some(problem.next))];
+    let witnesses = match global.folder().and_then(|folder| Witnesses::load(&folder)) {
+        Ok(witnesses) => witnesses,
+        Err(problem) => return bad(problem),
+    };
+    if witnesses.all.is_empty() {
+        let next = "orbital log witness add URL VKEY".to_owned();
+        return vec![finding(
+            Verdict::Note,
+            "there is none: an old copy of the whole state folder would pass for the newest".into(),
+            Some(next),
+        )];
+    }
+    let submitted = match witnesses.submit() {
+        Ok(submitted) => submitted,
+        Err(problem) => return bad(problem),
+    };
+    if let Some(problem) = submitted.contradiction() {
+        return bad(problem);
+    }
+    let missing = submitted.missing().into_iter().map(|missing| {
+        let next = "see that it runs and knows this log; the system goes on without it".to_owned();
+        finding(Verdict::Note, missing, Some(next))
+    });
+    let signed =
+        submitted.answers.iter().filter(|(_, answer)| matches!(answer, Answer::Cosigned(..))).map(|(witness, _)| {
+            finding(Verdict::Good, format!("{} has signed {} blocks", witness.key.name(), submitted.size), None)
+        });
+    signed.chain(missing).collect()
 }
 
 fn limits() -> Vec<Finding> {

@@ -2,10 +2,12 @@
 
 use super::{Global, Output};
 use crate::problem::{Problem, shortened, status};
+use crate::witness::Witnesses;
 use axiom::header::Body;
-use axiom::note::VerifierKey;
+use axiom::note::{VerifierKey, WitnessKey};
 use clap::Subcommand;
 use log_store::commands::{self, Bound, Format, Show};
+use log_store::outsider::{self, Claim, Trust};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -16,6 +18,9 @@ Examples:
   orbital log show --from 2026-11-21T08:00:00Z   from a time on; a record's number does too
   orbital log verify                             checks every block, the tree and the signature
   orbital log prove 4711 --to proof              a folder that proves one record to an outsider
+  orbital log check-proof proof/record-4711.tlog-proof --record 4711
+  orbital log prove --consistency 57 --to proof  that the first 57 blocks are still the first
+  orbital log witness add http://HOST:7380 VKEY  who signs what the log had
   orbital log export calls 12 | b3sum            a body of a block as its header's hash has it
   orbital log key                                the key that others verify with (C2SP vkey)
   orbital log verify --image log.img             the log of a bare machine, its key beside it
@@ -58,11 +63,15 @@ enum Verb {
         #[arg(long, value_name = "VKEY", value_parser = vkey)]
         key: Option<VerifierKey>,
     },
-    /// Write the proof of one record into a folder
+    /// Write the proof of one record into a folder; or that an older log is the beginning of this one
     Prove {
         /// The record's number
-        #[arg(value_name = "RECORD")]
-        record: u64,
+        #[arg(value_name = "RECORD", required_unless_present = "consistency")]
+        record: Option<u64>,
+        /// Instead: that the first OLD blocks are the beginning of the first NEW [default: of all that the
+        /// checkpoint covers]
+        #[arg(long, value_names = ["OLD", "NEW"], num_args = 1..=2, conflicts_with = "record")]
+        consistency: Option<Vec<u64>>,
         /// The folder
         #[arg(long, value_name = "DIR", default_value = "proof")]
         to: PathBuf,
@@ -70,6 +79,26 @@ enum Verb {
         #[arg(long, value_name = "VKEY", value_parser = vkey)]
         key: Option<VerifierKey>,
     },
+    /// Check a proof that `prove` wrote: nothing but the file and the keys is needed
+    CheckProof {
+        /// The proof
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The log's key [default: this machine's]
+        #[arg(long, value_name = "VKEY", value_parser = vkey)]
+        key: Option<VerifierKey>,
+        /// The key of a witness whose signature is to be checked; more than one may be given
+        #[arg(long, value_name = "VKEY", value_parser = super::witness::vkey)]
+        witness: Vec<WitnessKey>,
+        /// Tell this record out of the proof
+        #[arg(long, value_name = "RECORD")]
+        record: Option<u64>,
+        /// The checkpoint that was kept, of a proof of consistency
+        #[arg(long, value_name = "FILE")]
+        old: Option<PathBuf>,
+    },
+    /// Others who sign what the log had, so that nobody can take it back
+    Witness(super::witness::Arguments),
     /// Make the kernel's state again from the log, and compare it with the state hashes there
     Replay,
     /// Write a body of a block, as it is hashed, to standard output
@@ -125,6 +154,15 @@ fn wait_for_more() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whose signatures count for a proof: of the log's key, and of the witnesses that the state folder names.
+fn trust(state: &std::path::Path, key: Option<VerifierKey>) -> Result<Trust, Problem> {
+    if !state.is_dir() {
+        return Ok(Trust { key, ..Trust::default() });
+    }
+    let witnesses = Witnesses::load(state)?;
+    Ok(Trust { key, cosigned: witnesses.witnessed()?, witnesses: witnesses.keys() })
+}
+
 /// Carries the command out.
 pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let state = match arguments.image {
@@ -154,8 +192,30 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
                 trimmed = shown.trimmed;
             })
         }
-        Verb::Verify { key } => commands::verify(&state, key.as_ref(), format, &mut out),
-        Verb::Prove { record, to, key } => commands::prove_record(&state, key.as_ref(), record, &to, format, &mut out),
+        Verb::Verify { key } => {
+            let verified = commands::verify(&state, key.as_ref(), format, &mut out);
+            if verified.is_ok() && state.is_dir() {
+                super::written(out.flush())?;
+                super::witness::check(global, &state, key.as_ref())?;
+            }
+            verified
+        }
+        Verb::Prove { record, consistency, to, key } => {
+            let trust = trust(&state, key)?;
+            match (record, consistency.as_deref()) {
+                (Some(record), _) => outsider::prove_record(&state, &trust, record, &to, format, &mut out),
+                (None, sizes) => {
+                    let size = |index: usize| sizes.and_then(|sizes| sizes.get(index).copied());
+                    let sizes = (size(0).unwrap_or_default(), size(1));
+                    outsider::prove_consistency(&state, &trust, sizes, &to, format, &mut out)
+                }
+            }
+        }
+        Verb::CheckProof { file, key, witness, record, old } => {
+            let trust = Trust { key, witnesses: witness, cosigned: None };
+            outsider::check_proof(Some(&state), &file, &trust, &Claim { record, old }, format, &mut out)
+        }
+        Verb::Witness(arguments) => return super::witness::run(global, &state, arguments),
         Verb::Replay => commands::replay(&state, format, &mut out),
         Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
         Verb::Unpack { to, key } => commands::unpack(&state, key.as_ref(), &to, format, &mut out),

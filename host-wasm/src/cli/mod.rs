@@ -6,6 +6,7 @@ mod disk;
 mod doctor;
 mod log;
 mod run;
+mod witness;
 
 use crate::problem::{Problem, shortened, status};
 use crate::progress::Progress;

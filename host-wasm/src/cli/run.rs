@@ -9,6 +9,7 @@ use crate::machine::boot::{self, Boot, Image};
 use crate::problem::{Problem, shortened, status};
 use crate::signals;
 use crate::state::{Anew, State};
+use crate::witness::Witnesses;
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
@@ -102,11 +103,15 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     for aside in state.prepare(anew)? {
         progress.note(&aside);
     }
+    let witnesses = Witnesses::load(state.folder())?;
+    witnesses.check_at_start(&progress)?;
     let boot = Boot { session: file, images, arguments, environment, console: Ends::standard(), path, progress };
     let (mut system, events) = boot::boot(&state, boot)?;
     signals::listen(events).map_err(|error| Problem::thread("signals cannot be listened to", &error))?;
+    let watch = witnesses.watch().map_err(|error| Problem::thread("a thread cannot be started", &error))?;
     let end = system.run();
     drop(system);
+    watch.stop(&global.progress());
     finish(global, end)
 }
 

@@ -6,6 +6,7 @@ mod kill;
 mod limits;
 mod log;
 mod state;
+mod witness;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};

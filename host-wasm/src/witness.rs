@@ -1,0 +1,424 @@
+//! Witnesses of the log: others who keep its last checkpoint and sign each newer one that goes on from it (C2SP
+//! tlog-witness, `add-checkpoint`). What they have signed nobody can take back, not even with the machine's key and
+//! all of its files; and they tell when the whole state folder is an old copy.
+//!
+//! `witness.toml` in the state folder names them; `witnessed` beside it is the last checkpoint that they signed, with
+//! their signatures. A witness that cannot be reached stops nothing: that is said, and the system goes on.
+
+use crate::problem::{Problem, status};
+use crate::progress::Progress;
+use axiom::note::{Checkpoint, VerifierKey, WitnessKey};
+use axiom::tree::root_of;
+use base64ct::{Base64, Encoding};
+use log_store::folder::DiskFolder;
+use log_store::prove::Prover;
+use serde::Deserialize;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Name of the file that names the witnesses.
+pub const CONFIG: &str = "witness.toml";
+/// Name of the file with the last checkpoint that witnesses signed.
+pub const WITNESSED: &str = "witnessed";
+/// A witness has so long to answer, connecting included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest answer that is read, in bytes.
+const MOST: u64 = 64 << 10;
+/// Seconds between two submissions while a system runs, where the file does not say.
+const EVERY: u64 = 60;
+
+/// One witness.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// The submission prefix: `add-checkpoint` is below it.
+    pub url: String,
+    /// Its key.
+    pub key: WitnessKey,
+}
+
+/// The witnesses of the log in a state folder.
+#[derive(Clone, Debug)]
+pub struct Witnesses {
+    folder: PathBuf,
+    /// None: everything here does nothing.
+    pub all: Vec<Witness>,
+    every: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    every: Option<u64>,
+    #[serde(default)]
+    witness: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    url: String,
+    key: String,
+}
+
+/// What a witness answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// It signed: its line, and when, s since 1970.
+    Cosigned(String, u64),
+    /// It has signed so many blocks, and there are fewer: the log is an old copy.
+    Older(u64),
+    /// What it signed is not the beginning of this log.
+    Forked(u64),
+    /// It does not sign, for this reason.
+    Refused(String),
+    /// It did not answer.
+    Unreachable(String),
+}
+
+/// What came of a submission.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The blocks of the checkpoint.
+    pub size: u64,
+    /// Each witness and its answer.
+    pub answers: Vec<(Witness, Answer)>,
+}
+
+impl Submitted {
+    /// That a witness has seen more than there is, or something else.
+    pub fn contradiction(&self) -> Option<Problem> {
+        let size = self.size;
+        self.answers.iter().find_map(|(witness, answer)| {
+            let cause = match answer {
+                Answer::Older(theirs) => format!(
+                    "the log is older than what was witnessed: it has {size} blocks, and witness {} has signed {theirs}; the state folder is an old copy, or its end was removed",
+                    witness.key.name()
+                ),
+                Answer::Forked(theirs) => format!(
+                    "the log is not the one that was witnessed: its first blocks are not the {theirs} that witness {} has signed",
+                    witness.key.name()
+                ),
+                _ => return None,
+            };
+            Some(Problem::new(status::LOG, cause, PUT_BACK))
+        })
+    }
+
+    /// Of the witnesses that did not sign, who and why.
+    pub fn missing(&self) -> Vec<String> {
+        let said = |(witness, answer): &(Witness, Answer)| match answer {
+            Answer::Refused(why) => {
+                Some(format!("witness {} at {} does not sign: {why}", witness.key.name(), witness.url))
+            }
+            Answer::Unreachable(why) => {
+                Some(format!("witness {} at {} cannot be reached: {why}", witness.key.name(), witness.url))
+            }
+            _ => None,
+        };
+        self.answers.iter().filter_map(said).collect()
+    }
+}
+
+const PUT_BACK: &str = "put the newest copy of the whole state folder back. Or begin another log: move machine.key away, start with --new-log, and tell the witness the new key";
+
+impl Witnesses {
+    /// Those that the state folder names; none where there is no file.
+    pub fn load(folder: &Path) -> Result<Witnesses, Problem> {
+        let path = folder.join(CONFIG);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            text => text.map_err(|error| Problem::file(&path, &error))?,
+        };
+        let wrong = |what: String| {
+            Problem::new(
+                status::LOG,
+                format!("{}: {what}", path.display()),
+                "correct the file, or remove it and name the witnesses again: `orbital log witness add URL VKEY`",
+            )
+        };
+        let config: Config = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let mut all: Vec<Witness> = Vec::new();
+        for Entry { url, key } in config.witness {
+            let key = WitnessKey::from_text(&key)
+                .ok_or_else(|| wrong(format!("{key} is no key of a witness (a vkey of type 4: name+id+key)")))?;
+            if !is_url(&url) {
+                return Err(wrong(format!("{url} is no address: it must begin with http:// or https://")));
+            }
+            if all.iter().any(|other| other.key == key) {
+                return Err(wrong(format!("witness {} is named twice", key.name())));
+            }
+            all.push(Witness { url, key });
+        }
+        let every = Duration::from_secs(config.every.unwrap_or(EVERY).max(1));
+        Ok(Witnesses { folder: folder.to_path_buf(), all, every })
+    }
+
+    /// Names one more, for good.
+    pub fn add(folder: &Path, url: &str, key: &WitnessKey) -> Result<(), Problem> {
+        let path = folder.join(CONFIG);
+        if Witnesses::load(folder)?.all.iter().any(|there| there.key == *key) {
+            let cause = format!("{}: witness {} is there already", path.display(), key.name());
+            return Err(Problem::new(status::USAGE, cause, "change its address in the file"));
+        }
+        if !is_url(url) {
+            let cause = format!("{url:?} is no address of a witness");
+            return Err(Problem::new(status::USAGE, cause, "it must begin with http:// or https://"));
+        }
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        // A writer to a string does not fail.
+        let _ = writeln!(text, "[[witness]]\nurl = {url:?}\nkey = {:?}", key.to_text());
+        replace(&path, text.as_bytes())
+    }
+
+    /// Their keys.
+    pub fn keys(&self) -> Vec<WitnessKey> {
+        self.all.iter().map(|witness| witness.key.clone()).collect()
+    }
+
+    /// The last checkpoint that witnesses signed, as it lies there.
+    pub fn witnessed(&self) -> Result<Option<Vec<u8>>, Problem> {
+        let path = self.folder.join(WITNESSED);
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            note => note.map(Some).map_err(|error| Problem::file(&path, &error)),
+        }
+    }
+
+    /// Checks what witnesses have signed against the log, of which the rest is checked: every line is a known
+    /// witness's, and the tree had that root. Gives what it says, if there is something.
+    pub fn check(&self, key: &VerifierKey) -> Result<Option<String>, Problem> {
+        let Some(note) = self.witnessed()? else { return Ok(None) };
+        let path = self.folder.join(WITNESSED);
+        let wrong = |what: String| {
+            let cause = format!("{}: {what}", path.display());
+            Problem::new(status::LOG, cause, "`orbital log witness submit` gets a new one; find out who changed it")
+        };
+        let said = key.check_cosigned(&note, &self.keys()).map_err(|error| wrong(error.to_string()))?;
+        if let Some(line) = said.cosignatures.iter().find(|line| line.time.is_none()) {
+            return Err(wrong(format!("the key of witness {} is not in {CONFIG}", line.witness)));
+        }
+        let folder = self.log();
+        let prover = Prover::new(&folder, key, None, &[])?;
+        let Checkpoint { size, root } = said.checkpoint;
+        if size > prover.published().size {
+            return Err(wrong(format!("{size} blocks were witnessed, and the log has {}", prover.published().size)));
+        }
+        if prover.root(size)? != root {
+            return Err(wrong(format!("the log had another root when it had {size} blocks")));
+        }
+        let names: Vec<&str> = said.cosignatures.iter().map(|line| line.witness.as_str()).collect();
+        Ok(Some(format!("{} signed {size} blocks", names.join(", "))))
+    }
+
+    fn log(&self) -> DiskFolder {
+        DiskFolder::new(self.folder.join("log"))
+    }
+
+    /// Sends the newest checkpoint to every witness, and keeps what they sign.
+    pub fn submit(&self) -> Result<Submitted, Problem> {
+        let mut attempts = 3;
+        loop {
+            let before = fs::read(self.folder.join("log/checkpoint")).ok();
+            let result = self.attempt();
+            attempts -= 1;
+            let done = result.as_ref().is_ok_and(|submitted| submitted.contradiction().is_none());
+            // A machine that runs goes on publishing, and submits itself.
+            if done || attempts == 0 || fs::read(self.folder.join("log/checkpoint")).ok() == before {
+                return result;
+            }
+        }
+    }
+
+    fn attempt(&self) -> Result<Submitted, Problem> {
+        let key_path = self.folder.join("machine.key");
+        let Some(machine) = log_store::key::load(&key_path)? else {
+            return Ok(Submitted { size: 0, answers: Vec::new() });
+        };
+        let key = machine.verifier();
+        let folder = self.log();
+        let note = match fs::read(self.folder.join("log/checkpoint")) {
+            // A log that is not there yet is one without blocks.
+            Err(error) if error.kind() == ErrorKind::NotFound => machine.sign(0, &root_of(&[])).into_bytes(),
+            note => note.map_err(|error| Problem::file(&self.folder.join("log/checkpoint"), &error))?,
+        };
+        let checkpoint = key.check(&note).map_err(|error| {
+            let next = "`orbital log verify` says what is wrong with the log";
+            Problem::new(status::LOG, format!("{}: {error}", self.folder.join("log/checkpoint").display()), next)
+        })?;
+        let prover = if checkpoint.size > 0 { Some(Prover::new(&folder, &key, None, &[])?) } else { None };
+        let seen = self.witnessed()?.and_then(|note| key.check_cosigned(&note, &self.keys()).ok());
+        let agent = agent();
+        let mut answers = Vec::new();
+        for witness in &self.all {
+            let signed =
+                |note: &axiom::note::Cosigned| note.cosignatures.iter().any(|line| line.witness == witness.key.name());
+            let old = seen.as_ref().filter(|note| signed(note)).map_or(0, |note| note.checkpoint.size);
+            let submission = Submission { agent: &agent, witness, origin: key.name(), note: &note, checkpoint };
+            let answer = submission.run(old, |old| match &prover {
+                Some(prover) => Ok(prover.consistency(old, None)?.path),
+                None => Ok(Vec::new()),
+            })?;
+            answers.push((witness.clone(), answer));
+        }
+        let mut witnessed = String::from_utf8_lossy(&note).into_owned();
+        let lines = answers.iter().filter_map(|(_, answer)| match answer {
+            Answer::Cosigned(line, _) => Some(line.as_str()),
+            _ => None,
+        });
+        let signed = witnessed.len();
+        witnessed.extend(lines);
+        if witnessed.len() > signed && checkpoint.size > 0 {
+            replace(&self.folder.join(WITNESSED), witnessed.as_bytes())?;
+        }
+        Ok(Submitted { size: checkpoint.size, answers })
+    }
+
+    /// Before a start: refuses where the log is not, or is no longer, what was witnessed. Who cannot be asked
+    /// is named.
+    pub fn check_at_start(&self, progress: &Progress) -> Result<(), Problem> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
+        let submitted = self.submit()?;
+        for missing in submitted.missing() {
+            progress.note(&format!(
+                "{missing}; the system starts, and whether the state folder is an old copy is not known"
+            ));
+        }
+        submitted.contradiction().map_or(Ok(()), Err)
+    }
+
+    /// Submits while a system runs, until [`Watch::stop`].
+    pub fn watch(self) -> std::io::Result<Watch> {
+        let (stop, stopped) = mpsc::channel();
+        let every = self.every;
+        let thread = std::thread::Builder::new().name("witness".into()).spawn(move || {
+            if self.all.is_empty() {
+                return None;
+            }
+            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                // What came of it is told at the end, and by `doctor`: a session has the terminal.
+                let _ = self.submit();
+            }
+            Some(self.submit())
+        })?;
+        Ok(Watch { stop, thread })
+    }
+}
+
+/// The thread that submits while a system runs.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Sender<()>,
+    thread: JoinHandle<Option<Result<Submitted, Problem>>>,
+}
+
+impl Watch {
+    /// Submits the last checkpoint, and says where that was not signed.
+    pub fn stop(self, progress: &Progress) {
+        drop(self.stop);
+        let Ok(Some(last)) = self.thread.join() else { return };
+        match last {
+            Ok(submitted) => {
+                for missing in submitted.missing() {
+                    progress.note(&format!("{missing}; the end of this run is not witnessed yet: `orbital log witness submit` does it later"));
+                }
+                if let Some(problem) = submitted.contradiction() {
+                    progress.note(&problem.to_string());
+                }
+            }
+            Err(problem) => progress.note(&format!("the end of this run is not witnessed: {problem}")),
+        }
+    }
+}
+
+/// One checkpoint on its way to one witness.
+struct Submission<'a> {
+    agent: &'a ureq::Agent,
+    witness: &'a Witness,
+    origin: &'a str,
+    note: &'a [u8],
+    checkpoint: Checkpoint,
+}
+
+impl Submission<'_> {
+    /// Sends it, with the proof from `old` blocks on; where the witness is elsewhere, from there.
+    fn run(&self, mut old: u64, prove: impl Fn(u64) -> Result<Vec<[u8; 32]>, Problem>) -> Result<Answer, Problem> {
+        for _ in 0..3 {
+            if old > self.checkpoint.size {
+                return Ok(Answer::Older(old));
+            }
+            let mut body = format!("old {old}\n");
+            for hash in prove(old)? {
+                body.push_str(&Base64::encode_string(&hash));
+                body.push('\n');
+            }
+            body.push('\n');
+            body.push_str(&String::from_utf8_lossy(self.note));
+            let (code, text) = match self.post(&body) {
+                Ok(answer) => answer,
+                Err(error) => return Ok(Answer::Unreachable(error.to_string())),
+            };
+            match code {
+                200 => {
+                    let line = self.witness.key.find(&text, self.origin, &self.checkpoint);
+                    return Ok(match line {
+                        Some((line, time)) => Answer::Cosigned(line.to_owned(), time),
+                        None => Answer::Refused("its answer has no signature of its key over this checkpoint".into()),
+                    });
+                }
+                409 => match text.strip_suffix('\n').and_then(|size| size.parse().ok()) {
+                    // The same size, and another root.
+                    Some(size) if size == old => return Ok(Answer::Forked(size)),
+                    Some(size) => old = size,
+                    None => return Ok(Answer::Refused("its answer 409 says no size".into())),
+                },
+                422 => return Ok(Answer::Forked(old)),
+                404 => return Ok(Answer::Refused(format!("it does not know the log {}", self.origin))),
+                403 => return Ok(Answer::Refused(format!("it does not know the key of {}", self.origin))),
+                code => return Ok(Answer::Refused(format!("it answered {code}"))),
+            }
+        }
+        Ok(Answer::Refused("it names another size each time".into()))
+    }
+
+    /// Status and body of the answer.
+    fn post(&self, body: &str) -> Result<(u16, String), ureq::Error> {
+        let url = format!("{}/add-checkpoint", self.witness.url.trim_end_matches('/'));
+        let mut response = self.agent.post(&url).content_type("text/plain; charset=utf-8").send(body)?;
+        let text = response.body_mut().with_config().limit(MOST).read_to_string()?;
+        Ok((response.status().as_u16(), text))
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .max_redirects(0)
+        .build()
+        .into()
+}
+
+fn is_url(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
+}
+
+/// Puts a whole file in place, so that after a crash the old or the new is there.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let temporary = PathBuf::from(format!("{}.new", path.display()));
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(|error| Problem::file(path, &error))
+}
