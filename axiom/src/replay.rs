@@ -4,7 +4,7 @@ use crate::block::{Block, Step, Wrong};
 use crate::commit::{Class, CommitRef};
 use crate::door::state_hash;
 use crate::header::{BOOT, Body, STATE};
-use kernel::Kernel;
+use kernel::{Effect, Kernel};
 
 /// A kernel that follows a log.
 pub struct Replay {
@@ -54,7 +54,7 @@ impl Replay {
     }
 
     /// What comes before the commits of a block: a boot begins with an empty kernel.
-    pub(crate) fn begin(&mut self, block: &Block<'_>) {
+    pub fn begin(&mut self, block: &Block<'_>) {
         if block.header.flags & BOOT != 0 {
             self.kernel = Kernel::new(self.platform);
             self.boot = block.header.boot;
@@ -65,6 +65,11 @@ impl Replay {
 
     /// Applies one commit; `None` if it is not one that this kernel knows.
     pub(crate) fn commit(&mut self, class: Class, commit: &CommitRef<'_>) -> Option<()> {
+        self.commit_with(class, commit, |_| ())
+    }
+
+    /// The same; `each` is told what the host had to do then.
+    pub fn commit_with(&mut self, class: Class, commit: &CommitRef<'_>, each: impl FnMut(Effect)) -> Option<()> {
         self.commits += 1;
         if commit.kind >= crate::event::GENESIS {
             return commit.to_event().map(drop);
@@ -75,7 +80,7 @@ impl Replay {
         } else if class == Class::Authority {
             self.kernel.apply_authority(&commit);
         }
-        self.kernel.forget_effects();
+        core::iter::from_fn(|| self.kernel.effect()).for_each(each);
         Some(())
     }
 

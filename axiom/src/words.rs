@@ -14,7 +14,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use kernel::commit::{Activity, Authority, Change, Place};
-use kernel::{CapabilityId, Kernel, ProcessId, ThreadId};
+use kernel::{CapabilityId, Kernel, Object, ProcessId, ThreadId};
 
 /// Follows a log and tells it. Names come from the log itself, so it must see a boot from its beginning.
 #[derive(Debug)]
@@ -65,11 +65,42 @@ impl Narrator {
         self.replay.kernel()
     }
 
+    /// Whether activity is known too: nothing of the boot was trimmed.
+    pub fn is_whole(&self) -> bool {
+        self.replay.is_whole()
+    }
+
+    /// The record in which a thread began the wait in which it is.
+    pub fn waits_since(&self, thread: ThreadId) -> Option<u64> {
+        self.waits.get(&thread.0).copied()
+    }
+
+    /// An object in words: its kind, and its name or number; of an endpoint, who receives there.
+    pub fn object_in_words(&self, object: Object) -> String {
+        self.named(object.kind, object.index, &self.kernel().object_name(object))
+    }
+
+    /// A process in words: its name and serial.
+    pub fn process_in_words(&self, process: ProcessId) -> String {
+        self.process(process)
+    }
+
     /// Tells the next block: calls `each` with every record for which `wanted` says so (by its number,
     /// time and the process's serial and name).
     pub fn block(
         &mut self,
         block: &Block<'_>,
+        wanted: impl FnMut(&Entry, u64, &Name) -> bool,
+        each: impl FnMut(Line),
+    ) -> Result<(), Wrong> {
+        self.block_up_to(block, u64::MAX, wanted, each)
+    }
+
+    /// The same, but nothing of the records behind number `last`: the state is then that after this record.
+    pub fn block_up_to(
+        &mut self,
+        block: &Block<'_>,
+        last: u64,
         mut wanted: impl FnMut(&Entry, u64, &Name) -> bool,
         mut each: impl FnMut(Line),
     ) -> Result<(), Wrong> {
@@ -85,6 +116,7 @@ impl Narrator {
         let mut number = block.header.first_record;
         for step in block.steps() {
             match step? {
+                Step::Input(entry) if entry.number > last => break,
                 Step::Input(entry) => {
                     line.take().into_iter().for_each(&mut each);
                     self.waits.extend(waiting.take());
@@ -418,7 +450,8 @@ fn creates(class: Class, commit: &CommitRef<'_>) -> bool {
     class == Class::Authority && commit.kind < 0x13
 }
 
-fn rights_in_words(rights: Rights) -> String {
+/// Rights, as they are told.
+pub fn rights_in_words(rights: Rights) -> String {
     if rights == Rights::ALL { "all rights".into() } else { rights.to_string() }
 }
 
@@ -447,7 +480,7 @@ fn event_in_words(event: &Event) -> String {
 const NUMBERS: &str = include_str!("../../wit/numbers.lock");
 
 /// The function that a message's tag names: `storage.put`; of init's interfaces, which are many, `registry.lookup`.
-fn tag_in_words(tag: u32) -> String {
+pub fn tag_in_words(tag: u32) -> String {
     let named = NUMBERS.lines().find_map(|line| {
         let mut words = line.strip_prefix("0x")?.split(' ');
         let number = u32::from_str_radix(words.next()?, 16).ok()?;

@@ -114,6 +114,26 @@ proptest! {
         prop_assert_eq!(machine.axiom.kernel().check(), Ok(()));
     }
 
+    /// A3 at every record: replay up to it is the state that was live then; told up to it, it is the same.
+    #[test]
+    fn a3_replay_to_a_record_is_the_state_that_was_live_then(trace in traces(150)) {
+        let mut machine = Machine::boot(Machine::config(), Head::EMPTY);
+        let mut live = vec![(machine.axiom.next_record() - 1, machine.axiom.state_hash())];
+        for choice in &trace {
+            machine.step(choice);
+            live.push((machine.axiom.next_record() - 1, machine.axiom.state_hash()));
+        }
+        let bytes = seal(&mut sealer(), &machine.blocks());
+        let blocks = blocks(&bytes);
+        for (record, state) in live {
+            let mut narrator = Narrator::new(PLATFORM);
+            for block in blocks.iter().filter(|block| block.header.first_record <= record) {
+                narrator.block_up_to(block, record, |_, _, _| false, |_| ()).expect("what was recorded can be told");
+            }
+            prop_assert_eq!(state_hash(narrator.kernel()), state, "after record {}", record);
+        }
+    }
+
     /// A5: records and commits are numbered without a gap; blocks left out, repeated or exchanged are found.
     #[test]
     fn a5_no_gap_and_no_reordering(trace in traces(300)) {

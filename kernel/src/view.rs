@@ -154,6 +154,11 @@ impl Kernel {
         self.authority.threads.iter().map(|(id, thread)| self.thread_view(ThreadId(id), thread.process))
     }
 
+    /// Whose a thread is, as authority says: also where activity is not known.
+    pub fn owner_of(&self, thread: ThreadId) -> Option<ProcessId> {
+        self.authority.threads.get(thread.0).map(|thread| thread.process)
+    }
+
     fn thread_view(&self, thread: ThreadId, process: ProcessId) -> ThreadView {
         let (record, detail) = (self.activity.view(thread), self.activity.detail_view(thread));
         let waits_for = match record.state {
@@ -206,6 +211,12 @@ impl Kernel {
                 bound: activity.map(|activity| activity.endpoint).filter(|endpoint| !endpoint.is_none()),
             }
         })
+    }
+
+    /// The notification that a line signals.
+    pub fn line_signals(&self, line: InterruptId) -> Option<NotificationId> {
+        let bound = self.activity.interrupts.get(line.index())?.notification;
+        (!bound.is_none()).then_some(bound)
     }
 
     /// Every quota.

@@ -1,6 +1,7 @@
 //! What stands behind `orbital log show|verify|replay|export|unpack|key`: each takes the state
 //! directory, or the image of a log, and writes text or JSON (one object a line) to `out`.
 
+use crate::boots::{Boot, PLATFORM, boots, wall_time};
 use crate::error::Error;
 use crate::folder::{DiskFolder, Folder};
 use crate::image::{Image, Source};
@@ -317,49 +318,6 @@ pub fn unpack(
     }
 }
 
-/// Replay judges nothing, so nothing depends on the host that ran.
-const PLATFORM: kernel::Platform = kernel::Platform { threads_per_process: u32::MAX, mapping: true };
-
-/// One boot in the log: where it begins, in blocks and ns since 1970.
-struct BootStart {
-    block: u64,
-    record: u64,
-    wall_time: u64,
-}
-
-/// Every boot, in order.
-fn boots(folder: &impl Folder) -> Result<Vec<BootStart>, Error> {
-    let mut boots = Vec::new();
-    walk(folder, 0, |block| {
-        if block.header.has(BOOT) {
-            boots.push(BootStart {
-                block: block.header.number,
-                record: block.header.first_record,
-                wall_time: wall_time(block),
-            });
-        }
-        Ok(Go::On)
-    })?;
-    Ok(boots)
-}
-
-/// When the boot that this block begins had time 0.
-fn wall_time(block: &Block<'_>) -> u64 {
-    use axiom::block::Step;
-    use axiom::event::Event;
-    block
-        .steps()
-        .filter_map(|step| match step {
-            Ok(Step::Commit(_, commit)) => commit.to_event(),
-            _ => None,
-        })
-        .find_map(|event| match event {
-            Event::Booted { platform, .. } => Some(platform.wall_time),
-            _ => None,
-        })
-        .unwrap_or(0)
-}
-
 /// What came of `show`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shown {
@@ -377,8 +335,8 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
     let limit =
         options.limit.unwrap_or(if options.from.is_some() || options.follow.is_some() { usize::MAX } else { 100 });
     let tail = options.from.is_none();
-    let begun = |start: &BootStart| match options.from {
-        Some(Bound::Record(record)) => start.record <= record,
+    let begun = |start: &Boot| match options.from {
+        Some(Bound::Record(record)) => start.first <= record,
         Some(Bound::Time(time)) => start.wall_time <= time,
         // The last records may be of an earlier boot; names need the boot from its beginning.
         None => false,

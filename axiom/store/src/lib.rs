@@ -8,24 +8,32 @@
 //! | [`image`] | a log image of the bare machine, read as a folder |
 //! | [`verify`], [`prove`] | checking all of it; proofs of a record, and of two trees |
 //! | [`commands`], [`outsider`] | what stands behind `orbital log`; of it, proofs |
+//! | [`state`], [`why`], [`lives`] | the state after a record; why a record came; where a capability comes from |
+//! | [`diff`] | whether two logs say the same of each process |
+//! | `boots` | where boots begin and end |
 //! | [`reader`] | `log_read` for the host |
 //! | [`key`] | the machine's key |
 //! | [`error`] | failures, what they are about, and the next step |
 #![forbid(unsafe_code)]
 
+mod boots;
 pub mod commands;
+pub mod diff;
 pub mod error;
 pub mod folder;
 pub mod image;
 pub mod key;
+pub mod lives;
 mod log;
 pub mod outsider;
 pub mod prove;
 pub mod reader;
 mod recover;
 pub mod segments;
+pub mod state;
 mod time;
 pub mod verify;
+pub mod why;
 pub mod writer;
 
 pub use error::Error;

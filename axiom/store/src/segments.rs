@@ -110,9 +110,20 @@ pub(crate) fn before(header: &Header) -> Head {
 /// Calls `each` with every block from number `from` on, in order, as far as the log goes: up to the
 /// first thing that is not a whole block. Blocks are whole, and each follows the one before.
 /// Stops when `each` says so.
-pub fn walk(
+pub fn walk(folder: &impl Folder, from: u64, each: impl FnMut(&Block<'_>) -> Result<Go, Error>) -> Result<(), Error> {
+    walk_by(folder, from, from, each)
+}
+
+/// The same for those who need headers alone: bodies are not held against their hashes.
+pub fn walk_heads(folder: &impl Folder, each: impl FnMut(&Block<'_>) -> Result<Go, Error>) -> Result<(), Error> {
+    walk_by(folder, 0, u64::MAX, each)
+}
+
+/// Bodies are hashed from block number `hashed` on.
+fn walk_by(
     folder: &impl Folder,
     from: u64,
+    hashed: u64,
     mut each: impl FnMut(&Block<'_>) -> Result<Go, Error>,
 ) -> Result<(), Error> {
     let mut all = segments(folder)?;
@@ -126,7 +137,7 @@ pub fn walk(
         loop {
             let number = head.map_or(segment.first, |head| head.blocks);
             // Those that come before are stepped over: their bodies need no hashing.
-            let next = if number < from { scan::next_head(&bytes, at) } else { scan::next(&bytes, at) };
+            let next = if number < hashed { scan::next_head(&bytes, at) } else { scan::next(&bytes, at) };
             match next {
                 Next::Block(block, length) => {
                     let mut next = head.unwrap_or_else(|| before(&block.header));

@@ -7,6 +7,7 @@ use axiom::header::Body;
 use axiom::note::{VerifierKey, WitnessKey};
 use clap::Subcommand;
 use log_store::commands::{self, Bound, Format, Show};
+use log_store::diff::{self, Side};
 use log_store::outsider::{self, Claim, Trust};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufWriter, Write};
@@ -17,11 +18,14 @@ Examples:
   orbital log show --process notes --limit 20    what notes did last, in words
   orbital log show --from 2026-11-21T08:00:00Z   from a time on; a record's number does too
   orbital log verify                             checks every block, the tree and the signature
+  orbital log why 4711                           its causes, one after the other, back to what came from outside
+  orbital log diff first second                  whether each process did the same in two systems; 0..500 501..900: in two runs
   orbital log prove 4711 --to proof              a folder that proves one record to an outsider
   orbital log check-proof proof/record-4711.tlog-proof --record 4711
   orbital log prove --consistency 57 --to proof  that the first 57 blocks are still the first
   orbital log witness add http://HOST:7380 VKEY  who signs what the log had
   orbital log export calls 12 | b3sum            a body of a block as its header's hash has it
+  orbital log replay --to 812                    the kernel's state after a record (`orbital replay` is the same)
   orbital log key                                the key that others verify with (C2SP vkey)
   orbital log verify --image log.img             the log of a bare machine, its key beside it
 The format is in docs/log-format.md.";
@@ -99,8 +103,23 @@ enum Verb {
     },
     /// Others who sign what the log had, so that nobody can take it back
     Witness(super::witness::Arguments),
-    /// Make the kernel's state again from the log, and compare it with the state hashes there
-    Replay,
+    /// Why a record came: the chain of its causes, back to what came from outside
+    Why {
+        /// The record's number
+        #[arg(value_name = "RECORD")]
+        record: u64,
+    },
+    /// Whether two logs say the same of what each process did; status 1 if not
+    Diff {
+        /// A state folder or an image; or records of this log, as 0..500
+        #[arg(value_name = "A")]
+        a: String,
+        /// What it is compared with
+        #[arg(value_name = "B")]
+        b: String,
+    },
+    /// Make the kernel's state again from the log: compare it, or show it after a record
+    Replay(super::replay::Arguments),
     /// Write a body of a block, as it is hashed, to standard output
     Export {
         /// Which: authority, activity or calls
@@ -163,19 +182,28 @@ fn trust(state: &std::path::Path, key: Option<VerifierKey>) -> Result<Trust, Pro
     Ok(Trust { key, cosigned: witnesses.witnessed()?, witnesses: witnesses.keys() })
 }
 
-/// Carries the command out.
-pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
-    let state = match arguments.image {
-        Some(image) if image.exists() && !image.is_dir() => image,
+/// The log that is meant: the image that was named, or the state folder.
+pub fn source(global: &Global, image: Option<PathBuf>) -> Result<PathBuf, Problem> {
+    match image {
+        Some(image) if image.exists() && !image.is_dir() => Ok(image),
         Some(image) => {
             let cause = format!("{}: there is no such file", image.display());
-            return Err(Problem::new(status::NO_INPUT, &cause, "name the image of a bare machine's log"));
+            Err(Problem::new(status::NO_INPUT, &cause, "name the image of a bare machine's log"))
         }
-        None => global.folder()?,
-    };
-    let format = if global.output == Output::Json { Format::Json } else { Format::Text };
+        None => global.folder(),
+    }
+}
+
+/// How results are written.
+pub fn form(global: &Global) -> Format {
+    if global.output == Output::Json { Format::Json } else { Format::Text }
+}
+
+/// Carries the command out.
+pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
+    let (state, format) = (source(global, arguments.image)?, form(global));
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let (mut nothing, mut trimmed) = (None, None);
+    let (mut nothing, mut trimmed, mut ended) = (None, None, 0);
     let result = match arguments.verb {
         Verb::Show { process, from, to, limit, follow } => {
             let follow: Option<fn() -> _> = follow.then_some(wait_for_more);
@@ -216,7 +244,13 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
             outsider::check_proof(Some(&state), &file, &trust, &Claim { record, old }, format, &mut out)
         }
         Verb::Witness(arguments) => return super::witness::run(global, &state, arguments),
-        Verb::Replay => commands::replay(&state, format, &mut out),
+        Verb::Diff { a, b } => Side::named(&a, &state).and_then(|a| {
+            let verdict = diff::diff(&a, &Side::named(&b, &state)?, format, &mut out)?;
+            ended = u8::from(verdict == diff::Verdict::Different);
+            Ok(())
+        }),
+        Verb::Why { record } => log_store::why::why(&state, record, format, &mut out),
+        Verb::Replay(replay) => replay.write(&state, format, &mut out),
         Verb::Export { body, block } => commands::export(&state, body, block, &mut out),
         Verb::Unpack { to, key } => commands::unpack(&state, key.as_ref(), &to, format, &mut out),
         Verb::Key => commands::show_key(&state, format, &mut out),
@@ -235,5 +269,5 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
             .progress()
             .note(&format!("there is no record{of} where it was looked for; `orbital log show` shows the last"));
     }
-    Ok(0)
+    Ok(ended)
 }

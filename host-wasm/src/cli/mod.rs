@@ -1,10 +1,12 @@
 //! The `orbital` command: arguments, help, and what each command does.
 
 mod bench;
+mod caps;
 mod completions;
 mod disk;
 mod doctor;
 mod log;
+mod replay;
 mod run;
 mod witness;
 
@@ -25,6 +27,7 @@ Examples:
   orbital run ./my-app.wasm ARG        run a component of your own as a process
   orbital log verify                   check the whole log of the system
   orbital disk check                   check the disk of the system
+  orbital replay --to 812              what the kernel's state was after record 812
   orbital --state /tmp/other           a second system, apart from the first
   orbital doctor                       is this machine fit, and what to do if not
 
@@ -98,12 +101,26 @@ enum Verb {
     Log(log::Arguments),
     /// Look at the disk of the system, check it, export and import what is on it
     Disk(disk::Arguments),
+    /// Make the kernel's state again from the log: compare it, or show it after a record
+    Replay(Replay),
+    /// Where the capabilities of processes come from
+    Caps(caps::Arguments),
     /// Whether this machine is fit to run Orbital, and what to do where it is not
     Doctor,
     /// How quick this machine is, beside what the host alone takes
     Bench(bench::Arguments),
     /// Completions for a command-line shell, on standard output
     Completions(completions::Arguments),
+}
+
+/// `orbital replay`, which names a log as `orbital log` does.
+#[derive(Args)]
+struct Replay {
+    /// The log in this image of a bare machine, instead of the one in --state; its machine.key lies beside it
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    #[command(flatten)]
+    arguments: replay::Arguments,
 }
 
 /// What became of a result that was written to standard output: lost, it is a problem.
@@ -130,6 +147,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Verb::Run(arguments)) => run::run(global, arguments),
         Some(Verb::Log(arguments)) => log::run(global, arguments),
         Some(Verb::Disk(arguments)) => disk::run(global, arguments),
+        Some(Verb::Replay(Replay { image, arguments })) => replay::run(global, image, arguments),
+        Some(Verb::Caps(arguments)) => caps::run(global, arguments),
         Some(Verb::Doctor) => doctor::run(global),
         Some(Verb::Bench(bench::Arguments {})) => bench::run(global),
         Some(Verb::Completions(arguments)) => completions::run::<Command>(&arguments),

@@ -5,6 +5,7 @@ mod disk;
 mod kill;
 mod limits;
 mod log;
+mod questions;
 mod state;
 mod witness;
 
@@ -95,7 +96,7 @@ fn help_teaches_with_examples_and_statuses() {
     for part in ["Examples:", "Exit status:", "run", "log", "doctor", "bench", "completions", "--state", "--output"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
-    for verb in ["run", "log", "disk", "bench", "completions"] {
+    for verb in ["run", "log", "disk", "replay", "caps", "bench", "completions"] {
         let text = good(&orbital().args([verb, "--help"]).output().unwrap());
         assert!(text.contains("Examples:"), "{verb}: {text}");
     }
@@ -138,6 +139,12 @@ fn a_wrong_command_line_is_status_2() {
         &["run", "-e", "novalue"],
         &["log", "verify", "--key", "garbage"],
         &["log", "prove", "1", "--key", "garbage"],
+        &["log", "why", "x"],
+        &["log", "diff", "only-one"],
+        &["replay", "--to", "-1"],
+        &["replay", "--process", "shell"],
+        &["caps", "why", "shell", "garbage"],
+        &["caps", "why", "shell", "3."],
     ] {
         let output = orbital().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
