@@ -241,8 +241,11 @@ fn apply(names: &mut Names, class: Class, commit: &CommitRef<'_>, who: &str) -> 
     Some(Some(if commit.kind < 0x10 { names.in_words(&change) } else { before }))
 }
 
+/// A place, and what each has there.
+type Difference<'a> = (usize, Option<&'a Done>, Option<&'a Done>);
+
 /// The first place in which two lists differ.
-fn first_difference<'a>(a: &'a [Done], b: &'a [Done]) -> Option<(usize, Option<&'a Done>, Option<&'a Done>)> {
+fn first_difference<'a>(a: &'a [Done], b: &'a [Done]) -> Option<Difference<'a>> {
     (0..a.len().max(b.len()))
         .map(|place| (place, a.get(place), b.get(place)))
         .find(|(_, a, b)| a.map(|(_, text)| text) != b.map(|(_, text)| text))
@@ -289,7 +292,7 @@ pub fn diff(a: &Side, b: &Side, format: Format, out: &mut dyn Write) -> Result<V
                 let side = |done: Option<&Done>| {
                     done.map_or(Value::Null, |(record, text)| json!({ "record": record, "text": text }))
                 };
-                let found = |found: Option<(&str, (usize, Option<&Done>, Option<&Done>))>| {
+                let found = |found: Option<(&str, Difference<'_>)>| {
                     found.map_or(
                         Value::Null,
                         |(_, (place, a, b))| json!({ "number": place + 1, "a": side(a), "b": side(b) }),
