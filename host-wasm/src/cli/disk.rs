@@ -121,7 +121,7 @@ fn check(global: &Global, opened: &Opened) -> Result<u8, Problem> {
         text.push_str(&format!("{line}\n"));
     }
     if opened.report.rolled_back {
-        text.push_str("the last commit was cut off, as by a power cut; nothing in it was acknowledged\n");
+        text.push_str("the last commit is not whole, as after a power cut: the one before it is used\n");
     }
     text.push_str(&format!(
         "{objects} objects, {files} files and {} folders in {} namespaces, {} bytes outside the tree and {} nodes of it read: {}\n",

@@ -84,8 +84,9 @@ impl Script {
 
     /// A step was acknowledged.
     fn done(&self) {
+        self.system.disk.mark(self.states.borrow().len() as u64);
+        // After the mark: looking may remove what has expired.
         self.states.borrow_mut().push(contents(&self.system));
-        self.system.disk.mark(self.states.borrow().len() as u64 - 1);
     }
 
     fn step<T: std::fmt::Debug>(&self, work: impl Future<Output = Result<T, common::Error>>) -> T {
@@ -275,11 +276,14 @@ fn flipped_bits_are_never_believed() {
         for at in 0..3 {
             match run(data.get(user, "large", u64::from(at) * CHUNK, MAX_PART as u32, None), data.commit()) {
                 Ok(part) => assert!(part.bytes == bytes(at, MAX_PART), "case {case}"),
+                // It was the last commit.
+                Err(common::Error::NotFound) if report.rolled_back => {}
                 Err(error) => assert!(matches!(error, common::Error::Corrupt(_)), "case {case}: {error:?}"),
             }
         }
         let list = run(data.list(user, "", 1000, None), data.commit());
-        assert!(list.is_ok_and(|page| page.entries.len() == 41 || !page.complete) || !report.damage.is_empty());
+        let is_all = list.is_ok_and(|page| page.entries.len() == 41 || !page.complete);
+        assert!(is_all || report.rolled_back || !report.damage.is_empty(), "case {case}");
     }
     println!("{right} reads gave what was put, {named} said that it is lost, {refused} disks were refused");
     assert!(right > 1000 && named > 10);

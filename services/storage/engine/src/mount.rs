@@ -70,7 +70,8 @@ pub struct MountReport {
     /// The disk was empty and has been formatted.
     pub formatted: bool,
     /// The newest commit was not whole, as after a crash while it was written: the
-    /// one before it is mounted. Nothing in it had been acknowledged.
+    /// one before it is mounted. After a crash nothing in it had been acknowledged; if it
+    /// decayed later, what was in it is lost.
     pub rolled_back: bool,
     /// Copies of nodes and superblocks that were damaged and have been written again
     /// from the other copy.
@@ -237,7 +238,13 @@ impl<D: BlockDevice> Store<D> {
         pages: u64,
     ) -> (Store<D>, MountReport) {
         let Walked { space, mut report, mut mend } = walked;
-        report.rolled_back = superblock.generation != newest;
+        // Where the next one would be there is something, and no superblock: one that was torn, or has decayed.
+        let next = (Superblock::block(superblock.generation + 1) / BLOCKS_PER_PAGE) as usize;
+        let is_lost = |copy: &Result<Superblock, NotSuperblock>| {
+            copy.as_ref().is_err_and(|reason| *reason != NotSuperblock::Empty)
+        };
+        let is_next_lost = copies.get(next..next + 2).is_some_and(|both| both.iter().all(is_lost));
+        report.rolled_back = superblock.generation != newest || is_next_lost;
         let first = (Superblock::block(superblock.generation) / BLOCKS_PER_PAGE) as usize;
         for copy in [first, first + 1] {
             if copies.get(copy).is_some_and(Result::is_err) {
