@@ -23,6 +23,9 @@ const OVMF: &[&str] = &[
     "/opt/homebrew/share/qemu/edk2-x86_64-code.fd",
     "/usr/local/share/qemu/edk2-x86_64-code.fd",
 ];
+/// Of a disk: what its file cannot do is told to the machine. Without this QEMU stops a machine whose host has no room left,
+/// and says nothing.
+const REPORTED: &str = "werror=report,rerror=report";
 /// MiB of memory where nothing else is said.
 pub const MEMORY: u32 = 512;
 /// Where a debugger connects.
@@ -178,11 +181,11 @@ impl Machine {
         }
         if let Some(disk) = &self.disk {
             word("-drive", format!("if=none,id=data,{disk}"));
-            word("-device", "virtio-blk-pci,drive=data,disable-legacy=on".into());
+            word("-device", format!("virtio-blk-pci,drive=data,disable-legacy=on,{REPORTED}"));
         }
         if let Some(log) = &self.log {
             word("-drive", format!("if=none,id=log,{log}"));
-            word("-device", "virtio-blk-pci,drive=log,serial=orbital-log,disable-legacy=on".into());
+            word("-device", format!("virtio-blk-pci,drive=log,serial=orbital-log,disable-legacy=on,{REPORTED}"));
         }
         if let Some(key) = &self.key {
             word("-fw_cfg", format!("name=opt/orbital/key,file={}", quoted(key)));

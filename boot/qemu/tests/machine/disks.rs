@@ -1,9 +1,10 @@
 //! The disk of the log: full, failing; and that nothing that the system does to its services touches it.
 
+use super::faults::{Fails, INPUT_OUTPUT, failing};
 use super::{PATIENCE, run, system};
 use qemu::console::gather;
 use qemu::machine::{End, drive};
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 
 #[test]
 fn ending_a_service_does_not_touch_the_log() {
@@ -67,23 +68,8 @@ fn a_full_log_ends_the_machine_in_order_and_goes_on_when_it_has_room() {
 #[test]
 fn a_log_that_fails_while_the_system_runs_ends_it() {
     let system = system();
-    let (log, rules) = (system.state.log(), system.state.folder().join("rules"));
-    // From the fortieth flush on, each fails.
-    let mut text = String::new();
-    for flush in 1..40 {
-        text.push_str(&format!(
-            "[set-state]\nevent = \"flush_to_disk\"\nstate = \"{flush}\"\nnew_state = \"{}\"\n",
-            flush + 1
-        ));
-    }
-    text.push_str("[inject-error]\nevent = \"flush_to_disk\"\nstate = \"40\"\nerrno = \"5\"\nonce = \"off\"\n");
-    fs::write(&rules, text).unwrap();
     let mut machine = system.machine();
-    machine.log = Some(format!(
-        "driver=raw,file.driver=blkdebug,file.config={},file.image.driver=file,file.image.filename={}",
-        rules.display(),
-        log.display()
-    ));
+    machine.log = Some(failing(&system, &system.state.log(), "flush_to_disk", 40, Fails::FromThenOn, INPUT_OUTPUT));
     let puts: String = (0..60).map(|n| format!("put /f{n} text{n}; echo @{n}; ")).collect();
     let came = run(&machine.script(&puts));
     assert_eq!(came.end, Some(End::Off(74)), "{}", came.messages);

@@ -6,6 +6,7 @@
 mod disks;
 mod ends;
 mod executables;
+mod faults;
 mod firmware;
 mod power;
 mod terminal;
