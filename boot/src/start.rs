@@ -82,6 +82,11 @@ unsafe impl core::alloc::GlobalAlloc for KernelHeap {
     }
 }
 
+/// Bytes of the heap that are taken.
+pub fn heap_taken() -> usize {
+    HEAP.0.lock().used()
+}
+
 /// Bytes of the heap: an eighth of the memory, at most so many.
 const LARGEST_HEAP: u64 = 128 << 20;
 

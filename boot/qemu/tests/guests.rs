@@ -10,8 +10,8 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Boots the guest of this name; the names of what it says has passed. Whatever else it says fails the test.
-fn passed(guest: &str) -> Vec<String> {
+/// Boots the guest of this name, with these arguments and words for QEMU; what kernel and guest said.
+fn said(guest: &str, arguments: &[&str], more: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).unwrap();
     state.prepare().unwrap();
@@ -23,10 +23,17 @@ fn passed(guest: &str) -> Vec<String> {
     let program = images::program(Host::Native, &target, guest);
     Ramdisk::new(&root, &target).file("init", &program).write(&product.ramdisk, Progress::Quiet).unwrap();
 
-    let machine = Machine::new(&product, &state).unwrap();
-    let came = gather(&machine, "", PATIENCE).unwrap_or_else(|problem| panic!("{problem}"));
-    let said = came.messages.lines().filter_map(|line| line.split_once("[init] ")).map(|(_, said)| said.trim_end());
-    said.map(|said| said.strip_prefix("passed ").unwrap_or_else(|| panic!("{}", came.messages)).to_owned()).collect()
+    let mut machine = Machine::new(&product, &state).unwrap();
+    machine.arguments = arguments.iter().map(ToString::to_string).collect();
+    machine.more = more.iter().map(Into::into).collect();
+    gather(&machine, "", PATIENCE).unwrap_or_else(|problem| panic!("{problem}")).messages
+}
+
+/// The names of what the guest says has passed. Whatever else it says fails the test.
+fn passed(guest: &str) -> Vec<String> {
+    let messages = said(guest, &[], &[]);
+    let said = messages.lines().filter_map(|line| line.split_once("[init] ")).map(|(_, said)| said.trim_end());
+    said.map(|said| said.strip_prefix("passed ").unwrap_or_else(|| panic!("{messages}")).to_owned()).collect()
 }
 
 #[test]
@@ -75,4 +82,24 @@ fn who_tries_what_he_must_not_hurts_himself_alone() {
         assert!(passed.iter().any(|passed| passed == name), "{name}: not among {passed:?}");
     }
     assert_eq!(passed.len(), 48);
+}
+
+/// Free frames, and bytes taken of the kernel's heap, after so many processes.
+fn memory_after(rounds: u64) -> (u64, u64) {
+    let messages = said("hostile", &["rounds", &rounds.to_string()], &["-fw_cfg", "name=opt/orbital/memory,string=1"]);
+    assert!(messages.contains("[init] passed rounds"), "{messages}");
+    let line = messages.lines().find_map(|line| line.strip_prefix("orbital: at the end ")).expect("it says so");
+    let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// `ORBITAL_ROUNDS=10000` goes on for longer.
+#[test]
+fn many_processes_leave_no_memory_taken() {
+    let rounds = std::env::var("ORBITAL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1_000);
+    let (few, many) = (memory_after(30), memory_after(rounds));
+    println!("after 30: {few:?}, after {rounds}: {many:?}");
+    assert_eq!(many.0, few.0, "frames");
+    // The log's tree has an edge that grows, by a few hashes in all.
+    assert!(many.1 <= few.1 + 1024, "of the kernel's heap {few:?} were taken, then {many:?}");
 }

@@ -2,6 +2,7 @@
 //! nothing is long in memory alone. If it cannot be written, the machine says so and ends.
 
 use super::Machine;
+use crate::fw_cfg;
 use crate::log_disk::LogDisk;
 use crate::say;
 use abi::message::MAX_BYTES;
@@ -17,6 +18,10 @@ const PATIENCE: u64 = 50_000_000;
 const PUBLISH_EVERY: u64 = 1_000_000_000;
 /// The status of a machine whose log cannot be written (`EX_IOERR`).
 pub const LOG_LOST: u64 = 74;
+
+/// With this file in the firmware configuration the machine says at its end what memory is in use: for who looks for
+/// memory that does not come back.
+const MEMORY: &str = "opt/orbital/memory";
 
 /// The machine's side of the log.
 pub struct Record {
@@ -178,6 +183,10 @@ impl Machine {
         #[cfg(feature = "measure")]
         if let Some(sealing) = &self.record.sealing {
             sealing.report();
+        }
+        if fw_cfg::is_there(&mut fw_cfg::Real, MEMORY) {
+            let (frames, bytes) = (self.frames.count(), crate::start::heap_taken());
+            say!("orbital: at the end {frames} frames are free and {bytes} bytes of the kernel's heap are taken");
         }
         self.devices.stop();
         super::power::off(if self.off == Some(LOG_LOST) { LOG_LOST } else { status })

@@ -148,14 +148,21 @@ mod hostile {
 
     /// Entry of every process of this image: what it is to do, in its first argument.
     pub async fn main(process: Process) -> Exit {
+        let number = || process.arguments().get(1).and_then(|number| number.parse().ok()).unwrap_or(0);
         let deed = match process.arguments().first().map(String::as_str) {
+            Some("rounds") => {
+                if let Err(error) = rounds(&process, number()).await {
+                    system::debug(&format!("failed: {error}"));
+                }
+                return Exit(0);
+            }
             None => {
                 if let Err(error) = supervise(&process).await {
                     system::debug(&format!("failed: {error}"));
                 }
                 return Exit(0);
             }
-            Some("calls") => return calls(process.arguments().get(1).and_then(|seed| seed.parse().ok()).unwrap_or(0)),
+            Some("calls") => return calls(number()),
             Some("odd") => {
                 odd_but_allowed();
                 return Exit(0);
@@ -345,11 +352,33 @@ mod hostile {
         }
     }
 
-    async fn supervise(process: &Process) -> Result<(), Error> {
+    fn nursery(process: &Process) -> Result<Nursery, Error> {
         let quota = process.quota().derive(Rights::ALL)?;
         let image = process.capability::<Image>("image:init").map_err(|_| Error::BadHandle)?;
         let supervisor = Cap::<Endpoint>::create(&quota, 64)?;
-        let nursery = Nursery { quota, image, supervisor };
+        Ok(Nursery { quota, image, supervisor })
+    }
+
+    /// So many processes, one after the other; by turns each ends by itself, is killed while it runs, and faults.
+    async fn rounds(process: &Process, count: u64) -> Result<(), Error> {
+        let nursery = nursery(process)?;
+        for round in 0..count {
+            match round % 3 {
+                0 => drop(nursery.outcome(&["nothing"]).await?),
+                1 => drop(nursery.outcome(&["writes null"]).await?),
+                _ => {
+                    let (process, quota) = nursery.start(&["loop".to_string()], 512)?;
+                    process.kill(3)?;
+                    nursery.end_of(process, quota).await?;
+                }
+            }
+        }
+        system::debug("passed rounds");
+        Ok(())
+    }
+
+    async fn supervise(process: &Process) -> Result<(), Error> {
+        let nursery = nursery(process)?;
         let mine = Cap::<Region>::create(&nursery.quota, 1)?;
         let rights = Rights::READ.or(Rights::WRITE).0;
         call(Number::RegionMap, mine.handle().0, PARENTS, rights.into(), 0).exit.error().map_or(Ok(()), Err)?;
