@@ -5,6 +5,7 @@
 //! its length in two bytes and its items.
 
 use crate::header::Hash;
+use crate::note::{Checkpoint, CheckpointError, VerifierKey};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -55,6 +56,14 @@ pub struct OtherLog {
     pub size: u64,
     /// Their root.
     pub root: Hash,
+}
+
+impl OtherLog {
+    /// What a checkpoint of it says, if `key` signed it.
+    pub fn from_checkpoint(checkpoint: &[u8], key: &VerifierKey) -> Result<OtherLog, CheckpointError> {
+        let Checkpoint { size, root } = key.check(checkpoint)?;
+        Ok(OtherLog { origin: key.name().to_string(), size, root })
+    }
 }
 
 /// One event.

@@ -80,6 +80,12 @@ impl MachineKey {
         MachineKey { name, key }
     }
 
+    /// The key of the log that the bare machine writes, if it is started with this key. Two hosts may share a state
+    /// folder, but one origin may name one tree only: so each log has a key of its own, and both come from one secret.
+    pub fn of_bare_machine(&self) -> MachineKey {
+        MachineKey::from_seed(&blake3::derive_key("orbital 2026-11 log of the bare machine", self.key.as_bytes()))
+    }
+
     /// The name: origin of the log's checkpoints.
     pub fn name(&self) -> &str {
         &self.name

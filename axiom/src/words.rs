@@ -458,7 +458,7 @@ pub fn rights_in_words(rights: Rights) -> String {
 fn event_in_words(event: &Event) -> String {
     match event {
         Event::Genesis { platform, .. } => format!("the log begins, on {}", platform.name),
-        Event::Booted { number, platform, previous, .. } => {
+        Event::Booted { number, platform, previous, other, disk } => {
             let before = match previous {
                 PreviousEnd::First => String::new(),
                 PreviousEnd::Orderly { cut: 0 } => "; the boot before ended in order".into(),
@@ -470,7 +470,11 @@ fn event_in_words(event: &Event) -> String {
                     format!("; the boot before ended by a crash, {cut} unfinished bytes were cut")
                 }
             };
-            format!("boot {number}, {}, {} images{before}", platform.name, platform.images.len())
+            let disk = if *disk == [0; 16] { String::new() } else { format!(", disk {:032x}", u128::from_be_bytes(*disk)) };
+            let other = other.as_ref().map_or(String::new(), |other| {
+                format!("; the other log, {}, was known to have {} blocks", other.origin, other.size)
+            });
+            format!("boot {number}, {}, {} images{disk}{before}{other}", platform.name, platform.images.len())
         }
         Event::End { number, status } => format!("boot {number} ends in order, status {status}"),
     }

@@ -70,6 +70,11 @@ impl State {
         self.folder.join("log")
     }
 
+    /// The log of the bare machine, if the folder is shared with one.
+    pub fn bare_log(&self) -> PathBuf {
+        self.folder.join("log.img")
+    }
+
     /// The file of the machine's key.
     pub fn key(&self) -> PathBuf {
         self.folder.join("machine.key")

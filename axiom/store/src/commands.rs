@@ -124,6 +124,7 @@ pub(crate) fn verifier(state: &Path, given: Option<&VerifierKey>) -> Result<Veri
         return Ok(key.clone());
     }
     match key::load(&key_file(state))? {
+        Some(key) if is_image(state) => Ok(key.of_bare_machine().verifier()),
         Some(key) => Ok(key.verifier()),
         None => Err(Error::absent(
             format!("{}: there is no key", key_file(state).display()),

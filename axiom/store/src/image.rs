@@ -7,6 +7,7 @@ use crate::folder::{DiskFolder, Folder, Item};
 use crate::segments::{CHECKPOINT, READABLE, SEGMENTS, Segment};
 use crate::verify::{Verified, verify};
 use axiom::Wrong;
+use axiom::event::OtherLog;
 use axiom::header::Hash;
 use axiom::note::VerifierKey;
 use axiom::tree::{TILE, TileId, leaf_hash, root_of, tiles};
@@ -438,6 +439,23 @@ impl Folder for Source {
     fn linked(&self, path: &str) -> io::Result<u64> {
         self.folder().linked(path)
     }
+}
+
+/// What is known of the log in an image: its newest checkpoint. `None` where there is no image, or no log in it yet.
+pub fn head(path: &Path, key: &VerifierKey) -> Result<Option<OtherLog>, Error> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let image = match Image::open(path) {
+        Err(error) if error.kind == Kind::Absent => return Ok(None),
+        image => image?,
+    };
+    let checkpoint = crate::segments::read(&image, CHECKPOINT)?;
+    let head = OtherLog::from_checkpoint(&checkpoint, key).map_err(|error| {
+        let cause = format!("{}: its checkpoint {error}", path.display());
+        Error::new(cause, "`orbital log verify --image` says more.")
+    })?;
+    Ok(Some(head))
 }
 
 /// Writes the log in an image as a log folder, if it is whole. The folder must not be there.

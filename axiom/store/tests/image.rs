@@ -5,7 +5,7 @@
 mod trace;
 
 use axiom::header::Body;
-use axiom::note::VerifierKey;
+use axiom::note::{MachineKey, VerifierKey};
 use log_image::layout::{Found, Slot};
 use log_image::{BLOCK, BlockDevice, DeviceError, ImageLog, recover};
 use log_store::commands::{self, Format, Show};
@@ -20,17 +20,25 @@ use simulated_disk::{Cut, Disk};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tlog_tiles::{Checkpoint, Tile, TileHashReader, TileReader, check_record, prove_record, record_hash};
-use trace::{Choice, Machine, key};
+use trace::{Choice, Machine};
+
+/// The key of the log; `machine.key` is what it comes from.
+fn key() -> MachineKey {
+    trace::key().of_bare_machine()
+}
 
 /// A folder that goes when the test ends.
 struct State(PathBuf);
 
 impl State {
     fn new(name: &str) -> State {
+        State::with(name, &trace::key())
+    }
+    fn with(name: &str, key: &MachineKey) -> State {
         let path = std::env::temp_dir().join(format!("orbital-image-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&path));
         fs::create_dir_all(&path).expect("writable");
-        fs::write(path.join("machine.key"), format!("{}\n", key().to_secret_text())).expect("writable");
+        fs::write(path.join("machine.key"), format!("{}\n", key.to_secret_text())).expect("writable");
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(path.join("machine.key"), fs::Permissions::from_mode(0o600)).expect("changed");
         State(path)
@@ -140,7 +148,9 @@ fn text<T>(run: impl FnOnce(&mut Vec<u8>) -> Result<T, Error>) -> String {
 #[test]
 fn the_image_says_what_the_folder_says() {
     let state = State::new("same");
-    let folder = state.0.join("log");
+    // The same key, so that the blocks are the same.
+    let apart = State::with("same-folder", &key());
+    let folder = apart.0.join("log");
     let device = run(new(32768), Some(&folder), &steps(9_000), 40, true);
     let device = run(device, Some(&folder), &steps(900), 1, true);
     write(&device, &state.image());
@@ -150,12 +160,12 @@ fn the_image_says_what_the_folder_says() {
     assert_eq!((of_image.head.boot, of_image.head.ended, of_image.torn.as_ref()), (2, true, None));
     assert!(of_image.head.blocks > 600, "more than two tiles");
     assert_eq!((of_folder.head.records, of_folder.head.commits), (of_image.head.records, of_image.head.commits));
-    for place in [&state.0, &image] {
+    for place in [&apart.0, &image] {
         let replayed = text(|out| commands::replay(place, Format::Json, out).map(|()| 0));
-        assert_eq!(replayed, text(|out| commands::replay(&state.0, Format::Json, out).map(|()| 0)));
+        assert_eq!(replayed, text(|out| commands::replay(&apart.0, Format::Json, out).map(|()| 0)));
     }
     let show = Show { from: Some("0".parse().expect("a bound")), ..Show::default() };
-    let shown = text(|out| commands::show(&state.0, &show, Format::Text, out));
+    let shown = text(|out| commands::show(&apart.0, &show, Format::Text, out));
     assert!(shown.lines().count() > 5_000);
     assert!(shown == text(|out| commands::show(&image, &show, Format::Text, out)), "the records are the same");
     for block in [0, 300, of_image.head.blocks - 1] {
@@ -164,7 +174,7 @@ fn the_image_says_what_the_folder_says() {
             commands::export(place, Body::Calls, block, &mut out).expect("it is there");
             out
         };
-        assert_eq!(exported(&state.0), exported(&image));
+        assert_eq!(exported(&apart.0), exported(&image));
     }
     // The checkpoints differ in nothing, so that one who has seen one can hold it against the other.
     let source = Image::open(&image).expect("it opens");

@@ -236,7 +236,7 @@ impl<'a> Load<'a> {
     /// How many records the log has; and whether something lies behind its last whole block, as a cut leaves it.
     fn look_at_log(&self) -> Result<(u64, bool), Problem> {
         let key = log_store::key::load(&self.state.key())?.ok_or_else(|| defect("the key is gone".into()))?;
-        let verified = log_store::verify::verify(&Image::open(&self.state.log())?, &key.verifier())?;
+        let verified = log_store::verify::verify(&Image::open(&self.state.log())?, &key.of_bare_machine().verifier())?;
         Ok((verified.head.records, verified.torn.is_some()))
     }
 }

@@ -48,6 +48,8 @@ pub struct Machine {
     pub disk: Option<String>,
     /// The file of the machine's key.
     pub key: Option<PathBuf>,
+    /// The checkpoint of the log that the other host keeps in the same folder.
+    pub other_log: Option<PathBuf>,
     /// Arguments of the session.
     pub arguments: Vec<String>,
     /// Its environment.
@@ -136,6 +138,7 @@ impl Machine {
             log: Some(drive(&state.log())),
             disk: Some(drive(&state.disk())),
             key: Some(state.key()),
+            other_log: Some(state.other_log()).filter(|checkpoint| checkpoint.exists()),
             arguments: Vec::new(),
             environment: Vec::new(),
             terminal: None,
@@ -189,6 +192,9 @@ impl Machine {
         }
         if let Some(key) = &self.key {
             word("-fw_cfg", format!("name=opt/orbital/key,file={}", quoted(key)));
+        }
+        if let Some(checkpoint) = &self.other_log {
+            word("-fw_cfg", format!("name=opt/orbital/other-log,file={}", quoted(checkpoint)));
         }
         let environment: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         for (name, texts) in [("arguments", &self.arguments), ("environment", &environment)] {

@@ -75,6 +75,11 @@ impl State {
         self.folder.join("machine.key")
     }
 
+    /// The checkpoint of the log that `orbital` keeps, if the folder is shared with it.
+    pub fn other_log(&self) -> PathBuf {
+        self.folder.join("log/checkpoint")
+    }
+
     /// Makes what a first start needs: the log image and the disk, empty, and the key. A log that has lost its key is
     /// told, not given another.
     pub fn prepare(&self) -> Result<(), Problem> {

@@ -25,7 +25,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use axiom::Axiom;
 use axiom::door::Config;
-use axiom::event::{Platform, PreviousEnd};
+use axiom::event::{OtherLog, Platform, PreviousEnd};
 use axiom::note::MachineKey;
 use core::ptr::NonNull;
 use kernel::input::Hash;
@@ -47,7 +47,8 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     if !images.iter().any(|image| image.name == "init") {
         stop("the boot images have no `init`; the ramdisk is an archive (ustar) of the images");
     }
-    let (log, opened, kept) = open_log(&mut frames, &clock);
+    let opened = open_log(&mut frames, &clock);
+    let kept = opened.as_ref().map(|opened| opened.place);
     let devices = devices(handoff, &mut frames, &lapic, &clock, kept.as_slice());
     let platform = Platform {
         name: format!("boot {} x86_64", env!("CARGO_PKG_VERSION")),
@@ -56,14 +57,15 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
         wall_time: devices.booted_at(),
     };
     let mut config = Config { platform, ..Config::new(kernel::Platform::NATIVE) };
-    if let Some(log) = &log {
-        config.key = log.key().public();
-    }
     let mut head = axiom::Head::EMPTY;
+    let mut log = None;
     if let Some(opened) = opened {
-        head = opened.head;
-        config.previous = opened.previous;
-        if let Some(cut) = opened.cut {
+        config.key = opened.log.key().public();
+        config.other = opened.other;
+        log = Some(opened.log);
+        head = opened.found.head;
+        config.previous = opened.found.previous;
+        if let Some(cut) = opened.found.cut {
             let orderly = matches!(config.previous, PreviousEnd::Orderly { .. });
             let end = if orderly { "ended in order" } else { "did not end in order" };
             say!("orbital: the last run {end}; of the log was cut off: {cut}");
@@ -150,11 +152,18 @@ fn log_patience(clock: &Clock) -> Patience {
     Patience { steps: clock.frequency.saturating_mul(seconds) }
 }
 
-/// A log that was opened: it, how it was found, and where its disk is.
-type OpenLog = (Option<ImageLog<LogDisk>>, Option<log_image::Opened>, Option<pci::Address>);
+/// A log that was opened.
+struct OpenLog {
+    log: ImageLog<LogDisk>,
+    found: log_image::Opened,
+    /// Where its disk is.
+    place: pci::Address,
+    /// The head of the other host's log, as far as it is known.
+    other: Option<OtherLog>,
+}
 
 /// Opens the log on its disk. Without a log nothing is started, but in a kernel that is built to be measured.
-fn open_log(frames: &mut Frames<'static>, clock: &Clock) -> OpenLog {
+fn open_log(frames: &mut Frames<'static>, clock: &Clock) -> Option<OpenLog> {
     let pages = log_disk::MEMORY_PAGES as u64;
     let memory = frames.take_run(pages).and_then(|at| Some((at, NonNull::new(mapped(at) as *mut u8)?)));
     let Some((physical, at)) = memory else { stop("there is no memory for the disk of the log") };
@@ -163,22 +172,27 @@ fn open_log(frames: &mut Frames<'static>, clock: &Clock) -> OpenLog {
     // where `map` says. This is the only call.
     let disk = match unsafe { LogDisk::find(physical, at, &mut map, log_patience(clock)) } {
         Ok(disk) => disk,
-        Err(_) if cfg!(feature = "measure") => return (None, None, None),
+        Err(_) if cfg!(feature = "measure") => return None,
         Err(missing) => {
             say!("orbital: {missing}");
             stop("nothing runs here that is not on record");
         }
     };
     let place = disk.place();
-    let kept = pci::Address { bus: place.bus, device: place.device, function: place.function };
+    let place = pci::Address { bus: place.bus, device: place.device, function: place.function };
     let key = file("opt/orbital/key", 4096);
     let key = key.as_deref().and_then(|key| MachineKey::from_secret_text(core::str::from_utf8(key).ok()?.trim_end()));
     let Some(key) = key else {
         say!("orbital: there is no machine key. Pass one: -fw_cfg name=opt/orbital/key,file=machine.key");
         stop("nothing runs here that cannot be proved");
     };
-    match ImageLog::open(disk, key) {
-        Ok((log, opened)) => (Some(log), Some(opened), Some(kept)),
+    let other = file("opt/orbital/other-log", 4096).and_then(|checkpoint| {
+        OtherLog::from_checkpoint(&checkpoint, &key.verifier())
+            .inspect_err(|error| say!("orbital: the checkpoint of the other log: {error}"))
+            .ok()
+    });
+    match ImageLog::open(disk, key.of_bare_machine()) {
+        Ok((log, found)) => Some(OpenLog { log, found, place, other }),
         Err(error) => {
             say!("orbital: the log: {error}");
             stop("the log cannot be used");

@@ -17,7 +17,8 @@ use crate::state::State;
 use abi::{Handle, Name};
 use axiom::Axiom;
 use axiom::door::Config as AxiomConfig;
-use axiom::event::{Platform, PreviousEnd};
+use axiom::event::{OtherLog, Platform, PreviousEnd};
+use axiom::note::MachineKey;
 use kernel::{DeviceId, InterruptId, Setup};
 use log_store::folder::DiskFolder;
 use log_store::{Log, LogReader, Settings, Writer};
@@ -108,10 +109,12 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         boot.progress.note(&format!("{before}: {cut}"));
     }
     let key = log.key().public();
+    let other = other_log(state, log.key(), &boot.progress);
     let config = AxiomConfig {
         platform: platform(&images, &boot.images),
         key,
         previous: opened.previous,
+        other,
         ..AxiomConfig::new(PLATFORM)
     };
     let thread = |error: std::io::Error| Problem::thread("a thread cannot be started", &error);
@@ -168,6 +171,15 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
     }
     drop(door::install(machine));
     Ok((System { ticker, events: events.clone(), not_send: std::marker::PhantomData }, events))
+}
+
+/// The head of the log that the bare machine keeps in the same folder, as far as it is known. That machine refuses a log
+/// that is damaged; here it is only told.
+fn other_log(state: &State, key: &MachineKey, progress: &Progress) -> Option<OtherLog> {
+    log_store::image::head(&state.bare_log(), &key.of_bare_machine().verifier()).unwrap_or_else(|error| {
+        progress.note(&format!("the log of the bare machine: {}", error.cause));
+        None
+    })
 }
 
 fn log_problem(error: log_store::Error) -> Problem {

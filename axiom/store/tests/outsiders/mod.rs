@@ -58,6 +58,52 @@ fn aics_tlog_walks_every_tile_of_a_long_run() {
     }
 }
 
+/// Given the log of two boots in which everything happened, when the verifier that was written from docs/log-format.md
+/// alone reads it, then it accepts it and reads of every record what `orbital log show` reads; when one byte of any file is
+/// another, it does not accept it.
+#[test]
+fn a_second_verifier_reads_every_record_alike() {
+    let state = State::new("second");
+    boot_and_run(&state, 6_000, 0);
+    boot_and_run(&state, 300, 0);
+    let (installed, log, vkey) = (install(), state.0.join("log"), key_of(&state).to_text());
+    let verifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../verifier/verify.py");
+    let verify = |more: &[&std::ffi::OsStr]| -> Output {
+        let python = installed.join("venv/bin/python");
+        Command::new(python)
+            .args([verifier.as_ref(), log.as_os_str(), vkey.as_ref()])
+            .args(more)
+            .output()
+            .expect("it runs")
+    };
+    let show = Show { from: Some("0".parse().expect("a bound")), ..Show::default() };
+    let shown = text(|out| commands::show(&state.0, &show, Format::Json, out));
+    let file = state.0.join("shown");
+    fs::write(&file, &shown).expect("writable");
+    let output = verify(&["--agree".as_ref(), file.as_ref()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let agreed = format!("{} records agree", shown.lines().count());
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&agreed), "{output:?}");
+    let other = shown.replacen("\"slot\":7", "\"slot\":8", 1);
+    assert_ne!(other, shown);
+    fs::write(&file, other).expect("writable");
+    assert!(!verify(&["--agree".as_ref(), file.as_ref()]).status.success(), "another slot was not seen");
+    for (index, path) in state.files("log").into_iter().enumerate() {
+        let bytes = fs::read(&path).expect("readable");
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        // Somewhere in what is used, and in what must be zero.
+        for at in [(index + 1) * 7919 % used, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            fs::write(&path, changed).expect("writable");
+            let output = verify(&[]);
+            assert_eq!(output.status.code(), Some(1), "byte {at} of {} was changed unseen", path.display());
+            assert!(String::from_utf8_lossy(&output.stderr).starts_with("not good: "), "{output:?}");
+        }
+        fs::write(&path, bytes).expect("writable");
+    }
+}
+
 fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
