@@ -101,6 +101,12 @@ impl MachineKey {
         VerifierKey { name: self.name.clone(), key: self.key.verifying_key() }
     }
 
+    /// A secret for another purpose, which tells nothing of this key: BLAKE3's key derivation. `context`
+    /// names the purpose, and is a constant.
+    pub fn derive(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, self.key.as_bytes())
+    }
+
     /// The secret as Go's note package writes it: `PRIVATE+KEY+name+id+key`. For the key
     /// file, and nowhere else.
     pub fn to_secret_text(&self) -> String {

@@ -237,6 +237,7 @@ pub fn subject(request: &Request<'_>) -> (Handle, u32) {
         Request::NotificationCreate { quota } | Request::ThreadCreate { quota, .. } => (quota, 0),
         Request::NotificationBind { notification, endpoint } => (notification, endpoint.slot()),
         Request::NotificationUnbind { notification } => (notification, 0),
+        Request::CaptureBegin { endpoint } | Request::CaptureEnd { endpoint } => (endpoint, 0),
         // The second handle's slot.
         Request::ProcessCreate { image, quota, .. } => (image, quota.slot()),
         Request::ProcessGrant { process, source, .. } => (process, source.slot()),

@@ -369,6 +369,20 @@ impl Narrator {
             Grown { process, pages } => {
                 format!("{} has {pages} pages more", self.process(*process))
             }
+            CaptureBegan { endpoint, process } => {
+                format!(
+                    "messages at {} are captured from now on, by order of {}",
+                    self.endpoint(endpoint.0),
+                    self.process(*process)
+                )
+            }
+            CaptureEnded { endpoint, process } => {
+                format!(
+                    "messages at {} are captured no longer, by order of {}",
+                    self.endpoint(endpoint.0),
+                    self.process(*process)
+                )
+            }
             other => format!("{other:?}"),
         }
     }

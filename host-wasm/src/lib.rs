@@ -11,8 +11,10 @@
 //! | [`state`] | the folder that a system lives in |
 //! | [`witness`] | others who sign what the log had, and tell an old copy of it |
 //! | [`limits`] | limits of the host that a system must keep to |
+//! | [`capture`] | messages written down for debugging, sealed |
 //! | [`cli`] | the `orbital` command |
 
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod devices;

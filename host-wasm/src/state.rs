@@ -75,6 +75,11 @@ impl State {
         self.folder.join("log.img")
     }
 
+    /// The folder of captured messages.
+    pub fn captures(&self) -> PathBuf {
+        self.folder.join(crate::cli::capture::CAPTURES)
+    }
+
     /// The file of the machine's key.
     pub fn key(&self) -> PathBuf {
         self.folder.join("machine.key")

@@ -13,7 +13,7 @@ use crate::notification::NotificationActivity;
 use crate::process::ProcessActivity;
 use crate::queue::{Entry, Link, Queue, QueueId, Queued};
 use crate::schedule::{End, PRIORITIES};
-use crate::thread::{ARRIVED, Fault, SPENT, State, TIMED, ThreadActivity, ThreadDetail};
+use crate::thread::{ARRIVED, CAPTURED, Fault, SPENT, State, TIMED, ThreadActivity, ThreadDetail};
 use crate::timer::TimerKind;
 use abi::{Delivery, Error, FOREVER, Handle, Kind, Returned};
 use alloc::collections::VecDeque;
@@ -120,7 +120,7 @@ impl Activity {
 
     /// The effects of the worst of changes: the end of everything. `objects` are those that authority knows.
     pub(crate) fn effects_of_an_end(&self, objects: u32) -> usize {
-        (objects + self.messages.len()) as usize + 3 * self.threads.len()
+        (objects + self.messages.len()) as usize + 4 * self.threads.len()
     }
 
     /// Makes room for so many effects, beside those of a dozen commits that end nothing.
@@ -257,6 +257,8 @@ impl Activity {
                     self.effects.push_back(Effect::Map { process, region, address, rights });
                 }
             }
+            Granted::CaptureBegan { endpoint, process } => self.capture_began(endpoint, process),
+            Granted::CaptureEnded { endpoint, .. } => self.capture_ended(endpoint),
             _ => {}
         }
         self.schedule();
@@ -307,8 +309,12 @@ impl Activity {
     #[inline]
     pub(crate) fn queue(&self, id: QueueId) -> Queue {
         match id {
-            QueueId::Senders(endpoint) => self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.senders),
-            QueueId::Receivers(endpoint) => self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.receivers),
+            QueueId::Senders(endpoint) => {
+                self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.queues().senders)
+            }
+            QueueId::Receivers(endpoint) => {
+                self.endpoints.get(endpoint.index()).map(|endpoint| endpoint.queues().receivers)
+            }
             QueueId::Waiters(notification) => {
                 self.notifications.get(notification.index()).map(|notification| notification.waiters)
             }
@@ -323,8 +329,8 @@ impl Activity {
     #[inline]
     fn queue_mut(&mut self, id: QueueId) -> &mut Queue {
         match id {
-            QueueId::Senders(endpoint) => &mut self.endpoint(endpoint).senders,
-            QueueId::Receivers(endpoint) => &mut self.endpoint(endpoint).receivers,
+            QueueId::Senders(endpoint) => &mut self.endpoint(endpoint).queues_mut().senders,
+            QueueId::Receivers(endpoint) => &mut self.endpoint(endpoint).queues_mut().receivers,
             QueueId::Waiters(notification) => &mut self.notification(notification).waiters,
             QueueId::Held(process) => &mut self.process(process).held,
             QueueId::Ready(priority) => self.ready.get_mut(usize::from(priority)).unwrap_or(&mut self.nobody.queue),
@@ -452,7 +458,7 @@ impl Activity {
         }
         let record = self.thread(thread);
         let timed = record.flags & TIMED != 0;
-        record.flags &= !SPENT;
+        record.flags &= !(SPENT | CAPTURED);
         let server = core::mem::replace(&mut record.server, ThreadId::NONE);
         if !server.is_none() {
             self.thread(server).serving = ThreadId::NONE;
@@ -492,6 +498,7 @@ impl Activity {
     /// A thread gets what it waits for, or what it asks for just now. The payload is
     /// where `from` says.
     pub(crate) fn deliver(&mut self, to: ThreadId, from: PayloadSource, delivery: Delivery) {
+        self.capture(to, from, &delivery);
         let record = self.thread(to);
         if delivery.capabilities == 0 {
             record.flags &= !ARRIVED;

@@ -208,6 +208,8 @@ impl Authority {
                 self.mapped(mapping, capability, address, rights)
             }
             Change::Unmapped { mapping } => self.unmap(mapping, witness),
+            Change::CaptureBegan { endpoint, .. } => self.capture_began(endpoint),
+            Change::CaptureEnded { endpoint, .. } => self.capture_ended(endpoint),
         }
         while let Some(object) = self.doomed.or(self.doomed_quotas) {
             self.finish(object, witness);

@@ -216,6 +216,10 @@ commits! {
 
         Mapped = 0x30 { mapping: MappingId, capability: CapabilityId, address: u64, rights: Rights }
         Unmapped = 0x31 { mapping: MappingId }
+
+        /// From now on the host writes down what goes through an endpoint, by order of `process`.
+        CaptureBegan = 0x38 { endpoint: EndpointId, process: ProcessId }
+        CaptureEnded = 0x39 { endpoint: EndpointId, process: ProcessId }
     }
 }
 

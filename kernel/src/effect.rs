@@ -1,7 +1,7 @@
 //! What the host must do after a step. The kernel decides, the host carries out.
 
 use crate::input::Hash;
-use crate::{BufferId, DeviceId, ImageId, InterruptId, ProcessId, RegionId, ThreadId};
+use crate::{BufferId, DeviceId, EndpointId, ImageId, InterruptId, ProcessId, RegionId, ThreadId};
 use abi::device::Operation;
 use abi::message::Words;
 use abi::{Delivery, Error, Returned, Rights};
@@ -46,6 +46,32 @@ pub enum Effect {
     },
     /// The buffer is free; its message went undelivered.
     Discard(BufferId),
+
+    /// From now on what goes through the endpoint is to be written down, sealed, apart from the log.
+    CaptureBegan {
+        /// Which.
+        endpoint: EndpointId,
+        /// By whose order: the serial of the process.
+        process: u64,
+    },
+    /// Not any longer: by order, or because the endpoint is gone.
+    CaptureEnded {
+        /// Which.
+        endpoint: EndpointId,
+    },
+    /// Write this down: the [`Effect::Deliver`] of it follows, which takes the payload.
+    Captured {
+        /// Through which endpoint it came; of an answer, the call.
+        endpoint: EndpointId,
+        /// Who sent it: the serial of the process; 0 is the kernel.
+        sender: u64,
+        /// Who gets it.
+        receiver: u64,
+        /// Where words and bytes are.
+        payload: PayloadSource,
+        /// As the receiver is told.
+        delivery: Delivery,
+    },
 
     /// A process began to exist; nothing runs yet.
     ProcessCreated {

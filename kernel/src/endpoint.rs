@@ -8,12 +8,13 @@
 use crate::activity::Activity;
 use crate::authority::{Authority, Header};
 use crate::capability::Capability;
+use crate::capture::Queues;
 use crate::commit::{Activity as Doing, Authority as Change, Change as Half, Commit, Decision, Outcome, Place};
 use crate::effect::{Effect, PayloadSource};
 use crate::encoding::fields;
 use crate::ids::*;
 use crate::process::{ExitMessage, ProcessLife};
-use crate::queue::{Entry, Link, Queue, QueueId, Queued};
+use crate::queue::{Entry, Link, QueueId, Queued};
 use crate::quota::{MESSAGE_PRICE, OBJECT_PRICE};
 use crate::schedule::End;
 use crate::thread::{State, TIMED};
@@ -31,8 +32,10 @@ pub struct Endpoint {
     pub(crate) header: Header,
     /// Messages that it keeps for senders that go on.
     pub depth: u32,
+    /// Whether the host writes down what goes through it.
+    pub captured: bool,
 }
-fields!(Endpoint: header depth);
+fields!(Endpoint: header depth captured);
 
 /// The most messages that an endpoint can keep.
 pub const MAX_DEPTH: u32 = 1 << 16;
@@ -40,20 +43,20 @@ pub const MAX_DEPTH: u32 = 1 << 16;
 /// One endpoint: who waits there.
 #[derive(Clone, Debug)]
 pub struct EndpointActivity {
-    /// Threads that wait for a message.
-    pub receivers: Queue,
-    /// What waits for a receiver.
-    pub senders: Queue,
+    /// Who waits there; a bar for the fast path, which looks here alone, while it is under capture.
+    pub open: Queues,
+    /// Who waits there while it is under capture.
+    pub captured: Queues,
     /// The notification that its receivers wake for too.
     pub bound: NotificationId,
     /// Messages that it keeps.
     pub messages: u32,
 }
-fields!(EndpointActivity: receivers senders bound messages);
+fields!(EndpointActivity: open captured bound messages);
 
 impl EndpointActivity {
     pub(crate) const NONE: EndpointActivity =
-        EndpointActivity { receivers: Queue::EMPTY, senders: Queue::EMPTY, bound: NotificationId::NONE, messages: 0 };
+        EndpointActivity { open: Queues::EMPTY, captured: Queues::EMPTY, bound: NotificationId::NONE, messages: 0 };
 }
 
 /// A message whose sender has gone on.
@@ -85,7 +88,7 @@ type Envelope = (u64, u64, u32, u8);
 impl Authority {
     pub(crate) fn endpoint_created(&mut self, endpoint: EndpointId, quota: QuotaId, depth: u32, place: Place) {
         let header = Header::new(quota, price(depth), 0);
-        self.endpoints.insert(endpoint.0, Endpoint { header, depth });
+        self.endpoints.insert(endpoint.0, Endpoint { header, depth, captured: false });
         self.enrol(endpoint.into());
         self.first_capability(endpoint.into(), place, Kind::Endpoint.rights());
     }
@@ -106,6 +109,8 @@ impl Activity {
     /// The call of a thread, which is in no queue, is given to a server.
     fn serve(&mut self, caller: ThreadId, server: ThreadId, (badge, tag, length, capabilities): Envelope) {
         let reply = ReplyToken::new(caller.0, self.thread(caller).call);
+        let endpoint = EndpointId(self.view(server).on);
+        self.expect_answer(caller, endpoint);
         self.lend(caller, server);
         let delivery = Delivery { kind: DeliveryKind::Called, capabilities, length, badge, tag, reply };
         self.deliver(server, PayloadSource::Thread(caller), delivery);
@@ -186,15 +191,17 @@ impl Activity {
     /// A thread gets what stood first at an endpoint.
     pub(crate) fn received(&mut self, thread: ThreadId, endpoint: EndpointId, entry: Entry, authority: &Authority) {
         self.stop_serving(thread);
+        self.thread(thread).on = endpoint.0;
         match entry.queued() {
             Some(Queued::Thread(sender)) => {
                 self.remove(QueueId::Senders(endpoint), entry);
                 self.receive_thread(thread, sender, authority);
             }
             Some(Queued::Message(id)) => {
-                let Some(Message { badge, tag, length, .. }) = self.take_message(id) else { return };
+                let Some(Message { badge, tag, length, serial, .. }) = self.take_message(id) else { return };
                 let delivery =
                     Delivery { kind: DeliveryKind::Sent, capabilities: 0, length, badge, tag, reply: ReplyToken::NONE };
+                self.capture_from(serial, thread, PayloadSource::Buffer(id), &delivery);
                 self.deliver(thread, PayloadSource::Buffer(id), delivery);
             }
             Some(Queued::Exit(process)) => self.receive_exit(thread, process, authority),
@@ -286,6 +293,7 @@ impl Activity {
         }
         let bound = self.endpoint(endpoint).bound;
         self.unbound(bound);
+        self.capture_ended(endpoint);
         *self.endpoint(endpoint) = EndpointActivity::NONE;
     }
 

@@ -59,7 +59,7 @@ impl Kernel {
         }
         let caller = self.activity.threads.get(thread.index())?;
         let (_, endpoint, badge) = self.usable_endpoint(caller.process, endpoint, Rights::SEND, now)?;
-        let to = self.activity.endpoints.get(endpoint.index())?.receivers.head.as_thread();
+        let to = self.activity.endpoints.get(endpoint.index())?.open.receivers.head.as_thread();
         let server = self.activity.threads.get(to.index())?;
         let call = caller.call.checked_add(1)?;
         if server.flags != 0 {
@@ -91,7 +91,7 @@ impl Kernel {
             return None;
         }
         let (via, endpoint, _) = self.usable_endpoint(server.process, endpoint, Rights::RECEIVE, now)?;
-        if !self.activity.endpoints.get(endpoint.index())?.senders.is_empty() {
+        if !self.activity.endpoints.get(endpoint.index())?.open.senders.is_empty() {
             return None;
         }
         Some(HandOver {
@@ -158,9 +158,9 @@ impl Activity {
         let endpoint = EndpointId(record.on);
 
         let Some(endpoint) = self.endpoints.get_mut(endpoint.index()) else { return };
-        endpoint.receivers.head = next;
+        endpoint.open.receivers.head = next;
         if next.is_none() {
-            endpoint.receivers.tail = Entry::NONE;
+            endpoint.open.receivers.tail = Entry::NONE;
         } else if let Some(next) = self.threads.get_mut(next.as_thread().index()) {
             next.link.previous = Entry::NONE;
         }
@@ -174,7 +174,7 @@ impl Activity {
         record.state = State::Running;
         record.server = ThreadId::NONE;
 
-        let Some(queue) = self.endpoints.get_mut(endpoint.index()).map(|endpoint| &mut endpoint.receivers) else {
+        let Some(queue) = self.endpoints.get_mut(endpoint.index()).map(|endpoint| &mut endpoint.open.receivers) else {
             return;
         };
         let previous = core::mem::replace(&mut queue.tail, Entry::thread(server));

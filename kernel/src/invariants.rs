@@ -27,6 +27,7 @@ impl Kernel {
         self.k1_rights_only_shrink()?;
         self.k2_badges_never_change()?;
         self.k3_capabilities_name_live_objects()?;
+        self.k3_captures_are_on_record()?;
         self.k4_capabilities_have_a_chain_to_their_object()?;
         self.k9_who_waits_is_in_one_queue()?;
         self.k10_queues_keep_their_bounds()?;
@@ -189,6 +190,15 @@ impl Kernel {
             let count = self.activity.processes.get(id as usize).map_or(0, |process| process.queued_messages);
             let there = sent.get(&(id, process.serial)).copied().unwrap_or(0);
             hold(count == there, "K10: a process miscounts the messages that it has under way")?;
+        }
+        Ok(())
+    }
+
+    /// K3, of capture: what is shown to the host is what somebody who may has asked for.
+    pub fn k3_captures_are_on_record(&self) -> Check {
+        for (id, endpoint) in self.activity.endpoints.iter().zip(0u32..).map(|(endpoint, id)| (id, endpoint)) {
+            let ordered = self.authority.endpoints.get(id).is_some_and(|endpoint| endpoint.captured);
+            hold(endpoint.is_captured() == ordered, "K3: the two halves know different captures")?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@
 //! | `authority`, `activity` | the two halves: what is in them, and how they change |
 //! | `capability`, `quota`, `process`, `thread`, `endpoint`, `notification`, `region`, `image`, `interrupt`, `device`, `log` | the objects, one file each |
 //! | `hand_over`, `brief` | the fast path of IPC; calls of one change |
+//! | `capture` | messages of an endpoint, shown to the host for debugging |
 //! | `transfer` | capabilities that ride on messages |
 //! | `schedule`, `timer`, [`queue`], `arena`, `table` | who runs, what is due, where records lie |
 //! | `setup` | what the host gives to init |
@@ -30,6 +31,7 @@ mod arena;
 mod authority;
 mod brief;
 mod capability;
+mod capture;
 pub mod commit;
 mod device;
 pub mod effect;
@@ -80,13 +82,15 @@ pub struct Platform {
     pub threads_per_process: u32,
     /// Whether regions can be mapped.
     pub mapping: bool,
+    /// Whether the host can write messages down ([`Effect::Captured`]).
+    pub capture: bool,
 }
 
 impl Platform {
     /// Processes are WebAssembly components.
-    pub const WASM: Platform = Platform { threads_per_process: 1, mapping: false };
+    pub const WASM: Platform = Platform { threads_per_process: 1, mapping: false, capture: true };
     /// Processes are address spaces.
-    pub const NATIVE: Platform = Platform { threads_per_process: 1024, mapping: true };
+    pub const NATIVE: Platform = Platform { threads_per_process: 1024, mapping: true, capture: false };
 }
 
 /// The kernel: all of its state.
@@ -179,6 +183,8 @@ impl Kernel {
                 self.decide_notification_bind(caller, notification, endpoint)
             }
             Request::NotificationUnbind { notification } => self.decide_notification_unbind(caller, notification),
+            Request::CaptureBegin { endpoint } => self.decide_capture_begin(caller, endpoint),
+            Request::CaptureEnd { endpoint } => self.decide_capture_end(caller, endpoint),
 
             Request::ProcessCreate { image, quota, supervisor, name, limits } => {
                 self.decide_process_create(caller, image, quota, supervisor, name, limits)
@@ -354,6 +360,12 @@ impl Kernel {
     /// The name of a process.
     pub fn process_name(&self, process: ProcessId) -> Option<Name> {
         self.authority.processes.get(process.0).map(|record| record.name)
+    }
+
+    /// The name of the process with this serial, if it is there.
+    pub fn name_of(&self, serial: u64) -> Option<Name> {
+        let processes = self.authority.processes.iter().map(|(_, record)| record);
+        processes.into_iter().find(|record| record.serial == serial).map(|record| record.name)
     }
 
     /// The capability in a slot of a process's table.

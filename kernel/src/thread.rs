@@ -89,6 +89,8 @@ pub(crate) const TIMED: u8 = 1;
 pub(crate) const ARRIVED: u8 = 2;
 /// What it lent is used up: its server works at its own cost.
 pub(crate) const SPENT: u8 = 4;
+/// The call whose answer it waits for was captured, at the endpoint that it is `on`: so is the answer.
+pub(crate) const CAPTURED: u8 = 8;
 
 /// One thread: what it is doing. What IPC touches, kept together.
 #[derive(Clone, Debug)]
@@ -99,7 +101,7 @@ pub struct ThreadActivity {
     pub priority: u8,
     /// Its own priority.
     pub base: u8,
-    /// [`TIMED`], [`ARRIVED`], [`SPENT`]: with any of them it is not on the fast path.
+    /// [`TIMED`], [`ARRIVED`], [`SPENT`], [`CAPTURED`]: with any of them it is not on the fast path.
     pub flags: u8,
     /// Whose it is.
     pub process: ProcessId,

@@ -194,6 +194,19 @@ impl Cap<Endpoint> {
     }
 }
 
+/// Capture, for debugging. Needs the right to capture, which has to be asked for by name.
+impl Cap<Endpoint> {
+    /// From now on the host writes down, sealed, what is received through the endpoint, and the answers.
+    pub fn capture_begin(&self) -> Result<(), Error> {
+        system::plain(&Request::CaptureBegin { endpoint: self.handle }, &[]).map(|_| ())
+    }
+
+    /// Not any longer.
+    pub fn capture_end(&self) -> Result<(), Error> {
+        system::plain(&Request::CaptureEnd { endpoint: self.handle }, &[]).map(|_| ())
+    }
+}
+
 /// Receiving without the reactor: the whole process waits, and nothing else wakes it. Programs use
 /// [`crate::serve`] or [`crate::Inbox`].
 impl Cap<Endpoint> {

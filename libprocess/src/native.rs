@@ -215,6 +215,9 @@ impl SystemCalls for Door {
                 plain(Shape::Nothing, [notification.0, endpoint.0, 0, 0])
             }
             Request::NotificationUnbind { notification } => plain(Shape::Nothing, [notification.0, 0, 0, 0]),
+            Request::CaptureBegin { endpoint } | Request::CaptureEnd { endpoint } => {
+                plain(Shape::Nothing, [endpoint.0, 0, 0, 0])
+            }
 
             Request::ProcessCreate { image, quota, supervisor, name, limits } => {
                 let [a, b, c] = out::of_name(name);

@@ -123,6 +123,8 @@ impl SystemCalls for Imports {
                 nothing(calls::notification_bind(notification.0, endpoint.0))
             }
             Request::NotificationUnbind { notification } => nothing(calls::notification_unbind(notification.0)),
+            Request::CaptureBegin { endpoint } => nothing(calls::capture_begin(endpoint.0)),
+            Request::CaptureEnd { endpoint } => nothing(calls::capture_end(endpoint.0)),
 
             Request::ProcessCreate { image, quota, supervisor, name, limits } => {
                 handle(calls::process_create(image.0, quota.0, supervisor.0, name.as_str(), limits_of(limits)))

@@ -160,6 +160,15 @@ pub const TOPICS: &[Topic] = &[
         examples: &[("restart storage", "")],
     },
     Topic {
+        name: "capture",
+        summary: "have what a service is told written down, for debugging",
+        usage: "capture SERVICE on|off",
+        details: "Every message to the service and every answer, with its words and bytes, goes into a sealed file beside the\n\
+                  log; `orbital capture show` on the host reads it with the machine's key. The log tells who switched it\n\
+                  on. It takes a capability of its own, capture:SERVICE, with the right to capture and no other.",
+        examples: &[("capture storage on", "from now on"), ("capture storage off", "no longer")],
+    },
+    Topic {
         name: "caps",
         summary: "list the capabilities that a process holds",
         usage: "caps [PID|NAME] [SLOT]",

@@ -199,6 +199,7 @@ impl Shell {
             "start" => self.start(&plain(&[])?).await?,
             "stop" => self.stop(&plain(&[])?).await?,
             "restart" => self.restart(&plain(&[])?).await?,
+            "capture" => self.capture(&plain(&[])?).await?,
             "caps" => self.caps(&plain(&[])?).await?,
             "self" => self.itself(&plain(&[])?).await?,
             "log" => self.show_log(&plain(&[Opt::Value("-n"), Opt::Value("--process")])?).await?,

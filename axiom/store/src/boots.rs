@@ -9,7 +9,8 @@ use axiom::header::BOOT;
 use axiom::words::{Line, Narrator};
 
 /// Replay judges nothing, so nothing depends on the host that ran.
-pub(crate) const PLATFORM: kernel::Platform = kernel::Platform { threads_per_process: u32::MAX, mapping: true };
+pub(crate) const PLATFORM: kernel::Platform =
+    kernel::Platform { threads_per_process: u32::MAX, mapping: true, capture: true };
 
 /// One boot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -158,6 +158,8 @@ impl Names {
                 format!("mapped {} ({})", self.capability(capability), rights_in_words(rights))
             }
             Unmapped { .. } => "unmapped a region".into(),
+            CaptureBegan { endpoint, .. } => format!("captures what goes through {}", object(endpoint.into())),
+            CaptureEnded { endpoint, .. } => format!("captures no longer what goes through {}", object(endpoint.into())),
         }
     }
 

@@ -15,7 +15,7 @@ use kernel::{DeviceId, Effect, InterruptId, Platform, ProcessId, Setup, ThreadId
 pub type Choice = [u8; 8];
 
 /// The platform of every trace.
-pub const PLATFORM: Platform = Platform { threads_per_process: 4, mapping: true };
+pub const PLATFORM: Platform = Platform { threads_per_process: 4, mapping: true, capture: true };
 
 /// A machine that a trace runs on.
 pub struct Machine {

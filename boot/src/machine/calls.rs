@@ -81,6 +81,8 @@ fn decode<'a>(
         Number::NotificationCreate => Request::NotificationCreate { quota: handle },
         Number::NotificationBind => Request::NotificationBind { notification: handle, endpoint: second },
         Number::NotificationUnbind => Request::NotificationUnbind { notification: handle },
+        Number::CaptureBegin => Request::CaptureBegin { endpoint: handle },
+        Number::CaptureEnd => Request::CaptureEnd { endpoint: handle },
         Number::ProcessCreate => Request::ProcessCreate {
             image: handle,
             quota: second,

@@ -106,6 +106,9 @@ impl Machine {
                 self.buffers.remove(&buffer);
             }
 
+            // The kernel is told that this host captures nothing, and asks for none.
+            Effect::CaptureBegan { .. } | Effect::CaptureEnded { .. } | Effect::Captured { .. } => {}
+
             Effect::ProcessCreated { process, image } => {
                 let image = self.images.get(&image.0).cloned();
                 self.processes.insert(process, image);

@@ -235,7 +235,7 @@ fn append(scratch: &Scratch) -> Result<Row, Problem> {
     const RECORDS: u64 = 1 << 20;
     let folder = scratch.0.join("append");
     let key = key::load_or_create(&folder.join("machine.key"))?;
-    let platform = kernel::Platform { threads_per_process: 1, mapping: false };
+    let platform = kernel::Platform::WASM;
     let mut axiom = Axiom::new(Config { key: key.public(), ..Config::new(platform) }, Head::EMPTY);
     let (mut log, _) = Log::open(DiskFolder::new(folder.join("log")), key, Settings::default())?;
     let mut taken = Duration::ZERO;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod caps;
+pub mod capture;
 mod completions;
 mod disk;
 mod doctor;
@@ -105,6 +106,8 @@ enum Verb {
     Replay(Replay),
     /// Where the capabilities of processes come from
     Caps(caps::Arguments),
+    /// Read the messages that were captured for debugging
+    Capture(capture::Arguments),
     /// Whether this machine is fit to run Orbital, and what to do where it is not
     Doctor,
     /// How quick this machine is, beside what the host alone takes
@@ -149,6 +152,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Verb::Disk(arguments)) => disk::run(global, arguments),
         Some(Verb::Replay(Replay { image, arguments })) => replay::run(global, image, arguments),
         Some(Verb::Caps(arguments)) => caps::run(global, arguments),
+        Some(Verb::Capture(arguments)) => capture::run(global, arguments),
         Some(Verb::Doctor) => doctor::run(global),
         Some(Verb::Bench(bench::Arguments {})) => bench::run(global),
         Some(Verb::Completions(arguments)) => completions::run::<Command>(&arguments),

@@ -282,6 +282,12 @@ impl calls::Host for Calls {
     async fn notification_bind(&mut self, notification: u64, endpoint: u64) -> Outcome<()> {
         self.nothing(Request::NotificationBind { notification: Handle(notification), endpoint: Handle(endpoint) }).await
     }
+    async fn capture_begin(&mut self, endpoint: u64) -> Outcome<()> {
+        self.nothing(Request::CaptureBegin { endpoint: Handle(endpoint) }).await
+    }
+    async fn capture_end(&mut self, endpoint: u64) -> Outcome<()> {
+        self.nothing(Request::CaptureEnd { endpoint: Handle(endpoint) }).await
+    }
     async fn notification_unbind(&mut self, notification: u64) -> Outcome<()> {
         self.nothing(Request::NotificationUnbind { notification: Handle(notification) }).await
     }

@@ -274,6 +274,8 @@ fn objects(linker: &mut Linker<Process>) -> Result<()> {
     plain!(linker, "notification-bind", NOTHING, (notification: i64, endpoint: i64) => Request::NotificationBind {
         notification: handle(notification), endpoint: handle(endpoint)
     });
+    plain!(linker, "capture-begin", NOTHING, (endpoint: i64) => Request::CaptureBegin { endpoint: handle(endpoint) });
+    plain!(linker, "capture-end", NOTHING, (endpoint: i64) => Request::CaptureEnd { endpoint: handle(endpoint) });
     plain!(linker, "notification-unbind", NOTHING, (notification: i64) => Request::NotificationUnbind { notification: handle(notification) });
     plain!(linker, "quota-split", WIDE, (quota: i64, memory: i64, pages: i64) => Request::QuotaSplit {
         quota: handle(quota), memory: memory as u64, pages: pages as u64

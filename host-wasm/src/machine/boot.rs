@@ -4,6 +4,7 @@
 use super::effects::{Attached, CLOCK, CONSOLE, DISK, ENTROPY, Hardware, Line, POWER};
 use super::record::{Durability, Record};
 use super::{Machine, System, door, regions::Regions, threads::Threads};
+use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::devices::Completions;
 use crate::devices::console::{Console, Ends};
@@ -44,7 +45,7 @@ const FIBER_STACK: usize = GUEST_STACK + (256 << 10);
 
 /// What the kernel must know of this host: components share no memory, so a process has
 /// one thread and maps no regions.
-const PLATFORM: kernel::Platform = kernel::Platform { threads_per_process: 1, mapping: false };
+const PLATFORM: kernel::Platform = kernel::Platform::WASM;
 
 /// An image of the boot set.
 #[derive(Clone)]
@@ -110,6 +111,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
     }
     let key = log.key().public();
     let other = other_log(state, log.key(), &boot.progress);
+    let sealing = log.key().clone();
     let config = AxiomConfig {
         platform: platform(&images, &boot.images),
         key,
@@ -120,6 +122,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
     let thread = |error: std::io::Error| Problem::thread("a thread cannot be started", &error);
     let reader = LogReader::new(state.log(), opened.head, PLATFORM);
     let axiom = Axiom::new(config, opened.head);
+    let capture = Capture::new(state.captures(), &sealing, axiom.boot());
     let durability = Durability::default();
     let writer = Writer::start(log).map_err(thread)?;
 
@@ -154,6 +157,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         ending: false,
         init: None,
         record: Record::new(writer, durability, reader),
+        capture,
         init_startup: Vec::new(),
     };
     machine.set_up(&images, boot.arguments, boot.environment).map_err(|error| {

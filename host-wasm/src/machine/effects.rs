@@ -3,11 +3,13 @@
 use super::record::Reading;
 use super::threads::Payload;
 use super::{Machine, ProcessRecord};
+use crate::capture::{Content, Entry, Party, kind_number};
 use crate::devices::registers::{Entropy, WallClock};
 use crate::devices::{Completions, Device, Submission};
 use crate::events::Event;
 use crate::image::MOST_BYTES;
 use abi::device::{CLASS, CLOCK_MONOTONIC, DeviceClass, Operation};
+use abi::message::Words;
 use abi::{Delivery, Error, Returned};
 use kernel::{BufferId, DeviceId, Effect, ImageId, InterruptId, PayloadSource, ProcessId, RegionId, ThreadId};
 
@@ -135,6 +137,19 @@ impl Machine {
                 self.buffers.remove(&buffer);
             }
 
+            Effect::CaptureBegan { endpoint, process } => {
+                let by = self.party(process);
+                self.capture(Content::Began { endpoint: endpoint.0, by });
+            }
+            Effect::CaptureEnded { endpoint } => self.capture(Content::Ended { endpoint: endpoint.0 }),
+            Effect::Captured { endpoint, sender, receiver, payload, delivery } => {
+                let (words, bytes) = self.copy(payload);
+                let (from, to) = (self.party(sender), self.party(receiver));
+                let Delivery { kind, capabilities, badge, tag, .. } = delivery;
+                let (endpoint, kind) = (endpoint.0, kind_number(kind));
+                self.capture(Content::Message { endpoint, kind, from, to, badge, tag, capabilities, words, bytes });
+            }
+
             Effect::ProcessCreated { process, image } => self.process_created(process, image),
             Effect::ThreadStarted { thread, process, startup, entry: _ } => {
                 let bytes = match startup {
@@ -221,6 +236,28 @@ impl Machine {
                 self.complete(thread, Ok(returned));
             }
         }
+    }
+
+    /// Writes down what is captured.
+    fn capture(&mut self, content: Content) {
+        let entry = Entry { time: self.clock.now(), record: self.axiom.next_record().saturating_sub(1), content };
+        self.capture.add(&entry);
+    }
+
+    /// A process for the capture.
+    fn party(&self, process: u64) -> Party {
+        let name = self.axiom.kernel().name_of(process).map(|name| name.as_str().to_owned());
+        Party { process, name: name.unwrap_or_default() }
+    }
+
+    /// What a delivery is about to take.
+    fn copy(&mut self, payload: PayloadSource) -> (Words, Vec<u8>) {
+        let from = match payload {
+            PayloadSource::Thread(thread) => self.threads.get(thread).map(|thread| &thread.outbox),
+            PayloadSource::Buffer(buffer) => self.buffers.get(&buffer.0),
+            PayloadSource::Kernel(words) => return (words, Vec::new()),
+        };
+        from.map(|payload| (payload.words, payload.bytes.clone())).unwrap_or_default()
     }
 
     pub(super) fn complete(&mut self, thread: ThreadId, result: Result<Returned, Error>) {

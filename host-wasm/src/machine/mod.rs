@@ -9,6 +9,7 @@ mod record;
 mod regions;
 mod threads;
 
+use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::devices::registers::Power;
 use crate::events::{Event, Events, Ticker};
@@ -94,6 +95,7 @@ pub struct Machine {
     /// The first thread of all, while it lives: without init nobody could turn the machine off.
     init: Option<Me>,
     record: Record,
+    capture: Capture,
     init_startup: Vec<u8>,
 }
 

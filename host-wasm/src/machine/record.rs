@@ -148,6 +148,7 @@ impl Machine {
             self.axiom.cut(now);
         }
         self.hand_blocks_over();
+        self.capture.end(now, self.axiom.next_record().saturating_sub(1));
         let Some(writer) = self.record.writer.take() else { return end };
         match (writer.stop(), end) {
             (Ok(_), end) => {

@@ -1,6 +1,7 @@
 //! The `orbital` command as a person or a script uses it: every command, its success and
 //! its errors, each with a cause, a next step and its status.
 
+mod capture;
 mod disk;
 mod kill;
 mod limits;
@@ -96,7 +97,7 @@ fn help_teaches_with_examples_and_statuses() {
     for part in ["Examples:", "Exit status:", "run", "log", "doctor", "bench", "completions", "--state", "--output"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
-    for verb in ["run", "log", "disk", "replay", "caps", "bench", "completions"] {
+    for verb in ["run", "log", "disk", "replay", "caps", "capture", "bench", "completions"] {
         let text = good(&orbital().args([verb, "--help"]).output().unwrap());
         assert!(text.contains("Examples:"), "{verb}: {text}");
     }

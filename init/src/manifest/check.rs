@@ -396,9 +396,8 @@ impl Check<'_> {
                 // Who may receive from another's endpoint, or destroy what init owns, could
                 // take a service's place.
                 Source::Endpoint => Rights::SEND.or(Rights::RECEIVE).or(Rights::GRANT),
-                Source::Service(_) | Source::Readiness | Source::Control | Source::Registry => {
-                    Rights::SEND.or(Rights::GRANT)
-                }
+                Source::Service(_) => Rights::SEND.or(Rights::GRANT).or(Rights::CAPTURE),
+                Source::Readiness | Source::Control | Source::Registry => Rights::SEND.or(Rights::GRANT),
                 Source::Stop => Rights::WAIT.or(Rights::SIGNAL),
                 Source::Quota | Source::Held(_) => source.kind().map_or(Rights::ALL, |kind| kind.rights()),
             };

@@ -66,6 +66,10 @@ numbers! {
     NotificationBind = 34, "notification-bind";
     /// Undo `notification-bind`.
     NotificationUnbind = 35, "notification-unbind";
+    /// Let the host write down the messages of an endpoint, sealed, for debugging.
+    CaptureBegin = 36, "capture-begin";
+    /// Undo `capture-begin`.
+    CaptureEnd = 37, "capture-end";
 
     /// A new process from an image.
     ProcessCreate = 48, "process-create";
@@ -166,6 +170,8 @@ pub enum Request<'a> {
     NotificationCreate { quota: Handle },
     NotificationBind { notification: Handle, endpoint: Handle },
     NotificationUnbind { notification: Handle },
+    CaptureBegin { endpoint: Handle },
+    CaptureEnd { endpoint: Handle },
 
     /// Needs spawn on `image`, split on `quota`, send on `supervisor` (an endpoint,
     /// which gets fault and exit messages under that capability's badge).
@@ -235,6 +241,8 @@ impl Request<'_> {
             Request::NotificationCreate { .. } => Number::NotificationCreate,
             Request::NotificationBind { .. } => Number::NotificationBind,
             Request::NotificationUnbind { .. } => Number::NotificationUnbind,
+            Request::CaptureBegin { .. } => Number::CaptureBegin,
+            Request::CaptureEnd { .. } => Number::CaptureEnd,
             Request::ProcessCreate { .. } => Number::ProcessCreate,
             Request::ProcessGrant { .. } => Number::ProcessGrant,
             Request::ProcessStart { .. } => Number::ProcessStart,

@@ -47,7 +47,7 @@ impl Kind {
                 | match self {
                     Kind::Process => Rights::INSPECT.0,
                     Kind::Thread => 0,
-                    Kind::Endpoint => Rights::SEND.0 | Rights::RECEIVE.0 | Rights::GRANT.0,
+                    Kind::Endpoint => Rights::SEND.0 | Rights::RECEIVE.0 | Rights::GRANT.0 | Rights::CAPTURE.0,
                     Kind::Notification => Rights::SIGNAL.0 | Rights::WAIT.0,
                     Kind::Region => Rights::READ.0 | Rights::WRITE.0 | Rights::EXECUTE.0,
                     Kind::Image => Rights::SPAWN.0,
@@ -98,11 +98,13 @@ impl Rights {
     pub const BIND: Rights = Rights(1 << 11);
     pub const ACKNOWLEDGE: Rights = Rights(1 << 12);
     pub const SPLIT: Rights = Rights(1 << 13);
-    /// In a request to derive or grant: all that the source has.
+    /// To have the messages of an endpoint written down: of nobody but who was given it by name.
+    pub const CAPTURE: Rights = Rights(1 << 14);
+    /// In a request to derive or grant: all that the source has, but [`Rights::CAPTURE`].
     pub const ALL: Rights = Rights(u16::MAX);
 
     /// Every right with its name, lowest bit first.
-    pub const NAMES: [(Rights, &'static str); 14] = [
+    pub const NAMES: [(Rights, &'static str); 15] = [
         (Rights::MANAGE, "manage"),
         (Rights::INSPECT, "inspect"),
         (Rights::SEND, "send"),
@@ -117,6 +119,7 @@ impl Rights {
         (Rights::BIND, "bind"),
         (Rights::ACKNOWLEDGE, "acknowledge"),
         (Rights::SPLIT, "split"),
+        (Rights::CAPTURE, "capture"),
     ];
 
     /// Whether every right of `other` is in this set.
@@ -133,6 +136,11 @@ impl Rights {
     #[inline]
     pub const fn or(self, other: Rights) -> Rights {
         Rights(self.0 | other.0)
+    }
+    /// Those that are not in `other`.
+    #[inline]
+    pub const fn without(self, other: Rights) -> Rights {
+        Rights(self.0 & !other.0)
     }
     /// Whether the set is empty.
     #[inline]

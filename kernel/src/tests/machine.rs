@@ -38,6 +38,9 @@ pub fn message(tag: u64) -> Message<'static> {
     Message { tag, length: 0, transfers: &[] }
 }
 
+/// A host on which no call is unsupported.
+pub const EVERYTHING: Platform = Platform { capture: true, ..Platform::NATIVE };
+
 pub fn moving(handle: Handle) -> Transfer {
     Transfer { handle, mode: TransferMode::Move, rights: Rights::ALL, badge: 0 }
 }

@@ -1,6 +1,7 @@
 //! Tests: each call with its success and each of its errors, then random runs.
 
 mod capabilities;
+mod capture;
 mod documents;
 mod encoding;
 mod explore;

@@ -1,7 +1,7 @@
 //! Random runs of several processes that make all kinds of calls, sensible ones and
 //! others. After each step K1 to K16 hold; at the end the log replays to the live state.
 
-use super::machine::{DEVICE, LINE, Machine};
+use super::machine::{DEVICE, EVERYTHING, LINE, Machine};
 use super::steps;
 use crate::authority::Header;
 use crate::commit::{Activity as Doing, Authority as Change, Outcome};
@@ -80,6 +80,18 @@ impl Run {
             })
             .collect();
         if of_kind.is_empty() { Handle::NONE } else { table.handle(of_kind[usize::from(number) % of_kind.len()]) }
+    }
+
+    /// A handle with which a process may capture, if it has one.
+    fn capturing(&self, process: ProcessId) -> Handle {
+        let authority = &self.machine.kernel.authority;
+        let may = |capability: &&crate::capability::Capability| {
+            capability.process == process && capability.rights.contains(Rights::CAPTURE)
+        };
+        let capability = authority.capabilities.iter().map(|(_, capability)| capability).find(may);
+        capability
+            .and_then(|capability| Some(authority.tables.get(process.index())?.handle(capability.slot)))
+            .unwrap_or(Handle::NONE)
     }
 
     /// A reply that the process may give, or one that it may not.
@@ -201,10 +213,14 @@ impl Run {
                     a,
                 ),
             },
-            160..162 => {
+            160..161 => {
                 Request::Inspect { process: pick(Kind::Process, a), slot: u32::from(b % 8), ancestor: u32::from(c % 3) }
             }
-            162..168 => Request::EndpointCreate { quota: pick(Kind::Quota, a), depth: u32::from(b % 5) },
+            161..163 => {
+                let endpoint = if b % 4 == 0 { pick(Kind::Endpoint, a) } else { self.capturing(process) };
+                if call == 161 { Request::CaptureBegin { endpoint } } else { Request::CaptureEnd { endpoint } }
+            }
+            163..168 => Request::EndpointCreate { quota: pick(Kind::Quota, a), depth: u32::from(b % 5) },
             168..172 => Request::NotificationCreate { quota: pick(Kind::Quota, a) },
             172..175 => Request::NotificationBind {
                 notification: pick(Kind::Notification, a),
@@ -360,7 +376,7 @@ fn random_runs_reach_every_kind_of_commit() {
         state
     };
     for round in 0..250 {
-        let mut run = Run::new(if round % 4 == 0 { Platform::WASM } else { Platform::NATIVE });
+        let mut run = Run::new(if round % 4 == 0 { Platform::WASM } else { EVERYTHING });
         for _ in 0..400 {
             let (x, y) = (random(), random());
             run.step(Step {

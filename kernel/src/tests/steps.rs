@@ -4,7 +4,7 @@ use crate::commit::{Activity as Doing, Authority as Change};
 use crate::ids::*;
 use crate::invariants::Check;
 use crate::{Change as Half, Commit, Kernel};
-use abi::{Handle, ReplyToken};
+use abi::{Handle, ReplyToken, Rights};
 
 /// What lies between `before` and `after`: `commits`, which an input of `caller` caused, or of the host.
 pub fn check(before: &Kernel, after: &Kernel, caller: Option<ProcessId>, commits: &[Commit]) -> Check {
@@ -26,6 +26,21 @@ pub fn check(before: &Kernel, after: &Kernel, caller: Option<ProcessId>, commits
                 let giver = holder(before, place.capability);
                 if giver.is_some() && giver != caller && Some(place.process) != caller {
                     return Err("K6: someone moved a capability between two other processes");
+                }
+            }
+            Half::Authority(
+                Change::CaptureBegan { endpoint, process } | Change::CaptureEnded { endpoint, process },
+            ) => {
+                if caller != Some(process) {
+                    return Err("K6: a capture is on record as another's");
+                }
+                let may = before.authority.capabilities.iter().any(|(_, record)| {
+                    record.process == process
+                        && record.object() == endpoint.into()
+                        && record.rights.contains(Rights::CAPTURE)
+                });
+                if !may {
+                    return Err("K6: someone captures who has no right to");
                 }
             }
             Half::Activity(Doing::Replied { caller, .. } | Doing::Answered { caller, .. }) => {

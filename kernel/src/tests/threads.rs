@@ -41,7 +41,7 @@ fn thread_create_refuses() {
     let mut m = Machine::on(Platform::WASM);
     let with = |quota| Request::ThreadCreate { quota, entry: 1, stack: 2, argument: 3 };
     m.refused(m.init, with(m.quota), Error::Unsupported);
-    let mut m = Machine::on(Platform { threads_per_process: 2, mapping: true });
+    let mut m = Machine::on(Platform { threads_per_process: 2, mapping: true, capture: false });
     let (init, quota, image) = (m.init, m.quota, m.image);
     m.refused(init, with(Handle::NONE), Error::BadHandle);
     m.refused(init, with(image), Error::WrongKind);

@@ -38,4 +38,4 @@ pub use simulated_disk::{Access, Cut, Disk, DiskError, Random};
 pub use simulation::{End, Simulation, Wreck};
 pub use spin::spin;
 pub use stage::{Exit, Exits, Grant, Played, Stage};
-pub use world::Said;
+pub use world::{Captured, Said};

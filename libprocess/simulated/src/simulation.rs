@@ -6,7 +6,7 @@ use crate::fault::Traps;
 use crate::image::{Images, image_hash};
 use crate::log::Log;
 use crate::machine::{Machine, drop_outside};
-use crate::world::{Said, World};
+use crate::world::{Captured, Said, World};
 use libprocess::{Process, Report};
 use simulated_disk::{Cut, Disk, Random};
 use std::future::Future;
@@ -271,6 +271,11 @@ impl Simulation {
     /// What processes wrote with `debug`.
     pub fn debug_output(&self) -> Vec<Said> {
         self.look(|world| world.debug.clone()).unwrap_or_default()
+    }
+
+    /// The messages of endpoints under capture, as they were received.
+    pub fn captured(&self) -> Vec<Captured> {
+        self.look(|world| world.captured.clone()).unwrap_or_default()
     }
 
     /// What processes said when they panicked. A trap that was injected is not among them.

@@ -6,7 +6,8 @@ use crate::fault::Traps;
 use crate::image::Images;
 use crate::log::Log;
 use crate::thread::{Payload, Program, Thread};
-use abi::{Error, Returned};
+use abi::message::Words;
+use abi::{Delivery, Error, Returned};
 use axiom::Axiom;
 use kernel::input::Hash;
 use kernel::{BufferId, Effect, ImageId, InterruptId, PayloadSource, ProcessId, RegionId, ThreadId};
@@ -22,6 +23,21 @@ pub struct Said {
     pub process: String,
     /// What it said.
     pub text: String,
+}
+
+/// What a host writes down of a message that is captured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Captured {
+    /// Serial of the process that sent it; 0 is the kernel.
+    pub from: u64,
+    /// Serial of the process that got it.
+    pub to: u64,
+    /// As the receiver was told.
+    pub delivery: Delivery,
+    /// As sent.
+    pub words: Words,
+    /// As sent.
+    pub bytes: Vec<u8>,
 }
 
 pub(crate) struct World {
@@ -49,6 +65,8 @@ pub(crate) struct World {
     pub buried: Vec<Rc<Thread>>,
     pub first_startup: Vec<u8>,
     pub debug: Vec<Said>,
+    /// Messages of endpoints under capture.
+    pub captured: Vec<Captured>,
     pub panics: Vec<Said>,
     pub system_calls: u64,
     /// Traps injected so far.
@@ -80,6 +98,7 @@ impl World {
             buried: Vec::new(),
             first_startup: Vec::new(),
             debug: Vec::new(),
+            captured: Vec::new(),
             panics: Vec::new(),
             system_calls: 0,
             trapped: 0,
@@ -132,6 +151,12 @@ impl World {
             }
             Effect::Discard(buffer) => {
                 self.buffers.remove(&buffer);
+            }
+
+            Effect::CaptureBegan { .. } | Effect::CaptureEnded { .. } => {}
+            Effect::Captured { endpoint: _, sender, receiver, payload, delivery } => {
+                let (words, bytes) = self.copy(payload);
+                self.captured.push(Captured { from: sender, to: receiver, delivery, words, bytes });
             }
 
             Effect::ProcessCreated { process, image } => {
@@ -234,6 +259,17 @@ impl World {
             }
         }
         None
+    }
+
+    /// What a delivery is about to take.
+    fn copy(&self, payload: PayloadSource) -> (Words, Vec<u8>) {
+        let of = |payload: &Payload| (payload.words, payload.bytes.clone());
+        match payload {
+            PayloadSource::Thread(thread) => self.thread(thread).map(|thread| of(&thread.outbox.borrow())),
+            PayloadSource::Buffer(buffer) => self.buffers.get(&buffer).map(of),
+            PayloadSource::Kernel(words) => Some((words, Vec::new())),
+        }
+        .unwrap_or_default()
     }
 
     fn start(&mut self, id: ThreadId, process: ProcessId, startup: Vec<u8>) {

@@ -187,6 +187,8 @@ impl Calls<'_> {
         self.each(Number::Poll, Kind::Notification, &[Plain]);
         self.pairs(Number::NotificationBind, Kind::Notification, Kind::Endpoint, &[Plain]);
         self.each(Number::NotificationUnbind, Kind::Notification, &[Plain]);
+        self.each(Number::CaptureBegin, Kind::Endpoint, &[Plain]);
+        self.each(Number::CaptureEnd, Kind::Endpoint, &[Plain]);
         self.add(Number::Yield, NONE, NONE, &[Plain]);
     }
 
@@ -422,6 +424,8 @@ impl Arguments<'_> {
             Number::NotificationCreate => Request::NotificationCreate { quota: first },
             Number::NotificationBind => Request::NotificationBind { notification: first, endpoint: second },
             Number::NotificationUnbind => Request::NotificationUnbind { notification: first },
+            Number::CaptureBegin => Request::CaptureBegin { endpoint: first },
+            Number::CaptureEnd => Request::CaptureEnd { endpoint: first },
             Number::ProcessCreate => {
                 let image = if self.way == Way::Stale { first } else { self.any(Kind::Image) };
                 Request::ProcessCreate { image, quota: first, supervisor: second, name, limits }

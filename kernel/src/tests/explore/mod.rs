@@ -12,11 +12,11 @@
 mod history;
 mod inputs;
 
-use super::machine::Machine;
+use super::machine::{EVERYTHING, Machine};
 use super::steps;
 use crate::encoding::Sink;
 use crate::invariants::Check;
-use crate::{Commit, HandOver, Input, Kernel, Outcome, Platform};
+use crate::{Commit, HandOver, Input, Kernel, Outcome};
 use abi::{Error, Rights};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -193,7 +193,7 @@ impl Start {
         for &event in path {
             log.extend(step(&mut kernel, event).1);
         }
-        let (mut whole, mut half) = (Kernel::new(Platform::NATIVE), Kernel::new(Platform::NATIVE));
+        let (mut whole, mut half) = (Kernel::new(EVERYTHING), Kernel::new(EVERYTHING));
         for commit in &log {
             let commit = read_back(commit).ok_or("a commit is not read back")?;
             whole.apply(&commit);
@@ -342,7 +342,7 @@ impl Start {
 
 /// Init with one child or two, which share an endpoint, a notification, a quota and an image; init supervises them.
 fn system(children: u32, messages_only: bool) -> Start {
-    let mut machine = Machine::new();
+    let mut machine = Machine::on(EVERYTHING);
     let (init, quota) = (machine.init, machine.quota);
     let endpoint = machine.endpoint(init, quota, 1);
     let bits = machine.notification(init, quota);

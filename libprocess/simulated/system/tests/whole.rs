@@ -255,3 +255,23 @@ fn the_machine_ends_in_order_when_it_is_asked_to() {
         assert_eq!(status, 0);
     });
 }
+
+#[test]
+fn what_a_service_is_told_is_captured_while_the_shell_has_it_so() {
+    for_seeds(0..5, |seed| {
+        let script = "put a before; capture storage on; put b canary; capture storage off; put c after";
+        let (status, simulation) = ends(self::script(seed, script));
+        assert_eq!((status, simulation.output().as_str()), (0, ""));
+        let captured = simulation.captured();
+        let said = |text: &str| {
+            let has = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            let words = |captured: &simulated_system::Captured| {
+                captured.words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()
+            };
+            captured.iter().any(|captured| has(&words(captured)) || has(&captured.bytes))
+        };
+        assert!(said("canary") && !said("before") && !said("after"), "{captured:?}");
+        let story = simulation.story();
+        assert!(story.contains("are captured from now on, by order of shell"), "{}", tail(&simulation));
+    });
+}
