@@ -103,8 +103,8 @@ setup-image:
 	    done; \
 	fi
 
-# The tests in QEMU need it and the firmware for UEFI, the instruction counts need valgrind, the log's what others
-# wrote to check it.
+# The tests in QEMU need it and the firmware for UEFI, the instruction counts need valgrind, the app in C clang,
+# the log's what others wrote to check it.
 setup-test:
 	@{ command -v qemu-system-x86_64 >/dev/null && ls /usr/share/OVMF/OVMF_CODE*.fd >/dev/null 2>&1; } || \
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y qemu-system-x86 ovmf >/dev/null; } || \
@@ -113,6 +113,9 @@ setup-test:
 	@command -v valgrind >/dev/null || \
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y valgrind >/dev/null; } || \
 	    { echo "orbital: instructions are counted with valgrind; install it (Debian: apt-get install valgrind)" >&2; exit 1; }
+	@{ command -v clang >/dev/null && command -v wasm-ld >/dev/null; } || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y clang lld >/dev/null; } || \
+	    { echo "orbital: an app in C is built with clang and lld; install them (Debian: apt-get install clang lld)" >&2; exit 1; }
 	@axiom/store/tests/outsiders/install >/dev/null
 
 # libFuzzer is C++, built from source.

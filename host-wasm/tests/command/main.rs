@@ -1,6 +1,7 @@
 //! The `orbital` command as a person or a script uses it: every command, its success and
 //! its errors, each with a cause, a next step and its status.
 
+mod c_app;
 mod capture;
 mod disk;
 mod kill;
