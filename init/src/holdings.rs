@@ -76,6 +76,11 @@ impl Holdings {
         self.held.contains_key(&image_name(image))
     }
 
+    /// The BLAKE3 hash of an image of the boot set, if the host says it.
+    pub fn hash(&self, image: &str) -> Option<&str> {
+        self.hashes.get(image).map(String::as_str)
+    }
+
     /// What the host calls an image.
     pub fn called(&self, image: &str) -> Option<&str> {
         let name = self.names.get(image)?.as_str();

@@ -1,14 +1,18 @@
 //! Starts one program of the manifest: its quota, its process, exactly its capabilities.
 
-use crate::badge::Role;
+use crate::badge::{Incarnation, Role};
 use crate::holdings::{Holdings, image_name};
 use crate::manifest::{Program, Source};
+use crate::service::Time;
 use crate::stand_in;
+use crate::version::Version;
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use libprocess::abi::{PAGE_SIZE, Rights};
 use libprocess::capability::Process as ProcessObject;
 use libprocess::client::Refusal;
@@ -21,10 +25,18 @@ pub struct Running {
     pub process: Cap<ProcessObject>,
     /// The kernel's serial of it.
     pub pid: u64,
+    /// Which process of its service it is.
+    pub incarnation: Incarnation,
+    /// When it was started, in ns since boot.
+    pub since: Time,
+    /// What it runs.
+    pub version: Version,
+    /// System calls that it had made when it was last found with a full queue.
+    pub calls: Cell<u64>,
     /// What asks it to end, if it was granted that.
     pub stop: Option<Cap<Notification>>,
-    /// What pays for it.
-    quota: Cap<Quota>,
+    /// What pays for it. In an upgrade, for the other process too.
+    quota: Rc<Cap<Quota>>,
 }
 
 impl Running {
@@ -33,12 +45,32 @@ impl Running {
         drop(self.process);
         drop(self.stop);
         // It goes with the last capability otherwise; destroyed, it goes at once.
-        let _ = self.quota.destroy();
+        if let Ok(quota) = Rc::try_unwrap(self.quota) {
+            let _ = quota.destroy();
+        }
     }
 }
 
 /// A process, its serial, and what asks it to end.
 type Populated = (Cap<ProcessObject>, u64, Option<Cap<Notification>>);
+
+/// What is special about one start of a program.
+pub struct Start<'a> {
+    /// The service that it is, by place; none of the session.
+    pub place: Option<usize>,
+    /// What is run.
+    pub version: &'a Version,
+    /// Which process of its service it is.
+    pub incarnation: Incarnation,
+    /// Its arguments.
+    pub arguments: &'a [String],
+    /// Its environment.
+    pub environment: &'a [(String, String)],
+    /// What it gets for the grants, by number, that ask for a namespace.
+    pub subspaces: &'a BTreeMap<usize, Cap<Endpoint>>,
+    /// The process whose place it is to take: both live on its quota until one has ended.
+    pub beside: Option<&'a Running>,
+}
 
 /// What programs are started from.
 pub struct Launcher<'a> {
@@ -53,28 +85,36 @@ pub struct Launcher<'a> {
 }
 
 impl Launcher<'_> {
-    /// Starts a program, which is the service at `place` or, without one, the session.
-    /// `subspaces` are what it gets for the grants, by number, that ask for one.
+    /// Starts a program.
     ///
     /// # Errors
     /// What could not be done, for people; nothing of the program is left then.
-    pub fn launch(
-        &self,
-        program: &Program,
-        place: Option<usize>,
-        arguments: &[String],
-        environment: &[(String, String)],
-        subspaces: &BTreeMap<usize, Cap<Endpoint>>,
-    ) -> Result<Running, String> {
-        let whole = self.quota.info().map_err(|error| format!("what the machine has: {error}"))?;
-        let quota = self
-            .quota
-            .split(program.memory.of(whole.memory, 1), program.pages.of(whole.pages, PAGE_SIZE as u64))
-            .map_err(|error| format!("its quota (line {}): {error}", program.line))?;
-        match self.populate(program, place, arguments, environment, subspaces, &quota) {
-            Ok((process, pid, stop)) => Ok(Running { process, pid, stop, quota }),
+    pub fn launch(&self, program: &Program, start: &Start<'_>) -> Result<Running, String> {
+        let quota = match start.beside {
+            Some(running) => running.quota.clone(),
+            None => {
+                let whole = self.quota.info().map_err(|error| format!("what the machine has: {error}"))?;
+                let (memory, pages) =
+                    (program.memory.of(whole.memory, 1), program.pages.of(whole.pages, PAGE_SIZE as u64));
+                let quota = self.quota.split(memory, pages);
+                Rc::new(quota.map_err(|error| format!("its quota (line {}): {error}", program.line))?)
+            }
+        };
+        match self.populate(program, start, &quota) {
+            Ok((process, pid, stop)) => Ok(Running {
+                process,
+                pid,
+                incarnation: start.incarnation,
+                since: libprocess::now(),
+                version: start.version.clone(),
+                calls: Cell::new(0),
+                stop,
+                quota,
+            }),
             Err(reason) => {
-                let _ = quota.destroy();
+                if let Ok(quota) = Rc::try_unwrap(quota) {
+                    let _ = quota.destroy();
+                }
                 Err(reason)
             }
         }
@@ -103,7 +143,16 @@ impl Launcher<'_> {
             Ok((process, pid))
         };
         match start() {
-            Ok((process, pid)) => Ok(Running { process, pid, stop: None, quota }),
+            Ok((process, pid)) => Ok(Running {
+                process,
+                pid,
+                incarnation: Incarnation::default(),
+                since: libprocess::now(),
+                version: Version::boot("init", self.holdings),
+                calls: Cell::new(0),
+                stop: None,
+                quota: Rc::new(quota),
+            }),
             Err(error) => {
                 let _ = quota.destroy();
                 Err(failed(error))
@@ -111,20 +160,10 @@ impl Launcher<'_> {
         }
     }
 
-    fn populate(
-        &self,
-        program: &Program,
-        place: Option<usize>,
-        arguments: &[String],
-        environment: &[(String, String)],
-        subspaces: &BTreeMap<usize, Cap<Endpoint>>,
-        quota: &Cap<Quota>,
-    ) -> Result<Populated, String> {
+    fn populate(&self, program: &Program, start: &Start<'_>, quota: &Cap<Quota>) -> Result<Populated, String> {
         let words = |what: &str, error: Error| format!("{what} (line {}): {error}", program.line);
-        let image = self
-            .holdings
-            .handle(&image_name(&program.image))
-            .ok_or_else(|| format!("there is no image `{}`", program.image))?;
+        let image =
+            start.version.handle(self.holdings).ok_or_else(|| format!("there is no image `{}`", start.version.name))?;
         let supervisor = self
             .own
             .derive_badged(Rights::SEND, Role::Supervisor.of(program.badge))
@@ -135,7 +174,7 @@ impl Launcher<'_> {
         let mut stop = None;
         let mut capabilities = Vec::new();
         for (number, grant) in program.grants.iter().enumerate() {
-            if let Some(subspace) = subspaces.get(&number) {
+            if let Some(subspace) = start.subspaces.get(&number) {
                 let handle = process
                     .grant(subspace, grant.rights, 0)
                     .map_err(|error| format!("capability `{}` (line {}): {error}", grant.name, grant.line))?;
@@ -144,7 +183,7 @@ impl Launcher<'_> {
             }
             let source = match &grant.source {
                 Source::Quota => Some(quota.handle()),
-                Source::Endpoint => place.map(|place| self.endpoints[place].handle()),
+                Source::Endpoint => start.place.map(|place| self.endpoints[place].handle()),
                 Source::Service(service) => Some(self.endpoints[*service].handle()),
                 Source::Readiness | Source::Control | Source::Registry => Some(self.own.handle()),
                 Source::Held(name) => self.holdings.handle(name),
@@ -157,16 +196,21 @@ impl Launcher<'_> {
                 }
             };
             let refused = |error| format!("capability `{}` (line {}): {error}", grant.name, grant.line);
+            let badge = match grant.source {
+                Source::Readiness => start.incarnation.mark(grant.badge),
+                _ => grant.badge,
+            };
             match source {
                 Some(source) => {
-                    let handle = process.grant_handle(source, grant.rights, grant.badge).map_err(refused)?;
+                    let handle = process.grant_handle(source, grant.rights, badge).map_err(refused)?;
                     capabilities.push((grant.name.clone(), handle));
                 }
                 None if grant.optional => {}
                 None => return Err(refused(Error::BadHandle)),
             }
         }
-        let startup = Startup { arguments: arguments.to_vec(), environment: environment.to_vec(), capabilities };
+        let startup =
+            Startup { arguments: start.arguments.to_vec(), environment: start.environment.to_vec(), capabilities };
         process.start(&startup).map_err(|error| words("its start", error))?;
         let pid = process.info().map_err(|error| words("its process", error))?.serial;
         Ok((process, pid, stop))

@@ -6,6 +6,8 @@
 //! | [`manifest`] | the manifest: reading and checking it | no |
 //! | [`badge`] | what a capability to init is for, and whose | no |
 //! | [`service`] | one service as a state machine | no |
+//! | [`upgrade`] | the upgrade of a service as a state machine | no |
+//! | `version` | the image of a service, and its hash | yes |
 //! | [`system`] | all services, the session and shutdown as one state machine | no |
 //! | [`registry`] | names, and whose they are | no |
 //! | `holdings` | what init was given, and whether the manifest asks for more | yes |
@@ -28,5 +30,7 @@ mod serve;
 pub mod service;
 mod stand_in;
 pub mod system;
+pub mod upgrade;
+mod version;
 
 pub use run::main;

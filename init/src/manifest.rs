@@ -68,6 +68,8 @@ pub struct Service {
     pub public: bool,
     /// What happens when it ends.
     pub restart: Restart,
+    /// How it is asked whether it is well.
+    pub health: Health,
 }
 
 /// What may be the session.
@@ -202,6 +204,17 @@ pub struct Restart {
     pub limit: u32,
     /// The window, in ns.
     pub window: u64,
+}
+
+/// How a service is asked whether it is well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// From one answer to the next question, in ns.
+    pub interval: u64,
+    /// How long it has to answer, in ns.
+    pub timeout: u64,
+    /// After so many answers missed, one after the other, it has failed; 0: it is never asked.
+    pub misses: u32,
 }
 
 impl Restart {

@@ -1,14 +1,15 @@
 //! init at work: what the kernel and the services tell goes into the [`System`], and what
 //! that says is done.
 
-use crate::badge::Role;
+use crate::badge::{Incarnation, Role};
 use crate::holdings::{Holdings, is_own_variable};
-use crate::launch::{Launcher, Running};
+use crate::launch::{Launcher, Running, Start};
 use crate::manifest::{self, Manifest, Program, Source};
 use crate::registry::Registry;
 use crate::service::{End, Time, View};
 use crate::stand_in;
 use crate::system::{Effect, Input, STATUS_NOT_UP, Stage, System, Who};
+use crate::version::Version;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
@@ -22,9 +23,11 @@ use libprocess::abi::Kind;
 use libprocess::abi::device::POWER_OFF;
 use libprocess::capability::Process as ProcessObject;
 use libprocess::client::Refusal;
-use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
+use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry, service_events};
 use libprocess::interfaces::storage::namespaces::{self, Access};
-use libprocess::{Cap, Device, Endpoint, Error, Exit, Exited, Hooks, Interrupt, Process, Quota, Rights, Signal};
+use libprocess::{
+    Cap, ClientError, Device, Endpoint, Error, Exit, Exited, Hooks, Interrupt, Process, Quota, Rights, Signal,
+};
 
 /// The manifest that is built in.
 pub const SYSTEM: &str = include_str!("../system.toml");
@@ -77,6 +80,10 @@ fn itself() -> Option<Cap<ProcessObject>> {
     None
 }
 
+fn milliseconds(nanoseconds: u64) -> u32 {
+    u32::try_from(nanoseconds / NANOSECONDS_PER_MILLISECOND).unwrap_or(u32::MAX)
+}
+
 /// Says what is wrong.
 fn report(line: &str) {
     libprocess::system::debug(line);
@@ -94,6 +101,19 @@ fn name_session(manifest: &mut Manifest, session: usize, holdings: &Holdings) {
     }
 }
 
+/// A process that is to take the place of a service's.
+struct Successor {
+    running: Running,
+    /// What its predecessor hands over, once that has let go.
+    given: Option<Vec<u8>>,
+}
+
+/// A process that has let go of everything, and what it hands over.
+pub(crate) struct Released {
+    incarnation: Incarnation,
+    state: Vec<u8>,
+}
+
 /// init, shared by its tasks.
 pub(crate) struct Init {
     pub(crate) manifest: Manifest,
@@ -101,16 +121,27 @@ pub(crate) struct Init {
     session: usize,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    holdings: Holdings,
-    quota: Cap<Quota>,
+    pub(crate) holdings: Holdings,
+    pub(crate) quota: Cap<Quota>,
     /// init itself, to inspect, if the host gave it that.
     pub(crate) itself: Option<Cap<ProcessObject>>,
     /// init's own endpoint, from which every capability to init is derived.
     pub(crate) own: Cap<Endpoint>,
     /// Of the services, in the order of the manifest. They outlive the services' processes.
     pub(crate) endpoints: Vec<Cap<Endpoint>>,
+    /// init's own voice at each of them, without a badge.
+    voices: Vec<lifecycle_events::Client>,
     pub(crate) system: RefCell<System>,
     pub(crate) running: RefCell<BTreeMap<Who, Running>>,
+    /// The processes that are to take the places of services.
+    successors: RefCell<BTreeMap<usize, Successor>>,
+    /// Services whose process has let go, and waits to hear that the upgrade came to nothing.
+    pub(crate) released: RefCell<BTreeMap<usize, Released>>,
+    /// What services are run from that were upgraded.
+    versions: RefCell<BTreeMap<usize, Version>>,
+    /// What services are to be upgraded to.
+    pub(crate) next_versions: RefCell<BTreeMap<usize, Version>>,
+    incarnation: Cell<Incarnation>,
     /// Who answers in place of the services that are down.
     pub(crate) stand_ins: RefCell<BTreeMap<usize, Running>>,
     pub(crate) registry: RefCell<Registry<Cap<Endpoint>>>,
@@ -142,6 +173,11 @@ impl Init {
             .map(|service| Cap::<Endpoint>::create(&quota, service.queue))
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
+        let voices = endpoints
+            .iter()
+            .map(|endpoint| endpoint.derive(Rights::SEND).map(lifecycle_events::Client::new))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
         let own_variable = |name: &str| name == MANIFEST_VARIABLE || is_own_variable(name);
         Ok(Init {
             system: RefCell::new(System::new(&manifest, session)),
@@ -154,7 +190,13 @@ impl Init {
             itself: itself(),
             own,
             endpoints,
+            voices,
             running: RefCell::default(),
+            successors: RefCell::default(),
+            released: RefCell::default(),
+            versions: RefCell::default(),
+            next_versions: RefCell::default(),
+            incarnation: Cell::default(),
             stand_ins: RefCell::default(),
             registry: RefCell::default(),
             armed: Cell::new(None),
@@ -177,7 +219,12 @@ impl Init {
         };
         let server = Server(init.clone());
         libprocess::spawn(async move {
-            let interfaces = (readiness::Serve(&server), control::Serve(&server), registry::Serve(&server));
+            let interfaces = (
+                readiness::Serve(&server),
+                service_events::Serve(&server),
+                control::Serve(&server),
+                registry::Serve(&server),
+            );
             if let Err(error) = libprocess::serve_with(inbox, interfaces, Supervision(server.0.clone())).await {
                 report(&format!("cannot receive: {error}"));
                 server.0.finish(STATUS_NOT_UP);
@@ -264,22 +311,85 @@ impl Init {
             }
             Effect::Ask(who, time) => self.ask(who, time),
             Effect::Kill(who) => {
-                if let Some(running) = self.running.borrow().get(&who)
-                    && let Err(error) = running.process.kill(0)
-                {
-                    // Its end is on the way already, or it could not be told at all.
-                    let gone = matches!(error, Error::StaleHandle | Error::InvalidArgument | Error::Revoked);
-                    if !gone {
-                        report(&format!("{} cannot be killed: {error}", self.program(who).name));
-                    }
+                if let Some(running) = self.running.borrow().get(&who) {
+                    self.kill(who, running);
                 }
             }
+            Effect::AskHealth(place, round) => self.ask_health(place, round),
+            Effect::LaunchSuccessor(place) => {
+                return self.launch_successor(place).err().map(|reason| Input::SuccessorNotLaunched(place, reason));
+            }
+            Effect::AskHandOver(place, time) => {
+                if let Some(process) = self.running.borrow().get(&Who::Service(place)).map(|running| running.pid) {
+                    let grace = milliseconds(time);
+                    self.event(place, move |client| async move { client.hand_over(grace, process).await.is_ok() });
+                }
+            }
+            Effect::GiveOver(place) => {
+                let state =
+                    self.released.borrow_mut().get_mut(&place).map(|released| core::mem::take(&mut released.state));
+                if let Some(successor) = self.successors.borrow_mut().get_mut(&place) {
+                    successor.given = state;
+                }
+            }
+            Effect::KillSuccessor(place) => {
+                if let Some(successor) = self.successors.borrow().get(&place) {
+                    self.kill(Who::Service(place), &successor.running);
+                }
+            }
+            Effect::Resume(place) => drop(self.released.borrow_mut().remove(&place)),
+            Effect::Switch(place) => self.switch(place),
             Effect::Tell { to, about, view } => self.tell(to, about, view),
             Effect::StandIn(place, answer) => self.stand_in(place, answer),
             Effect::Report(line) => report(&line),
             Effect::PowerOff(status) => self.finish(status),
         }
         None
+    }
+
+    fn kill(&self, who: Who, running: &Running) {
+        if let Err(error) = running.process.kill(0) {
+            // Its end is on the way already, or it could not be told at all.
+            let gone = matches!(error, Error::StaleHandle | Error::InvalidArgument | Error::Revoked);
+            if !gone {
+                report(&format!("{} cannot be killed: {error}", self.program(who).name));
+            }
+        }
+    }
+
+    /// Asks a service whether it is well.
+    fn ask_health(self: &Rc<Self>, place: usize, round: u32) {
+        let init = self.clone();
+        self.event(place, move |client| async move {
+            let asked = client.health(round).await;
+            // Others have filled its queue: then it is well if it does anything at all.
+            if asked == Err(ClientError::System(Error::WouldBlock)) && init.has_moved(place) {
+                init.step(Input::Healthy(place, String::new()));
+            }
+            asked.is_ok()
+        });
+    }
+
+    /// Whether the process of a service has made a system call since this was last asked.
+    fn has_moved(&self, place: usize) -> bool {
+        let running = self.running.borrow();
+        let Some(running) = running.get(&Who::Service(place)) else { return false };
+        let calls = running.process.info().map_or(0, |info| info.calls);
+        running.calls.replace(calls) != calls
+    }
+
+    /// The successor is the service's process from now on.
+    fn switch(&self, place: usize) {
+        let who = Who::Service(place);
+        let Some(successor) = self.successors.borrow_mut().remove(&place) else { return };
+        self.versions.borrow_mut().insert(place, successor.running.version.clone());
+        let before = self.running.borrow_mut().insert(who, successor.running);
+        // Nobody is told of its end, which is no news. Whoever it had not answered hears that it has gone.
+        if let Some(before) = before {
+            self.kill(who, &before);
+            before.release();
+        }
+        self.released.borrow_mut().remove(&place);
     }
 
     fn finish(&self, status: u8) {
@@ -348,10 +458,46 @@ impl Init {
                 (None, if self.arguments.is_empty() { &program.arguments } else { &self.arguments })
             }
         };
-        let running = self.launcher().launch(program, place, arguments, &environment, subspaces)?;
+        let version = place.and_then(|place| self.versions.borrow().get(&place).cloned());
+        let version = version.unwrap_or_else(|| Version::boot(&program.image, &self.holdings));
+        let start = Start {
+            place,
+            version: &version,
+            incarnation: self.next_incarnation(),
+            arguments,
+            environment: &environment,
+            subspaces,
+            beside: None,
+        };
+        let running = self.launcher().launch(program, &start)?;
         if let Some(before) = self.running.borrow_mut().insert(who, running) {
             before.release();
         }
+        Ok(())
+    }
+
+    fn next_incarnation(&self) -> Incarnation {
+        let next = self.incarnation.get().next();
+        self.incarnation.set(next);
+        next
+    }
+
+    /// Starts the process that is to take a service's place.
+    fn launch_successor(&self, place: usize) -> Result<(), String> {
+        let version = self.next_versions.borrow_mut().remove(&place).ok_or("there is no image for it")?;
+        let program = self.program(Who::Service(place));
+        let running = self.running.borrow();
+        let start = Start {
+            place: Some(place),
+            version: &version,
+            incarnation: self.next_incarnation(),
+            arguments: &program.arguments,
+            environment: &program.environment,
+            subspaces: &BTreeMap::new(),
+            beside: Some(running.get(&Who::Service(place)).ok_or("there is no process to take over from")?),
+        };
+        let running = self.launcher().launch(program, &start)?;
+        self.successors.borrow_mut().insert(place, Successor { running, given: None });
         Ok(())
     }
 
@@ -376,9 +522,10 @@ impl Init {
         {
             let _ = stop.signal(1);
         }
-        if let Who::Service(place) = who {
-            let grace = u32::try_from(time / NANOSECONDS_PER_MILLISECOND).unwrap_or(u32::MAX);
-            self.event(place, move |client| async move { client.stop(grace).await.is_ok() });
+        let process = self.running.borrow().get(&who).map(|running| running.pid);
+        if let (Who::Service(place), Some(process)) = (who, process) {
+            let grace = milliseconds(time);
+            self.event(place, move |client| async move { client.stop(grace, process).await.is_ok() });
         }
     }
 
@@ -399,11 +546,10 @@ impl Init {
         place: usize,
         send: impl FnOnce(lifecycle_events::Client) -> F + 'static,
     ) {
-        if let Ok(endpoint) = self.endpoints[place].derive(Rights::SEND) {
-            libprocess::spawn(async move {
-                send(lifecycle_events::Client::new(endpoint)).await;
-            });
-        }
+        let client = self.voices[place].clone();
+        libprocess::spawn(async move {
+            send(client).await;
+        });
     }
 
     /// The program that a badge was made for.
@@ -414,8 +560,32 @@ impl Init {
         self.manifest.services.iter().position(|service| service.program.badge == badge).map(Who::Service)
     }
 
+    /// The successor of a service, if it is this incarnation.
+    fn successor<T>(
+        &self,
+        place: usize,
+        incarnation: Incarnation,
+        look: impl FnOnce(&mut Successor) -> T,
+    ) -> Option<T> {
+        let mut successors = self.successors.borrow_mut();
+        let successor = successors.get_mut(&place).filter(|next| next.running.incarnation == incarnation);
+        successor.map(look)
+    }
+
+    /// Waits until something comes out of `settled`, which is asked after every step.
+    pub(crate) async fn until<T>(&self, settled: impl Fn() -> Option<T>) -> T {
+        poll_fn(|context| match settled() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                self.wait(context.waker());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
     /// Wakes `waker` after the next step.
-    pub(crate) fn wait(&self, waker: &Waker) {
+    fn wait(&self, waker: &Waker) {
         self.waiting.borrow_mut().push(waker.clone());
     }
 
@@ -435,6 +605,18 @@ impl Hooks for Supervision {
     async fn exited(&self, exited: Exited) {
         let Some((Role::Supervisor, badge)) = Role::read(exited.badge) else { return };
         let Some(who) = self.0.holder(badge) else { return };
+        let end = End { reason: exited.reason, code: exited.code };
+        if let Who::Service(place) = who {
+            let successor = {
+                let mut successors = self.0.successors.borrow_mut();
+                let ended = successors.get(&place).is_some_and(|next| next.running.pid == exited.process);
+                if ended { successors.remove(&place) } else { None }
+            };
+            if let Some(successor) = successor {
+                successor.running.release();
+                return self.0.step(Input::SuccessorEnded(place, end));
+            }
+        }
         // The end of a process that was given up before is no news.
         let current = self.0.running.borrow().get(&who).is_some_and(|running| running.pid == exited.process);
         if !current {
@@ -443,40 +625,98 @@ impl Hooks for Supervision {
         if let Some(running) = self.0.running.borrow_mut().remove(&who) {
             running.release();
         }
-        self.0.step(Input::Ended(who, End { reason: exited.reason, code: exited.code }));
+        if let Who::Service(place) = who {
+            self.0.released.borrow_mut().remove(&place);
+        }
+        self.0.step(Input::Ended(who, end));
     }
 }
 
 impl readiness::Server for Server {
     async fn ready(&self, caller: libprocess::Caller) {
-        if let Some(place) = self.service_of(caller) {
-            self.0.step(Input::Ready(place));
+        match self.speaker(caller) {
+            Some(Speaker::Current(place, _)) => self.0.step(Input::Ready(place)),
+            Some(Speaker::Successor(place, incarnation)) => {
+                self.0.step(Input::SuccessorReady(place));
+                // Until it has taken the place: before, the other one may still receive.
+                self.0.until(|| self.0.successor(place, incarnation, |_| ()).is_none().then_some(())).await;
+            }
+            None => {}
         }
     }
 
     async fn failed(&self, caller: libprocess::Caller, reason: String) {
-        if let Some(place) = self.service_of(caller) {
-            self.0.step(Input::Failed(place, one_line(&reason)));
+        match self.speaker(caller) {
+            Some(Speaker::Current(place, _)) => self.0.step(Input::Failed(place, one_line(&reason))),
+            Some(Speaker::Successor(place, _)) => self.0.step(Input::SuccessorFailed(place, one_line(&reason))),
+            None => {}
         }
     }
 
     async fn unable(&self, caller: libprocess::Caller, reason: String) {
-        if let Some(place) = self.service_of(caller) {
-            self.0.step(Input::Unable(place, one_line(&reason)));
+        match self.speaker(caller) {
+            Some(Speaker::Current(place, _)) => self.0.step(Input::Unable(place, one_line(&reason))),
+            Some(Speaker::Successor(place, _)) => self.0.step(Input::SuccessorFailed(place, one_line(&reason))),
+            None => {}
+        }
+    }
+
+    async fn take_over(&self, caller: libprocess::Caller) -> Option<Vec<u8>> {
+        let Some(Speaker::Successor(place, incarnation)) = self.speaker(caller) else { return None };
+        self.0.step(Input::TakesOver(place));
+        let given = || match self.0.successor(place, incarnation, |successor| successor.given.take()) {
+            Some(None) => None,
+            Some(given) => Some(given),
+            None => Some(None),
+        };
+        self.0.until(given).await
+    }
+
+    async fn released(&self, caller: libprocess::Caller, state: Vec<u8>) {
+        let Some(Speaker::Current(place, incarnation)) = self.speaker(caller) else { return };
+        self.0.released.borrow_mut().insert(place, Released { incarnation, state });
+        self.0.step(Input::Released(place));
+        let resumes = || {
+            let released = self.0.released.borrow();
+            released.get(&place).is_none_or(|released| released.incarnation != incarnation).then_some(())
+        };
+        self.0.until(resumes).await;
+    }
+
+    async fn keeps(&self, caller: libprocess::Caller, reason: String) {
+        if let Some(Speaker::Current(place, _)) = self.speaker(caller) {
+            self.0.step(Input::Keeps(place, one_line(&reason)));
         }
     }
 }
 
-impl Server {
-    /// The service that says something about itself.
-    fn service_of(&self, caller: libprocess::Caller) -> Option<usize> {
-        match Role::read(caller.badge)? {
-            (Role::Readiness, badge) => match self.0.holder(badge)? {
-                Who::Service(place) => Some(place),
-                Who::Session => None,
-            },
-            _ => None,
+impl service_events::Server for Server {
+    async fn healthy(&self, caller: libprocess::Caller, _round: u32, detail: String) {
+        if let Some(Speaker::Current(place, _)) = self.speaker(caller) {
+            self.0.step(Input::Healthy(place, one_line(&detail)));
         }
+    }
+}
+
+/// The process of a service that says something about itself.
+enum Speaker {
+    /// The one that serves, or is about to.
+    Current(usize, Incarnation),
+    /// The one that is to take its place.
+    Successor(usize, Incarnation),
+}
+
+impl Server {
+    /// Who speaks, if it is the process of a service, and the one that is there now.
+    fn speaker(&self, caller: libprocess::Caller) -> Option<Speaker> {
+        let (Role::Readiness, badge) = Role::read(caller.badge)? else { return None };
+        let Who::Service(place) = self.0.holder(badge)? else { return None };
+        let incarnation = Incarnation::read(caller.badge);
+        let current = self.0.running.borrow().get(&Who::Service(place)).map(|running| running.incarnation);
+        if current == Some(incarnation) {
+            return Some(Speaker::Current(place, incarnation));
+        }
+        self.0.successor(place, incarnation, |_| Speaker::Successor(place, incarnation))
     }
 }
 

@@ -5,13 +5,13 @@ use crate::registry::Refusal;
 use crate::run::Server;
 use crate::service::{Down, State};
 use crate::system::{Input, Order, Who};
+use crate::version::{MAX_IMAGE, Version};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::future::poll_fn;
-use core::task::Poll;
 use libprocess::capability::Process as ProcessObject;
 use libprocess::interfaces::init::{control, registry};
-use libprocess::{Caller, Cap, Endpoint, Error, Rights};
+use libprocess::{Caller, Cap, Endpoint, Error, Region, Rights};
 
 impl control::Server for Server {
     async fn start(&self, caller: Caller, service: String) -> Result<(), control::Error> {
@@ -49,7 +49,7 @@ impl control::Server for Server {
     }
 
     async fn kill(&self, caller: Caller, service: String) -> Result<(), control::Error> {
-        let place = self.ordered(caller, &service)?;
+        let place = self.found(caller, &service)?;
         if !self.0.system.borrow().service(place).has_process() {
             return Err(control::Error::NotRunning);
         }
@@ -107,6 +107,27 @@ impl control::Server for Server {
         inspecting(&running.get(&who).ok_or(control::Error::NotRunning)?.process)
     }
 
+    async fn upgrade(
+        &self,
+        caller: Caller,
+        service: String,
+        source: control::ImageSource,
+        from: Option<Cap<Region>>,
+    ) -> Result<(), control::Error> {
+        let place = self.ordered(caller, &service)?;
+        self.is_up(place)?;
+        let version = self.version(place, source, from).await?;
+        // init heard nothing while the host checked the image.
+        self.ordered(caller, &service)?;
+        self.is_up(place)?;
+        self.0.next_versions.borrow_mut().insert(place, version);
+        self.0.step(Input::Order(place, Order::Upgrade));
+        match &self.0.system.borrow().service(place).upgrade().result {
+            Some(Err(reason)) => Err(control::Error::Failed(reason.clone())),
+            _ => Ok(()),
+        }
+    }
+
     async fn shutdown(&self, caller: Caller, status: u8) -> Result<(), control::Error> {
         self.controls(caller)?;
         self.0.step(Input::Shutdown(status));
@@ -129,9 +150,61 @@ impl Server {
 
     /// The service that is ordered about, if the caller may and orders are taken now.
     fn ordered(&self, caller: Caller, service: &str) -> Result<usize, control::Error> {
+        let place = self.found(caller, service)?;
+        // It is over soon: each of its phases has a time-out.
+        if self.0.system.borrow().service(place).upgrade().phase.is_some() {
+            return Err(control::Error::Upgrading);
+        }
+        Ok(place)
+    }
+
+    /// The same, if need be while it is upgraded.
+    fn found(&self, caller: Caller, service: &str) -> Result<usize, control::Error> {
         self.controls(caller)?;
         let place = self.place(service)?;
         if self.0.takes_orders() { Ok(place) } else { Err(control::Error::ShuttingDown) }
+    }
+
+    /// Whether a service can be upgraded now.
+    fn is_up(&self, place: usize) -> Result<(), control::Error> {
+        match self.0.system.borrow().service(place).state() {
+            State::Up => Ok(()),
+            _ => Err(control::Error::NotRunning),
+        }
+    }
+
+    /// What a service is to be upgraded to.
+    async fn version(
+        &self,
+        place: usize,
+        source: control::ImageSource,
+        from: Option<Cap<Region>>,
+    ) -> Result<Version, control::Error> {
+        match (source, from) {
+            (control::ImageSource::Boot(name), None) => {
+                let name = if name.is_empty() { &self.0.manifest.services[place].program.image } else { &name };
+                if !self.0.holdings.has_image(name) {
+                    return Err(control::Error::ImageNotFound(name.clone()));
+                }
+                Ok(Version::boot(name, &self.0.holdings))
+            }
+            (control::ImageSource::Region(length), Some(region)) => {
+                let name = self.name(place);
+                Version::of_region(&region, length, &name, &self.0.quota).await.map_err(|error| {
+                    control::Error::InvalidImage(match error {
+                        Error::InvalidArgument => "it is no executable that this system runs".to_string(),
+                        Error::TooLarge => format!("{length} bytes: it may be 1 to {MAX_IMAGE}"),
+                        error => error.to_string(),
+                    })
+                })
+            }
+            (control::ImageSource::Boot(_), Some(_)) => {
+                Err(control::Error::InvalidImage("a boot image needs no `from`".to_string()))
+            }
+            (control::ImageSource::Region(_), None) => {
+                Err(control::Error::InvalidImage("`from` is missing".to_string()))
+            }
+        }
     }
 
     fn needs_are_up(&self, place: usize) -> Result<(), control::Error> {
@@ -168,29 +241,23 @@ impl Server {
         place: usize,
         settled: impl Fn(&State) -> Option<Result<T, control::Error>>,
     ) -> Result<T, control::Error> {
-        poll_fn(|context| {
-            let state = self.0.system.borrow().service(place).state().clone();
-            match settled(&state) {
-                Some(result) => Poll::Ready(result),
-                None => {
-                    self.0.wait(context.waker());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+        self.0.until(|| settled(self.0.system.borrow().service(place).state())).await
     }
 
     fn status_of(&self, place: usize) -> control::ServiceStatus {
         let system = self.0.system.borrow();
         let (service, manifest) = (system.service(place), &self.0.manifest.services[place]);
+        let running = self.0.running.borrow();
+        let running = running.get(&Who::Service(place));
         control::ServiceStatus {
             name: manifest.program.name.clone(),
-            image: manifest.program.image.clone(),
+            image: running.map_or(&manifest.program.image, |running| &running.version.name).clone(),
             phase: manifest.phase,
             state: match service.state() {
                 State::Waiting => control::State::Waiting,
                 State::Starting { .. } => control::State::Starting,
+                State::Up if service.upgrade().phase.is_some() => control::State::Upgrading,
+                State::Up if service.is_unhealthy() => control::State::Unhealthy,
                 State::Up => control::State::Up,
                 State::Ending { .. } => control::State::Stopping,
                 State::BackingOff { .. } => control::State::BackingOff,
@@ -199,10 +266,19 @@ impl Server {
                 State::Down(Down::Failed) => control::State::Failed,
                 State::Down(Down::Disabled) => control::State::Disabled,
             },
-            pid: self.0.running.borrow().get(&Who::Service(place)).map_or(0, |running| running.pid),
+            pid: running.map_or(0, |running| running.pid),
             restarts: service.restarts(),
             last_end: service.last_end().to_string(),
             needs: manifest.needs.iter().map(|&need| self.name(need)).collect(),
+            health: service.health().to_string(),
+            version: running.map_or_else(String::new, |running| running.version.hash.clone()),
+            uptime: running.map_or(0, |running| libprocess::now().saturating_sub(running.since)),
+            upgrade: match (service.upgrade().phase, &service.upgrade().result) {
+                (Some(_), _) => control::UpgradeState::UnderWay,
+                (None, None) => control::UpgradeState::None,
+                (None, Some(Ok(()))) => control::UpgradeState::Done,
+                (None, Some(Err(reason))) => control::UpgradeState::Failed(reason.clone()),
+            },
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One service as a state machine: what its process does and what it is ordered to do go
 //! in, what is to be done about it comes out. It knows no clock and no kernel.
 
-use crate::manifest::{Policy, Restart};
+use crate::manifest::{Health, Policy, Restart, Service as Description};
+use crate::upgrade::Upgrade;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -113,6 +114,20 @@ pub enum Action {
     Ask(u64),
     /// Kill its process.
     Kill,
+    /// Ask it whether it is well, in this round.
+    AskHealth(u32),
+    /// Start the process that is to take its place.
+    LaunchSuccessor,
+    /// Ask its process to let go of what only one can have, within so many ns.
+    AskHandOver(u64),
+    /// Tell its successor that all is let go.
+    GiveOver,
+    /// Kill its successor.
+    KillSuccessor,
+    /// Tell its process, if it has let go, to take hold again.
+    Resume,
+    /// The successor is its process from now on; kill the one before.
+    Switch,
     /// Its clients' view of it has changed: tell those that need it.
     Changed(View),
     /// Something is wrong: a clause about the service, for people.
@@ -130,13 +145,31 @@ pub enum View {
     Down,
 }
 
+/// Where a service that is up is in being asked whether it is well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Watch {
+    /// The number of the question.
+    round: u32,
+    /// Whether it was asked and has not yet answered.
+    asked: bool,
+    /// When it is asked next, or when its answer counts as missed.
+    until: Time,
+    /// How many answers it has missed, one after the other.
+    missed: u32,
+}
+
 /// One service.
 #[derive(Clone, Debug)]
 pub struct Service {
     state: State,
     restart: Restart,
-    ready_timeout: u64,
-    stop_timeout: u64,
+    health: Health,
+    pub(crate) ready_timeout: u64,
+    pub(crate) stop_timeout: u64,
+    watch: Watch,
+    /// What it said of its health last.
+    detail: String,
+    pub(crate) upgrade: Upgrade,
     /// When it was started again by policy, within the window; oldest first.
     recent: VecDeque<Time>,
     restarts: u32,
@@ -144,13 +177,17 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service that is to run.
-    pub fn new(restart: Restart, ready_timeout: u64, stop_timeout: u64) -> Service {
+    /// A service that is to run, as the manifest describes it.
+    pub fn new(description: &Description) -> Service {
         Service {
             state: State::Waiting,
-            restart,
-            ready_timeout,
-            stop_timeout,
+            restart: description.restart,
+            health: description.health,
+            ready_timeout: description.ready_timeout,
+            stop_timeout: description.program.stop_timeout,
+            watch: Watch { round: 0, asked: false, until: 0, missed: 0 },
+            detail: String::new(),
+            upgrade: Upgrade::default(),
             recent: VecDeque::new(),
             restarts: 0,
             last_end: String::new(),
@@ -172,6 +209,26 @@ impl Service {
         &self.last_end
     }
 
+    /// Whether it runs and did not answer when it was last asked whether it is well.
+    pub fn is_unhealthy(&self) -> bool {
+        self.state == State::Up && self.watch.missed > 0
+    }
+
+    /// What it said of its health last; empty if nothing.
+    pub fn health(&self) -> &str {
+        if self.state == State::Up { &self.detail } else { "" }
+    }
+
+    /// Its upgrade: the one under way, or how the last one went.
+    pub fn upgrade(&self) -> &Upgrade {
+        &self.upgrade
+    }
+
+    /// Whether its process can be started: it is to run, and none that was to take its place is left.
+    pub fn can_launch(&self) -> bool {
+        self.state == State::Waiting && self.upgrade.phase.is_none()
+    }
+
     /// Whether it has a process.
     pub fn has_process(&self) -> bool {
         matches!(self.state, State::Starting { .. } | State::Up | State::Ending { .. })
@@ -179,12 +236,20 @@ impl Service {
 
     /// When [`Service::due`] has something to do, if it ever has.
     pub fn deadline(&self) -> Option<Time> {
-        match self.state {
+        let own = match self.state {
             State::Starting { deadline } => Some(deadline),
             State::Ending { deadline, .. } => deadline,
             State::BackingOff { until } => Some(until),
+            State::Up if self.is_watched() => Some(self.watch.until),
             State::Waiting | State::Up | State::Down(_) => None,
-        }
+        };
+        own.into_iter().chain(self.upgrade.deadline()).min()
+    }
+
+    /// Whether it is asked now and then whether it is well. Not while it is upgraded: then it does not
+    /// receive for a while, and that has time-outs of its own.
+    fn is_watched(&self) -> bool {
+        self.health.misses > 0 && self.upgrade.phase.is_none()
     }
 
     /// Its process has been started.
@@ -199,10 +264,30 @@ impl Service {
     }
 
     /// It says that it is ready.
-    pub fn ready(&mut self, actions: &mut Vec<Action>) {
+    pub fn ready(&mut self, now: Time, actions: &mut Vec<Action>) {
         if let State::Starting { .. } = self.state {
             self.state = State::Up;
+            self.rest(now);
             actions.push(Action::Changed(View::Up));
+        }
+    }
+
+    /// It is well, for all that is known: it is asked again after a while.
+    pub(crate) fn rest(&mut self, now: Time) {
+        self.detail.clear();
+        self.watch.asked = false;
+        self.watch.missed = 0;
+        self.watch.until = now.saturating_add(self.health.interval);
+    }
+
+    /// It says that it is well, and what else there is to say of that.
+    pub fn healthy(&mut self, detail: String, now: Time) {
+        if self.state == State::Up {
+            if self.watch.asked {
+                self.rest(now);
+            }
+            self.watch.missed = 0;
+            self.detail = detail;
         }
     }
 
@@ -224,6 +309,7 @@ impl Service {
 
     /// Its process has ended.
     pub fn ended(&mut self, end: End, now: Time, actions: &mut Vec<Action>) {
+        self.fail_upgrade(format!("the process that was to be replaced {end}"), actions);
         match core::mem::replace(&mut self.state, State::Waiting) {
             State::Starting { .. } => {
                 self.last_end = format!("{end} before it was ready");
@@ -288,6 +374,10 @@ impl Service {
 
     /// Time has passed.
     pub fn due(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.upgrade_due(now, actions);
+        if self.state == State::Up && self.is_watched() && self.watch.until <= now {
+            return self.look_after(now, actions);
+        }
         match &mut self.state {
             State::Starting { deadline } if *deadline <= now => {
                 let reason = format!("it was not ready after {} ms", self.ready_timeout / 1_000_000);
@@ -307,8 +397,25 @@ impl Service {
         }
     }
 
+    /// Asks it whether it is well; if it has not answered that too often, it has failed.
+    fn look_after(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.watch.asked {
+            self.watch.missed += 1;
+            if self.watch.missed >= self.health.misses {
+                let reason = format!("it runs, but did not answer {} health checks", self.health.misses);
+                self.state = State::Ending { cause: Cause::Failure(reason), deadline: None };
+                return actions.push(Action::Kill);
+            }
+        }
+        self.watch.asked = true;
+        self.watch.round = self.watch.round.wrapping_add(1);
+        self.watch.until = now.saturating_add(self.health.timeout);
+        actions.push(Action::AskHealth(self.watch.round));
+    }
+
     /// Begins the end of a process that runs. An order to stop stands over one to restart.
     fn end(&mut self, order: Cause, now: Time, actions: &mut Vec<Action>) {
+        self.fail_upgrade("the service was told to end".to_string(), actions);
         match &mut self.state {
             State::Starting { .. } | State::Up => {
                 let deadline = Some(now.saturating_add(self.stop_timeout));
@@ -367,13 +474,19 @@ mod tests {
 
     fn service(policy: Policy) -> Service {
         let restart = Restart { policy, initial: 100 * MS, max: 500 * MS, limit: 5, window: 60 * S };
-        Service::new(restart, 10 * S, 2 * S)
+        let text = "[[service]]\nname = \"store\"\nimage = \"store\"\nbadge = 1\nphase = 1\n\
+                    quota = { memory = \"1 MiB\", pages = \"1 MiB\" }\n\
+                    [[session]]\nname = \"session\"\nimage = \"session\"\nbadge = 2\n\
+                    quota = { memory = \"1 MiB\", pages = \"1 MiB\" }\n";
+        let mut description = crate::manifest::parse(text).unwrap().services.remove(0);
+        description.restart = restart;
+        Service::new(&description)
     }
 
     fn up(policy: Policy) -> Service {
         let mut service = service(policy);
         service.launched(0);
-        service.ready(&mut Vec::new());
+        service.ready(0, &mut Vec::new());
         assert_eq!(*service.state(), State::Up);
         service
     }
@@ -393,9 +506,9 @@ mod tests {
         let mut service = service(Policy::Never);
         service.launched(5);
         assert_eq!(*service.state(), State::Starting { deadline: 5 + 10 * S });
-        assert_eq!(actions(|a| service.ready(a)), [Action::Changed(View::Up)]);
+        assert_eq!(actions(|a| service.ready(5, a)), [Action::Changed(View::Up)]);
         assert_eq!(*service.state(), State::Up);
-        assert!(actions(|a| service.ready(a)).is_empty(), "ready again is harmless");
+        assert!(actions(|a| service.ready(5, a)).is_empty(), "ready again is harmless");
     }
 
     #[test]
@@ -471,7 +584,7 @@ mod tests {
             assert_eq!(*service.state(), State::Waiting);
             now = until;
             service.launched(now);
-            service.ready(&mut Vec::new());
+            service.ready(0, &mut Vec::new());
         }
         assert_eq!(pauses, [100, 200, 400, 500, 500]);
         assert_eq!(*service.state(), State::Down(Down::Disabled));
@@ -487,7 +600,7 @@ mod tests {
             assert_eq!(*service.state(), State::BackingOff { until: now + 100 * MS });
             service.due(now + 100 * MS, &mut Vec::new());
             service.launched(now + 100 * MS);
-            service.ready(&mut Vec::new());
+            service.ready(0, &mut Vec::new());
         }
     }
 
@@ -539,7 +652,7 @@ mod tests {
             actions(|a| service.due(2 * S, a));
             if *service.state() == State::Waiting {
                 service.launched(S);
-                service.ready(&mut Vec::new());
+                service.ready(0, &mut Vec::new());
             }
         }
         assert_eq!(*service.state(), State::Down(Down::Disabled));

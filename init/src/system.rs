@@ -44,6 +44,22 @@ pub enum Input {
     Ended(Who, End),
     /// A process could not be started.
     NotLaunched(Who, String),
+    /// A service says that it is well, and what else there is to say of that.
+    Healthy(usize, String),
+    /// The process that is to take a service's place asks for what it takes over.
+    TakesOver(usize),
+    /// It says that it is ready.
+    SuccessorReady(usize),
+    /// It says that it cannot come up.
+    SuccessorFailed(usize, String),
+    /// It has ended.
+    SuccessorEnded(usize, End),
+    /// It could not be started.
+    SuccessorNotLaunched(usize, String),
+    /// The process whose place it is to take has let go of everything.
+    Released(usize),
+    /// It does not let go, and why.
+    Keeps(usize, String),
     /// Someone who holds control orders a service about.
     Order(usize, Order),
     /// Everything is to stop, with this exit status.
@@ -63,6 +79,8 @@ pub enum Order {
     Restart,
     /// End at once, as by a crash.
     Kill,
+    /// Let a process of another image take its place.
+    Upgrade,
 }
 
 /// What is to be done.
@@ -74,6 +92,21 @@ pub enum Effect {
     Ask(Who, u64),
     /// Kill its process.
     Kill(Who),
+    /// Ask a service whether it is well, in this round.
+    AskHealth(usize, u32),
+    /// Start the process that is to take a service's place. If that fails,
+    /// [`Input::SuccessorNotLaunched`] is the next input.
+    LaunchSuccessor(usize),
+    /// Ask a service to let go of what only one process can have, within so many ns.
+    AskHandOver(usize, u64),
+    /// Tell its successor that all is let go.
+    GiveOver(usize),
+    /// Kill its successor.
+    KillSuccessor(usize),
+    /// Tell it, if it has let go, to take hold again.
+    Resume(usize),
+    /// The successor is the service's process from now on; kill the one before.
+    Switch(usize),
     /// Tell the service `to` how things are with `about`, which it needs.
     Tell {
         /// Who is told.
@@ -140,11 +173,7 @@ pub struct System {
 impl System {
     /// The system of a manifest, with the session at this place in [`Manifest::sessions`].
     pub fn new(manifest: &Manifest, session: usize) -> System {
-        let services: Vec<Service> = manifest
-            .services
-            .iter()
-            .map(|s| Service::new(s.restart, s.ready_timeout, s.program.stop_timeout))
-            .collect();
+        let services: Vec<Service> = manifest.services.iter().map(Service::new).collect();
         let session = manifest.sessions.get(session);
         System {
             names: manifest.services.iter().map(|s| s.program.name.clone()).collect(),
@@ -220,7 +249,27 @@ impl System {
     fn take(&mut self, input: Input, now: Time, effects: &mut Vec<Effect>) {
         match input {
             Input::Begin => {}
-            Input::Ready(place) => self.with(place, effects, |service, actions| service.ready(actions)),
+            Input::Ready(place) => self.with(place, effects, |service, actions| service.ready(now, actions)),
+            Input::Healthy(place, detail) => self.with(place, effects, |service, _| service.healthy(detail, now)),
+            Input::TakesOver(place) => {
+                self.with(place, effects, |service, actions| service.successor_asks(false, now, actions));
+            }
+            Input::SuccessorReady(place) => {
+                self.with(place, effects, |service, actions| service.successor_asks(true, now, actions));
+            }
+            Input::SuccessorFailed(place, reason) => {
+                self.with(place, effects, |service, actions| service.successor_failed(reason, actions));
+            }
+            Input::SuccessorEnded(place, end) => {
+                self.with(place, effects, |service, actions| service.successor_ended(end, actions));
+            }
+            Input::SuccessorNotLaunched(place, reason) => {
+                self.with(place, effects, |service, actions| service.successor_not_launched(reason, actions));
+            }
+            Input::Keeps(place, reason) => {
+                self.with(place, effects, |service, actions| service.fail_upgrade(reason, actions));
+            }
+            Input::Released(place) => self.with(place, effects, |service, actions| service.released(now, actions)),
             Input::Failed(place, reason) => {
                 self.with(place, effects, |service, actions| service.failed(reason, actions));
             }
@@ -247,6 +296,7 @@ impl System {
                 Order::Stop => service.stop(now, actions),
                 Order::Restart => service.restart(now, actions),
                 Order::Kill => service.kill(actions),
+                Order::Upgrade => service.begin_upgrade(now, actions),
             }),
             Input::Shutdown(status) => self.shut_down(status),
             Input::Tick => {
@@ -271,6 +321,13 @@ impl System {
             effects.push(match action {
                 Action::Ask(time) => Effect::Ask(Who::Service(place), time),
                 Action::Kill => Effect::Kill(Who::Service(place)),
+                Action::AskHealth(round) => Effect::AskHealth(place, round),
+                Action::LaunchSuccessor => Effect::LaunchSuccessor(place),
+                Action::AskHandOver(time) => Effect::AskHandOver(place, time),
+                Action::GiveOver => Effect::GiveOver(place),
+                Action::KillSuccessor => Effect::KillSuccessor(place),
+                Action::Resume => Effect::Resume(place),
+                Action::Switch => Effect::Switch(place),
                 Action::Report(clause) => Effect::Report(format!("{} {clause}", self.names[place])),
                 Action::Changed(view) => {
                     self.tell(place, view, effects);
@@ -314,8 +371,8 @@ impl System {
     fn go_on(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if let Stage::Stopping { status } = self.stage {
             self.stop_next(now, effects);
-            let down = self.services.iter().all(|s| matches!(s.state(), State::Down(_)));
-            if down && self.session == Session::Ended {
+            let down = |s: &Service| matches!(s.state(), State::Down(_)) && s.upgrade().phase.is_none();
+            if self.services.iter().all(down) && self.session == Session::Ended {
                 self.stage = Stage::Off;
                 effects.push(Effect::PowerOff(status));
             }
@@ -342,7 +399,7 @@ impl System {
                 Stage::Starting { phase } => self.phases[place] <= phase,
                 _ => true,
             };
-            if due && *self.services[place].state() == State::Waiting && self.missing(place).is_none() {
+            if due && self.services[place].can_launch() && self.missing(place).is_none() {
                 self.services[place].launched(now);
                 self.stand_in(place, None, effects);
                 effects.push(Effect::Launch(Who::Service(place)));

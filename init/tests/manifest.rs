@@ -104,6 +104,24 @@ fn what_is_not_said_has_the_documented_default() {
     assert_eq!((store.restart.initial, store.restart.max), (100_000_000, 10_000_000_000));
     assert_eq!((store.restart.limit, store.restart.window), (5, 60_000_000_000));
     assert!(!store.public);
+    let health = store.health;
+    assert_eq!((health.interval, health.timeout, health.misses), (2_000_000_000, 1_000_000_000, 3));
+}
+
+#[test]
+fn how_a_service_is_asked_whether_it_is_well_can_be_said_and_mistakes_are_named() {
+    let text =
+        GOOD.replacen("phase = 1", "phase = 1\nhealth = { interval = \"5 s\", timeout = \"20 ms\", misses = 0 }", 1);
+    let health = parse(&text).unwrap().services[0].health;
+    assert_eq!((health.interval, health.timeout, health.misses), (5_000_000_000, 20_000_000, 0));
+    let spoilt = |to: &str, words: &[&str]| refused("phase = 1", &format!("phase = 1\n{to}"), words);
+    spoilt("health = { interval = \"0 s\" }", &["interval of `0 s`", "1 ms at least"]);
+    spoilt("health = { timeout = \"999 us\" }", &["time-out of `999 us`"]);
+    spoilt("health = { timeout = \"soon\" }", &["`soon` is no time"]);
+    spoilt("health = { misses = 101 }", &["101 misses", "0 (it is never asked) to 100"]);
+    spoilt("health = { misses = -1 }", &["-1"]);
+    spoilt("health = { every = \"1 s\" }", &["every"]);
+    spoilt("health = true", &["invalid type"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use common::{System, deaf, entry, hang, manifest, who};
 use libprocess::client::Refusal;
-use libprocess::interfaces::init::{control, readiness};
+use libprocess::interfaces::init::control;
 use libprocess::{Cap, ClientError, Endpoint, Exit};
 use simulated::for_seeds;
 use std::time::Duration;
@@ -208,8 +208,7 @@ fn a_service_that_could_not_come_up_however_often_is_started_once() {
     let system = System::new(1, &text)
         .image("store", |process, notes| async move {
             notes.note("starts");
-            let ready = readiness::Client::new(process.capability("ready").unwrap());
-            ready.unable("the disk has something else on it").await.unwrap();
+            process.unable("the disk has something else on it").await;
             deaf().await;
         })
         .session(|session| async move {
@@ -277,8 +276,7 @@ fn a_service_that_says_why_it_cannot_is_heard() {
     let text = manifest(&[entry("store").with("restart = { policy = \"never\" }")], "");
     let system = System::new(1, &text)
         .image("store", |process, _| async move {
-            let ready = readiness::Client::new(process.capability("ready").unwrap());
-            let _ = ready.failed("the disk\nis corrupt").await;
+            process.failed("the disk\nis corrupt").await;
             common::deaf().await;
         })
         .session(|_| async {})
@@ -340,8 +338,7 @@ fn a_service_that_does_not_stop_when_asked_is_killed() {
     let text = manifest(&[entry("store").with("stop-timeout = \"300 ms\"")], "");
     let system = System::new(1, &text)
         .image("store", |process, _| async move {
-            let ready = readiness::Client::new(process.capability("ready").unwrap());
-            ready.ready().await.unwrap();
+            process.ready().await.unwrap();
             common::deaf().await;
         })
         .session(|_| async {})
@@ -402,5 +399,135 @@ fn whatever_traps_the_machine_ends_when_its_session_does() {
         let end = system.simulation.run();
         assert!(matches!(end, simulated::End::PowerOff(0 | 70)), "seed {seed}: {end:?}\n{}", system.told());
         system.simulation.check();
+    });
+}
+
+/// What a service is asked to do that then never comes back to its loop.
+const SPIN: u32 = 0xF002;
+
+#[test]
+fn a_service_that_does_not_receive_is_unhealthy_before_it_is_ended() {
+    let text =
+        manifest(&[entry("store").with("health = { interval = \"1 s\", timeout = \"200 ms\", misses = 4 }")], "");
+    let system = System::new(1, &text)
+        .image("store", |process, notes| async move {
+            notes.note("starts");
+            process.ready().await.unwrap();
+            deaf().await;
+        })
+        .session(|session| async move {
+            let state = async || session.control.status("store").await.unwrap().state;
+            assert_eq!(state().await, control::State::Up);
+            libprocess::sleep(Duration::from_millis(1_300)).await;
+            assert_eq!(state().await, control::State::Unhealthy);
+            libprocess::sleep(Duration::from_millis(550)).await;
+            assert_eq!(state().await, control::State::BackingOff);
+        });
+    let system = system.ends_with(0);
+    assert!(system.told().contains("did not answer 4 health checks"), "{}", system.told());
+}
+
+#[test]
+fn a_service_that_is_never_asked_may_hang() {
+    let text = manifest(&[entry("store").with("health = { misses = 0 }")], "");
+    let system = System::new(1, &text)
+        .image("store", |process, _| async move {
+            process.ready().await.unwrap();
+            deaf().await;
+        })
+        .session(|session| async move {
+            libprocess::sleep(Duration::from_secs(60)).await;
+            assert_eq!(session.control.status("store").await.unwrap().state, control::State::Up);
+        });
+    assert_eq!(system.ends_with(0).told().lines().count(), 1, "that it did not stop when it was told to");
+}
+
+#[test]
+fn a_service_that_waits_for_long_with_its_loop_free_is_well_and_says_what_there_is_to_say() {
+    struct Says;
+    impl libprocess::Hooks for Says {
+        fn health(&self) -> String {
+            "7 things\nto do".to_string()
+        }
+    }
+    for_seeds(0..10, |seed| {
+        let text = manifest(&[entry("store")], STORE);
+        let system = System::new(seed, &text)
+            .image("store", |process, notes| async move {
+                let endpoint = process.capability("endpoint").unwrap();
+                process.ready().await.unwrap();
+                libprocess::serve_with(endpoint, common::Echo(notes, "store".to_string()), Says).await
+            })
+            .session(|session| async move {
+                let store = session.connect("store").within(Duration::from_secs(30));
+                assert_eq!(
+                    hang(&store).await,
+                    Err(ClientError::TimedOut),
+                    "its own request hangs, the service does not"
+                );
+                let status = session.control.status("store").await.unwrap();
+                assert_eq!((status.state, status.restarts), (control::State::Up, 0));
+                assert_eq!(status.health, "7 things to do");
+                assert!(status.uptime > 30_000_000_000);
+                assert_eq!(status.version, simulated::image_hash("store").map(|byte| format!("{byte:02x}")).concat());
+            });
+        assert_eq!(system.ends_with(0).told(), "");
+    });
+}
+
+#[test]
+fn a_service_whose_queue_is_full_is_judged_by_whether_it_does_anything() {
+    let text = manifest(
+        &[entry("works").with("queue = 1"), entry("spins").with("queue = 1")],
+        r#"
+        { name = "works", of = "service:works", rights = ["send"] },
+        { name = "spins", of = "service:spins", rights = ["send"] },"#,
+    );
+    let system = System::new(1, &text)
+        .image("works", |process, _| async move {
+            process.ready().await.unwrap();
+            // So much was asked of it that it does not come to receive more.
+            for _ in 0..1_000 {
+                libprocess::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .image("spins", |process, _| async move {
+            process.ready().await.unwrap();
+            simulated::spin().await;
+        })
+        .session(|session| async move {
+            for name in ["works", "spins"] {
+                session.connect(name).event(SPIN, &(), libprocess::wire::Passing::new()).await.unwrap();
+            }
+            libprocess::sleep(Duration::from_secs(10)).await;
+            assert_eq!(session.control.status("works").await.unwrap().restarts, 0);
+            assert_eq!(session.control.status("spins").await.unwrap().restarts, 1);
+            assert_eq!(session.control.shutdown(0).await, Ok(()));
+        });
+    let system = system.ends_with(0);
+    assert!(system.told().contains("spins failed: it runs, but did not answer 3 health checks"), "{}", system.told());
+}
+
+#[test]
+fn an_order_to_stop_that_a_hung_service_left_unread_does_not_stop_its_successor() {
+    for_seeds(0..10, |seed| {
+        let text = manifest(&[entry("store").with("stop-timeout = \"300 ms\"")], STORE);
+        let system = System::new(seed, &text)
+            .image("store", |process, notes| async move {
+                if notes.count("starts") == 0 {
+                    notes.note("starts");
+                    process.ready().await.unwrap();
+                    deaf().await;
+                }
+                common::serve(process, notes, "store").await.unwrap();
+            })
+            .session(|session| async move {
+                session.control.restart("store").await.unwrap();
+                libprocess::sleep(Duration::from_secs(1)).await;
+                assert_eq!(session.control.status("store").await.unwrap().state, control::State::Up);
+                assert_eq!(who(&session.connect("store")).await, Ok(7));
+            });
+        let system = system.ends_with(0);
+        assert!(system.told().contains("did not stop within 300 ms"), "{}", system.told());
     });
 }

@@ -4,6 +4,7 @@
 use init::manifest::{Manifest, parse};
 use init::service::{Down, End, State, View};
 use init::system::{Effect, Input, Order, STATUS_FAULTED, STATUS_NOT_UP, Stage, System, Who};
+use init::upgrade::Phase;
 use libprocess::abi::ExitReason;
 use libprocess::client::Refusal;
 use proptest::prelude::*;
@@ -231,9 +232,40 @@ enum Move {
     Unable(usize),
     Unlaunchable(usize),
     Order(usize, Order),
+    Healthy(usize),
+    /// The successor asks for what it takes over; is ready; fails; crashes; cannot be started.
+    Asks(usize),
+    NextReady(usize),
+    NextFails(usize),
+    NextCrashes(usize),
+    NextUnlaunchable(usize),
+    /// The old process lets go.
+    Release(usize),
     SessionEnds,
     Shutdown,
     Later(u64),
+}
+
+/// What a model knows of the upgrade of a service.
+#[derive(Clone, Copy, Default, Debug)]
+struct Next {
+    /// There is a successor.
+    alive: bool,
+    /// It has asked for what it takes over, or said that it is ready.
+    said: bool,
+    /// It was told that all is let go.
+    holds: bool,
+    /// The old process was asked to let go.
+    asked: bool,
+    /// It has let go.
+    released: bool,
+}
+
+impl Next {
+    /// The successor has ended; the old process does not change by that.
+    fn gone(self) -> Next {
+        Next { alive: false, said: false, holds: false, ..self }
+    }
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -244,8 +276,16 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => place.clone().prop_map(Move::Finish),
         1 => place.clone().prop_map(Move::Unable),
         1 => place.clone().prop_map(Move::Unlaunchable),
-        2 => (place, prop_oneof![Just(Order::Start), Just(Order::Stop), Just(Order::Restart), Just(Order::Kill)])
+        2 => (place.clone(), prop_oneof![Just(Order::Start), Just(Order::Stop), Just(Order::Restart), Just(Order::Kill)])
             .prop_map(|(p, o)| Move::Order(p, o)),
+        3 => place.clone().prop_map(|p| Move::Order(p, Order::Upgrade)),
+        2 => place.clone().prop_map(Move::Healthy),
+        3 => place.clone().prop_map(Move::Asks),
+        3 => place.clone().prop_map(Move::NextReady),
+        1 => place.clone().prop_map(Move::NextFails),
+        1 => place.clone().prop_map(Move::NextCrashes),
+        1 => place.clone().prop_map(Move::NextUnlaunchable),
+        4 => place.prop_map(Move::Release),
         1 => Just(Move::SessionEnds),
         1 => Just(Move::Shutdown),
         4 => (1..5_000u64).prop_map(|ms| Move::Later(ms * MS)),
@@ -257,12 +297,14 @@ proptest! {
     /// it needs is up; processes end only once; while the system runs, exactly those that
     /// will not come up by themselves are stood in for, and never one that has a process; nothing
     /// is done after power off; and once everything that runs ends as it is asked to, the machine goes off.
+    /// In an upgrade never two processes hold what only one can have, and one that let go and lives on is told.
     #[test]
     fn whatever_happens_the_order_holds_and_the_machine_can_be_turned_off(moves in prop::collection::vec(moves(), 0..80)) {
         let manifest = four();
         let mut system = System::new(&manifest, 0);
         let mut alive = [false; 5]; // 4: the session
         let mut stand_ins = [None; 4];
+        let mut next = [Next::default(); 4];
         let mut now = 0;
         let mut off = false;
         let mut queue: Vec<Input> = vec![Input::Begin];
@@ -278,6 +320,22 @@ proptest! {
                     Some(Move::Unable(p)) if alive[p] => Input::Unable(p, "no disk".into()),
                     Some(Move::Unlaunchable(p)) if alive[p] => { alive[p] = false; Input::NotLaunched(Who::Service(p), "x".into()) }
                     Some(Move::Order(p, order)) => Input::Order(p, order),
+                    Some(Move::Healthy(p)) if alive[p] => Input::Healthy(p, String::new()),
+                    Some(Move::Asks(p)) if next[p].alive && !next[p].said => { next[p].said = true; Input::TakesOver(p) }
+                    Some(Move::NextReady(p)) if next[p].alive && (!next[p].said || next[p].holds) => {
+                        next[p].said = true;
+                        Input::SuccessorReady(p)
+                    }
+                    Some(Move::NextFails(p)) if next[p].alive => Input::SuccessorFailed(p, "no disk".into()),
+                    Some(Move::NextCrashes(p)) if next[p].alive => { next[p] = next[p].gone(); Input::SuccessorEnded(p, CRASH) }
+                    Some(Move::NextUnlaunchable(p)) if next[p].alive && !next[p].said => {
+                        next[p] = next[p].gone();
+                        Input::SuccessorNotLaunched(p, "x".into())
+                    }
+                    Some(Move::Release(p)) if alive[p] && next[p].asked && !next[p].released => {
+                        (next[p].released, next[p].asked) = (true, false);
+                        Input::Released(p)
+                    }
                     Some(Move::SessionEnds) if alive[4] => { alive[4] = false; Input::Ended(Who::Session, GOOD) }
                     Some(Move::Shutdown) => Input::Shutdown(1),
                     Some(Move::Later(by)) => { now += by; Input::Tick }
@@ -296,6 +354,9 @@ proptest! {
                     }
                 },
             };
+            if let Input::Ended(Who::Service(p), _) | Input::NotLaunched(Who::Service(p), _) = input {
+                (next[p].released, next[p].asked) = (false, false);
+            }
             let effects = system.step(input, now);
             prop_assert!(!off || effects.is_empty(), "after power off: {effects:?}");
             for effect in effects {
@@ -304,6 +365,7 @@ proptest! {
                         let place = match who { Who::Service(p) => p, Who::Session => 4 };
                         prop_assert!(!alive[place], "{who:?} is started twice");
                         alive[place] = true;
+                        prop_assert!(place == 4 || !next[place].alive, "{place} has a successor already");
                         if let Who::Service(p) = who {
                             prop_assert_eq!(stand_ins[p], None, "{} is not the only one to receive", p);
                             for &need in &manifest.services[p].needs {
@@ -316,6 +378,32 @@ proptest! {
                         prop_assert!(alive[place], "{who:?} is killed and has no process");
                         alive[place] = false;
                         queue.insert(0, Input::Ended(who, End { reason: ExitReason::Killed, code: 0 }));
+                    }
+                    Effect::AskHealth(p, _) => prop_assert!(alive[p] && !next[p].alive),
+                    Effect::LaunchSuccessor(p) => {
+                        prop_assert!(alive[p] && !next[p].alive);
+                        next[p].alive = true;
+                    }
+                    Effect::AskHandOver(p, _) => {
+                        prop_assert!(next[p].alive);
+                        next[p].asked = true;
+                    }
+                    Effect::GiveOver(p) => {
+                        prop_assert!(next[p].alive && (!alive[p] || next[p].released), "{p}: both hold it");
+                        next[p].holds = true;
+                    }
+                    Effect::KillSuccessor(p) => {
+                        prop_assert!(next[p].alive);
+                        next[p] = next[p].gone();
+                        queue.insert(0, Input::SuccessorEnded(p, End { reason: ExitReason::Killed, code: 0 }));
+                    }
+                    Effect::Resume(p) => {
+                        prop_assert!(!next[p].alive, "{p}: both hold it");
+                        next[p].released = false;
+                    }
+                    Effect::Switch(p) => {
+                        prop_assert!(alive[p] && next[p].alive && next[p].released, "{p}: it had not let go");
+                        next[p] = Next::default();
                     }
                     Effect::Ask(who, _) => {
                         let place = match who { Who::Service(p) => p, Who::Session => 4 };
@@ -336,6 +424,9 @@ proptest! {
                     }
                 }
             }
+            for (p, next) in next.iter().enumerate() {
+                prop_assert!(!next.released || !queue.is_empty() || next.alive, "{p} let go, and nobody tells it");
+            }
             if let Stage::Starting { .. } | Stage::Running = system.stage() {
                 for (p, answer) in stand_ins.iter().enumerate() {
                     prop_assert_eq!(*answer, system.absence(p), "{}: {:?}", p, system.service(p).state());
@@ -347,4 +438,97 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_upgrade_takes_its_steps_one_after_the_other() {
+    let mut system = up(&four());
+    assert_eq!(system.step(Input::Order(STORE, Order::Upgrade), S), [Effect::LaunchSuccessor(STORE)]);
+    assert_eq!(system.step(Input::TakesOver(STORE), S), [Effect::AskHandOver(STORE, S)]);
+    assert_eq!(system.step(Input::Released(STORE), S), [Effect::GiveOver(STORE)]);
+    assert!(matches!(system.service(STORE).upgrade().phase, Some(Phase::Switching { .. })));
+    let told = |view| Effect::Tell { to: WEB, about: STORE, view };
+    let switched = [Effect::Switch(STORE), told(View::Restarting), told(View::Up)];
+    assert_eq!(system.step(Input::SuccessorReady(STORE), S), switched);
+    assert_eq!(system.service(STORE).upgrade().result, Some(Ok(())));
+    assert_eq!((system.service(STORE).state(), system.service(STORE).restarts()), (&State::Up, 0));
+}
+
+#[test]
+fn a_successor_that_takes_nothing_over_has_the_place_when_the_old_one_has_let_go() {
+    let mut system = up(&four());
+    system.step(Input::Order(LOG, Order::Upgrade), S);
+    assert_eq!(system.step(Input::SuccessorReady(LOG), S), [Effect::AskHandOver(LOG, S)]);
+    assert_eq!(system.step(Input::Released(LOG), S), [Effect::GiveOver(LOG), Effect::Switch(LOG)]);
+}
+
+#[test]
+fn an_upgrade_that_fails_leaves_the_old_process_where_it_was() {
+    let phases: [&[Input]; 3] = [&[], &[Input::TakesOver(DISK)], &[Input::TakesOver(DISK), Input::Released(DISK)]];
+    for before in phases {
+        for fails in [Input::SuccessorEnded(DISK, CRASH), Input::SuccessorFailed(DISK, "no".into()), Input::Tick] {
+            let mut system = up(&four());
+            system.step(Input::Order(DISK, Order::Upgrade), S);
+            for input in before {
+                system.step(input.clone(), S);
+            }
+            // Between the time-out of the upgrade and the next health check lies nothing else.
+            let effects = system.step(fails.clone(), 12 * S);
+            assert!(reports(&effects).contains("disk was not upgraded: "), "{fails:?}: {effects:?}");
+            let effects = if effects.contains(&Effect::KillSuccessor(DISK)) {
+                assert!(!effects.contains(&Effect::Resume(DISK)), "never both");
+                system.step(Input::SuccessorEnded(DISK, CRASH), 12 * S)
+            } else {
+                effects
+            };
+            assert!(effects.contains(&Effect::Resume(DISK)), "{fails:?}: {effects:?}");
+            assert_eq!(system.service(DISK).state(), &State::Up);
+            assert!(matches!(&system.service(DISK).upgrade().result, Some(Err(_))));
+            // What it was asked before, it may do only now.
+            assert_eq!(system.step(Input::Released(DISK), 12 * S), [Effect::Resume(DISK)]);
+        }
+    }
+}
+
+#[test]
+fn a_service_that_ends_while_it_is_upgraded_is_started_again_from_the_old_image_when_its_successor_is_gone() {
+    let mut system = up(&four());
+    system.step(Input::Order(DISK, Order::Upgrade), S);
+    system.step(Input::TakesOver(DISK), S);
+    let effects = system.step(Input::Ended(Who::Service(DISK), CRASH), S);
+    assert!(effects.contains(&Effect::KillSuccessor(DISK)), "{effects:?}");
+    let State::BackingOff { until } = *system.service(DISK).state() else { panic!("it is started again") };
+    assert_eq!(system.step(Input::Tick, until), [], "not beside its successor");
+    let effects = system.step(Input::SuccessorEnded(DISK, CRASH), until);
+    assert!(effects.contains(&launch(DISK)), "{effects:?}");
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_unhealthy_then_ended_and_started_again() {
+    let mut system = up(&four());
+    let ask = |round| [DISK, LOG, STORE, WEB].map(|place| Effect::AskHealth(place, round));
+    assert_eq!(system.step(Input::Tick, 2 * S), ask(1));
+    for place in [LOG, DISK, WEB] {
+        system.step(Input::Healthy(place, "well".into()), 2 * S);
+    }
+    assert_eq!(system.service(DISK).health(), "well");
+    assert!(!system.service(STORE).is_unhealthy(), "its time is not over");
+    assert_eq!(system.step(Input::Tick, 3 * S), [Effect::AskHealth(STORE, 2)]);
+    assert!(system.service(STORE).is_unhealthy());
+    system.step(Input::Healthy(STORE, String::new()), 3 * S);
+    assert!(!system.service(STORE).is_unhealthy(), "one answer is enough");
+    system.step(Input::Tick, 5 * S);
+    for second in [6, 7] {
+        system.step(Input::Healthy(DISK, String::new()), second * S);
+        system.step(Input::Healthy(LOG, String::new()), second * S);
+        system.step(Input::Healthy(WEB, String::new()), second * S);
+        system.step(Input::Tick, second * S);
+    }
+    let effects = system.step(Input::Tick, 8 * S);
+    assert!(effects.contains(&Effect::Kill(Who::Service(STORE))), "{effects:?}");
+    let effects = system.step(Input::Ended(Who::Service(STORE), End { reason: ExitReason::Killed, code: 0 }), 8 * S);
+    assert!(
+        reports(&effects).contains("store failed: it runs, but did not answer 3 health checks; it is started again")
+    );
+    assert!(matches!(system.service(STORE).state(), State::BackingOff { .. }));
 }

@@ -5,6 +5,7 @@
 //! says which of them is running.
 
 use crate::backend::SystemCalls;
+use crate::client::Connection;
 use crate::console::Output;
 use crate::reactor::Reactor;
 use alloc::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Context {
     pub(crate) spawned: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
     pub(crate) reactor: RefCell<Reactor>,
     pub(crate) output: RefCell<Output>,
+    /// The way to init, of a service.
+    pub(crate) init: RefCell<Option<Connection>>,
     /// Tasks run in this thread.
     pub(crate) running: Cell<bool>,
     /// Values of [`crate::thread::Local`], by the address of the static.
@@ -57,6 +60,7 @@ impl Context {
             spawned: RefCell::new(Vec::new()),
             reactor: RefCell::new(Reactor::new()),
             output: RefCell::new(Output::new()),
+            init: RefCell::new(None),
             running: Cell::new(false),
             locals: RefCell::new(BTreeMap::new()),
         }
@@ -112,6 +116,7 @@ mod place {
                 drop(locals);
             }
             drop(self.spawned.take());
+            drop(self.init.take());
             drop(self.output.replace(Output::new()));
             drop(self.reactor.replace(Reactor::new()));
         }

@@ -20,7 +20,7 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::task::AtomicWaker;
 
@@ -49,6 +49,7 @@ where
         let kept = process.clone();
         let code = main(process).await.report();
         crate::console::finish().await;
+        crate::lifecycle::equip(None);
         drop(kept);
         code
     };
@@ -66,14 +67,36 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     context::with(|context| context.spawned.borrow_mut().push(Box::pin(task)));
 }
 
+/// A task that ends when this is dropped, at the latest: when the others run next.
+#[derive(Debug)]
+#[must_use = "the task ends when this is dropped"]
+pub struct Task(AbortHandle);
+
+impl Task {
+    /// Lets a task run beside the others.
+    pub fn spawn(task: impl Future<Output = ()> + 'static) -> Task {
+        let (task, handle) = abortable(task);
+        spawn(async move {
+            let _ = task.await;
+        });
+        Task(handle)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Lets the other tasks run, and looks at what has happened meanwhile, before this goes on.
 pub async fn yield_now() {
-    let mut waited = false;
+    // A task may be polled more often than it was woken.
+    let before = reactor::looks();
     poll_fn(|context| {
-        if waited {
+        if reactor::looks() != before {
             return Poll::Ready(());
         }
-        waited = true;
         reactor::wake_after_events(context.waker());
         Poll::Pending
     })

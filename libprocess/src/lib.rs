@@ -9,6 +9,7 @@
 //! | [`interfaces`] | what is generated from `wit/*.wit`: types, clients, servers, numbers |
 //! | [`client`] | the caller's side: [`ClientError`], time-outs |
 //! | [`service`] | the serving side: [`serve`], [`Caller`], held replies, supervision |
+//! | `lifecycle` | what init asks of a service, and what it is told |
 //! | [`executor`] | [`start`], [`spawn`], [`yield_now`] |
 //! | [`timer`] | [`now`], [`sleep`], [`timeout`] |
 //! | [`signal`] | [`Signal`]: a bit that an interrupt or another process sets |
@@ -36,6 +37,7 @@ pub mod context;
 pub mod device;
 pub mod executor;
 pub mod image;
+mod lifecycle;
 mod lock;
 pub mod mapping;
 #[cfg(target_os = "none")]
@@ -74,10 +76,12 @@ pub use capability::{
 pub use client::{Client, ClientError, Connection};
 pub use console::{Console, InputMode};
 pub use device::{Binding, BoundInterrupt, HostDevice};
-pub use executor::{spawn, start, yield_now};
+pub use executor::{Task, spawn, start, yield_now};
 pub use mapping::{Mapped, Place};
 pub use process::{Exit, Missing, Process, Report};
-pub use service::{Caller, Dispatch, Exited, Faulted, Hooks, Inbox, Incoming, Reply, serve, serve_with};
+pub use service::{
+    Caller, Dispatch, Exited, Faulted, HandOver, Hooks, Inbox, Incoming, Reply, serve, serve_until_asked, serve_with,
+};
 pub use signal::Signal;
 pub use startup::Startup;
 pub use timer::{now, sleep, sleep_until, timeout};

@@ -4,9 +4,9 @@ use crate::capability::{Cap, Device, Endpoint, Interrupt, Notification, Object, 
 use crate::client::{Client, ClientError, ConnectError, Connection};
 use crate::console::Console;
 use crate::device::{Binding, HostDevice};
-use crate::interfaces::init::{readiness, registry};
+use crate::interfaces::init::registry;
 use crate::startup::Startup;
-use crate::{reactor, signal, timer};
+use crate::{lifecycle, reactor, signal, timer};
 use abi::{Error, Handle, device};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -46,18 +46,20 @@ impl Display for Missing {
 impl core::error::Error for Missing {}
 
 impl Process {
-    /// From its startup block. Takes the names `quota`, `clock`, `console` and `stop`,
-    /// and with `console` the `interrupt:console`, for the crate's own use.
+    /// From its startup block. Takes the names `quota`, `clock`, `console`, `stop`
+    /// and `ready`, and with `console` the `interrupt:console`, for the crate's own use.
     pub(crate) fn new(startup: Startup) -> Process {
         let mut capabilities: BTreeMap<String, Handle> = startup.capabilities.into_iter().collect();
         let mut take = |name: &str| capabilities.remove(name);
         let quota = take("quota").unwrap_or_default();
         let clock = take("clock").or_else(|| take("device:clock")).unwrap_or_default();
         let stop = take("stop").map(Cap::<Notification>::from_handle);
+        let ready = take("ready").map(Cap::<Endpoint>::from_handle);
         let console = take("console");
         // Who has it under another name (init) has it to grant.
         let interrupt = console.and_then(|_| take("interrupt:console")).map(Cap::from_handle);
         reactor::equip(quota, clock, stop);
+        lifecycle::equip(ready);
         let console = console
             .map(|console| Console::new(HostDevice::new(Cap::from_handle(console), interrupt, Binding::PerOperation)));
         Process {
@@ -175,11 +177,36 @@ impl Process {
     }
 
     /// Tells init that this service answers from now on. Once `serve` is about to be called: what
-    /// comes earlier is queued. Nobody is told if the process was given no `ready`.
+    /// comes earlier is queued. In an upgrade it waits until the predecessor has let go, if
+    /// [`Process::take_over`] has not. Nobody is told if the process was given no `ready`.
     pub async fn ready(&self) -> Result<(), ClientError> {
-        match self.capability::<Endpoint>("ready") {
-            Ok(endpoint) => readiness::Client::new(endpoint).ready().await,
-            Err(_) => Ok(()),
+        match lifecycle::client() {
+            Some(init) => init.ready().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Before a service takes hold of what only one process can have: waits, in an upgrade, until its
+    /// predecessor has let go, and returns what that hands over. Otherwise there is nothing to wait for.
+    pub async fn take_over(&self) -> Result<Option<Vec<u8>>, ClientError> {
+        match lifecycle::client() {
+            Some(init) => init.take_over().await,
+            None => Ok(None),
+        }
+    }
+
+    /// Tells init that this service cannot come up or go on, and why. It is started again as its policy says.
+    pub async fn failed(&self, reason: &str) {
+        if let Some(init) = lifecycle::client() {
+            // init learns from the exit too.
+            let _ = init.failed(reason).await;
+        }
+    }
+
+    /// Tells init that this service cannot come up, and would not if it were started again.
+    pub async fn unable(&self, reason: &str) {
+        if let Some(init) = lifecycle::client() {
+            let _ = init.unable(reason).await;
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Reactor {
     timers: BTreeMap<(u64, u64), Waker>,
     timer_count: u64,
     yielded: Vec<Waker>,
+    /// How often the process has looked at its events.
+    looks: u64,
 }
 
 /// An answer that goes with the next `receive`, in one system call.
@@ -73,6 +75,7 @@ impl Reactor {
             timers: BTreeMap::new(),
             timer_count: 0,
             yielded: Vec::new(),
+            looks: 0,
         }
     }
 
@@ -159,6 +162,11 @@ pub(crate) fn forget_timer(deadline: u64, number: u64) {
     with(|reactor| reactor.timers.remove(&(deadline, number)));
 }
 
+/// How often the process has looked at its events.
+pub(crate) fn looks() -> u64 {
+    with(|reactor| reactor.looks).unwrap_or_default()
+}
+
 /// Wakes `waker` once the process has looked at its events.
 pub(crate) fn wake_after_events(waker: &Waker) {
     with(|reactor| reactor.yielded.push(waker.clone()));
@@ -178,6 +186,19 @@ pub(crate) fn notification() -> Result<Handle, Error> {
             Ok(handle)
         }
     }
+}
+
+/// Receives from no endpoint any more: another process can.
+pub(crate) fn cease() {
+    with(|reactor| {
+        let bound = core::mem::take(&mut reactor.bound);
+        reactor.endpoint = Handle::NONE;
+        reactor.message_waiter = None;
+        reactor.notification.as_ref().filter(|_| bound).map(Cap::handle)
+    })
+    .flatten()
+    // It may have been revoked, and is unbound then.
+    .map(|notification| system::plain(&Request::NotificationUnbind { notification }, &[]));
 }
 
 /// Serves `endpoint` from now on. Of an earlier one nothing is received any more.
@@ -445,6 +466,7 @@ fn time_passed(timeout: u64) {
 }
 
 fn wake_yielded(reactor: &mut Reactor) {
+    reactor.looks += 1;
     for waker in reactor.yielded.drain(..) {
         waker.wake();
     }

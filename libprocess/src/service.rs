@@ -8,6 +8,7 @@
 use crate::capability::{Cap, Endpoint};
 use crate::client::Refusal;
 use crate::executor::Gate;
+use crate::lifecycle::{Order, healthy, keeps, order};
 use crate::reactor;
 use crate::system::Arrived;
 use crate::timer;
@@ -15,6 +16,8 @@ use crate::wire::{self, Malformed, Passed, Passing, Payload};
 use abi::message::{FaultKind, VERDICT_KILL, VERDICT_RESUME};
 use abi::{DeliveryKind, Error, ExitReason, ReplyToken};
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
@@ -27,10 +30,6 @@ use serde::de::DeserializeOwned;
 
 /// Requests that are worked on at once; more wait in the endpoint's queue.
 pub const AT_ONCE: usize = 256;
-/// One-way message by which init asks a service to end: interface `lifecycle-events`,
-/// function `stop(grace-ms: u32)`.
-const LIFECYCLE_STOP: u32 = 0x1100;
-
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caller {
@@ -238,19 +237,20 @@ impl Inbox {
 
     /// What comes next. An error is final: the endpoint is gone.
     pub async fn next(&mut self) -> Result<Incoming, Error> {
-        poll_fn(|context| self.poll(context.waker())).await
+        poll_fn(|context| poll_incoming(context.waker())).await
     }
+}
 
-    fn poll(&mut self, waker: &core::task::Waker) -> Poll<Result<Incoming, Error>> {
-        loop {
-            match reactor::poll_message(waker) {
-                Poll::Ready(Ok(arrived)) => match Incoming::of(arrived) {
-                    Some(incoming) => return Poll::Ready(Ok(incoming)),
-                    None => continue,
-                },
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
+/// What comes next at the endpoint that is served.
+fn poll_incoming(waker: &core::task::Waker) -> Poll<Result<Incoming, Error>> {
+    loop {
+        match reactor::poll_message(waker) {
+            Poll::Ready(Ok(arrived)) => match Incoming::of(arrived) {
+                Some(incoming) => return Poll::Ready(Ok(incoming)),
+                None => continue,
+            },
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
         }
     }
 }
@@ -315,6 +315,28 @@ pub trait Hooks {
         let _ = grace;
         async {}
     }
+
+    /// What there is to say of the service's health, beyond that it is well; a line at most, for people.
+    fn health(&self) -> String {
+        String::new()
+    }
+
+    /// Why another process cannot take over now, if it cannot: a line for people. Then nothing comes of the upgrade.
+    fn keeps(&self) -> Option<String> {
+        None
+    }
+
+    /// Another process is to take over: lets go of what only one can have, and returns what that one needs
+    /// that does not lie in storage; at most 60 KiB. Requests that were begun are answered meanwhile; the
+    /// others go on if the upgrade comes to nothing.
+    fn hand_over(&self) -> impl Future<Output = Vec<u8>> {
+        async { Vec::new() }
+    }
+
+    /// The upgrade came to nothing: takes hold again.
+    fn resumed(&self) -> impl Future<Output = ()> {
+        async {}
+    }
 }
 
 /// Nothing else.
@@ -327,24 +349,99 @@ pub async fn serve(endpoint: Cap<Endpoint>, dispatch: impl Dispatch) -> Result<(
 
 /// [`serve`], with hooks.
 pub async fn serve_with(endpoint: Cap<Endpoint>, dispatch: impl Dispatch, hooks: impl Hooks) -> Result<(), Error> {
-    let mut inbox = Inbox::open(endpoint)?;
-    let mut tasks: FuturesUnordered<Gate<'_, ()>> = FuturesUnordered::new();
+    let mut tasks = Tasks::new();
     let (dispatch, hooks) = (&dispatch, &hooks);
-    let grace = poll_fn(|context| {
+    loop {
+        reactor::serve(&endpoint)?;
+        match asked(&mut tasks, dispatch, hooks).await? {
+            Asked::Stop(grace) => {
+                stop(&mut tasks, hooks, grace).await;
+                return Ok(());
+            }
+            Asked::HandOver(grace) => {
+                if hooks.keeps().is_none() {
+                    finish(&mut tasks, grace).await;
+                }
+                if let Some(reason) = hooks.keeps() {
+                    keeps(&reason).await;
+                    continue;
+                }
+                let state = hooks.hand_over().await;
+                reactor::cease();
+                HandOver(()).release(state).await;
+                hooks.resumed().await;
+            }
+        }
+    }
+}
+
+/// [`serve_with`], of a service that must drop what it has to let go of it: in an upgrade it returns when nothing is
+/// received any more; then the requests that were begun are answered, or refused. `None`: the service was asked to end.
+/// `endpoint` stays whole, to serve it again.
+pub async fn serve_until_asked(
+    endpoint: &Cap<Endpoint>,
+    dispatch: impl Dispatch,
+    hooks: impl Hooks,
+) -> Result<Option<HandOver>, Error> {
+    let mut tasks = Tasks::new();
+    reactor::serve(endpoint)?;
+    match asked(&mut tasks, &dispatch, &hooks).await? {
+        Asked::Stop(grace) => {
+            stop(&mut tasks, &hooks, grace).await;
+            Ok(None)
+        }
+        Asked::HandOver(grace) => {
+            finish(&mut tasks, grace).await;
+            reactor::cease();
+            Ok(Some(HandOver(())))
+        }
+    }
+}
+
+/// A service that is being upgraded, and receives nothing any more.
+#[derive(Debug)]
+#[must_use = "the successor waits until all is let go"]
+pub struct HandOver(());
+
+impl HandOver {
+    /// Tells init that everything that only one process can have is let go, and what the successor needs beside that,
+    /// at most 60 KiB. Returns only if nothing comes of the upgrade: then the service takes hold again and serves.
+    pub async fn release(self, state: Vec<u8>) {
+        // Tasks that were ended are dropped, with what they hold, when the others run.
+        crate::executor::yield_now().await;
+        crate::lifecycle::released(state).await;
+    }
+}
+
+/// Requests that were begun.
+type Tasks<'a> = FuturesUnordered<Gate<'a, ()>>;
+
+/// What init asks of a service that serves.
+enum Asked {
+    Stop(Duration),
+    HandOver(Duration),
+}
+
+/// Serves until init asks for something that ends it.
+async fn asked<'a>(tasks: &mut Tasks<'a>, dispatch: &'a impl Dispatch, hooks: &'a impl Hooks) -> Result<Asked, Error> {
+    let asked = poll_fn(|context| {
         loop {
-            while let Poll::Ready(Some(())) = Pin::new(&mut tasks).poll_next(context) {}
+            while let Poll::Ready(Some(())) = Pin::new(&mut *tasks).poll_next(context) {}
             if tasks.len() >= AT_ONCE {
                 reactor::stop_messages();
                 return Poll::Pending;
             }
-            let incoming = match inbox.poll(context.waker()) {
+            let incoming = match poll_incoming(context.waker()) {
                 Poll::Ready(Ok(incoming)) => incoming,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             };
             let task: Pin<Box<dyn Future<Output = ()> + '_>> = match incoming {
-                Incoming::Request(request) => match stop_request(&request) {
-                    Some(grace) => return Poll::Ready(Ok(grace)),
+                Incoming::Request(request) => match order(&request) {
+                    Some(Order::Stop(grace)) => return Poll::Ready(Ok(Asked::Stop(grace))),
+                    Some(Order::HandOver(grace)) => return Poll::Ready(Ok(Asked::HandOver(grace))),
+                    Some(Order::Health(round)) => Box::pin(async move { healthy(round, &hooks.health()).await }),
+                    Some(Order::Stale) => continue,
                     None => Box::pin(async move {
                         if dispatch.accepts(request.number()) {
                             dispatch.dispatch(request).await;
@@ -363,26 +460,21 @@ pub async fn serve_with(endpoint: Cap<Endpoint>, dispatch: impl Dispatch, hooks:
             }
         }
     })
-    .await?;
+    .await;
     reactor::stop_messages();
-    let rest = timer::timeout(
-        grace / 2,
-        poll_fn(|context| {
-            while Pin::new(&mut tasks).poll_next(context).map(|ended| ended.is_some()) == Poll::Ready(true) {}
-            if tasks.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        }),
-    );
-    // Whether they were answered in time or not, the service ends; those not answered are refused.
-    let _ = join(Gate::new(Box::pin(hooks.stopping(grace))), Gate::new(Box::pin(rest))).await;
-    Ok(())
+    asked
 }
 
-/// How long init gives the service to end, if this is it asking. Only init has the
-/// service's endpoint without a badge.
-fn stop_request(request: &Request) -> Option<Duration> {
-    if request.number() != LIFECYCLE_STOP || request.is_call() || request.caller().badge != 0 {
-        return None;
-    }
-    let (milliseconds,): (u32,) = request.decode().ok()?;
-    Some(Duration::from_millis(u64::from(milliseconds)))
+/// Ends in order. Whether what was begun was answered in time or not, the service ends; what was not is refused.
+async fn stop(tasks: &mut Tasks<'_>, hooks: &impl Hooks, grace: Duration) {
+    let _ = join(Gate::new(Box::pin(hooks.stopping(grace))), Gate::new(Box::pin(finish(tasks, grace)))).await;
+}
+
+/// Waits half the grace at most for the requests that were begun to be answered.
+async fn finish(tasks: &mut Tasks<'_>, grace: Duration) {
+    let finished = poll_fn(|context| {
+        while Pin::new(&mut *tasks).poll_next(context).map(|ended| ended.is_some()) == Poll::Ready(true) {}
+        if tasks.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let _ = timer::timeout(grace / 2, finished).await;
 }

@@ -13,7 +13,7 @@ use libprocess::{
     Cap, ClientError, Connection, Dispatch, Endpoint, Error, Exit, Exited, Faulted, Hooks, HostDevice, Inbox, Incoming,
     Process, Signal, now, serve, serve_with, sleep, spawn, timeout, yield_now,
 };
-use machine::{Machine, Object, Run, SerialLine};
+use machine::{Machine, Object, Run, SERIAL, SerialLine};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -364,15 +364,18 @@ fn a_service_ends_when_init_asks_and_only_then() {
         let service = Service { gate: RefCell::default(), stopped: flag };
         serve_with(process.capability("endpoint").unwrap(), (), &service).await
     });
-    let stop = |badge| {
+    let stop = |badge, process: u64| {
         let mut words = [0; 8];
-        words[0] = 5;
-        machine.post(endpoint, DeliveryKind::Sent, badge, 0x1100 | 1 << 32, words, Vec::new());
+        words[0] = 5u64 | process << 8;
+        machine.post(endpoint, DeliveryKind::Sent, badge, 0x1100 | 2 << 32, words, Vec::new());
     };
-    stop(3);
+    stop(3, SERIAL);
     run.run();
     assert_eq!(run.ended(process), None, "somebody with a badge is not init");
-    stop(0);
+    stop(0, SERIAL - 1);
+    run.run();
+    assert_eq!(run.ended(process), None, "it was for the process before it");
+    stop(0, SERIAL);
     run.run();
     assert_eq!(run.ended(process), Some(0));
     assert!(stopped.get(), "it did not finish what it had begun");
@@ -383,8 +386,8 @@ fn what_was_begun_is_answered_before_the_service_ends() {
     let (machine, mut run, notes, endpoint) = serving(&[&[1], &[2]]);
     run.settle();
     let mut words = [0; 8];
-    words[0] = 100;
-    machine.post(endpoint, DeliveryKind::Sent, 0, 0x1100 | 1 << 32, words, Vec::new());
+    words[0] = 100u64 | SERIAL << 8;
+    machine.post(endpoint, DeliveryKind::Sent, 0, 0x1100 | 2 << 32, words, Vec::new());
     run.run();
     assert_eq!(run.ended(0), Some(0));
     assert_eq!(notes.take(), ["1: 1 Ok(1)", "2: 2 Err(Refused(Abandoned))"]);

@@ -13,7 +13,7 @@ use generated::sample::sample_events;
 use libprocess::abi::DeliveryKind;
 use libprocess::client::Refusal;
 use libprocess::{Any, Caller, Cap, ClientError, Endpoint, Error, Process, serve};
-use machine::{Machine, Object, Run};
+use machine::{Machine, Object, Run, SERIAL};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -187,7 +187,8 @@ fn handles_of_both_sides_come_to_nothing_in_the_end() {
     });
     run.run();
     // The lifecycle message that ends it: badge 0, one-way.
-    machine.post(endpoint, DeliveryKind::Sent, 0, 0x1100 | 1 << 32, [0; 8], Vec::new());
+    let words = [SERIAL << 8, 0, 0, 0, 0, 0, 0, 0];
+    machine.post(endpoint, DeliveryKind::Sent, 0, 0x1100 | 2 << 32, words, Vec::new());
     run.run();
     assert_eq!(machine.handles(), 0);
 }

@@ -36,6 +36,7 @@ pub fn wanted(before: &str) -> (Wanted, &str) {
         Some("time") if words.len() == 1 => Wanted::Command,
         Some("help") => Wanted::Command,
         Some("services" | "start" | "stop" | "restart" | "kill" | "caps" | "capture") => Wanted::Service,
+        Some("upgrade") if words.len() == 1 => Wanted::Service,
         Some(_) => Wanted::Path(String::from(&word[..word.rfind('/').map_or(0, |at| at + 1)])),
     };
     match wanted {

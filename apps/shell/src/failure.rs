@@ -110,6 +110,13 @@ impl Explain for init::control::Error {
             Error::Failed(reason) => {
                 format!("{subject} did not come up: {reason}; `log --process {subject}` shows what it did")
             }
+            Error::Upgrading => format!("{subject} is being upgraded; try again in a moment"),
+            Error::ImageNotFound(name) => format!(
+                "there is no image {name} for {subject}; it is the name of a boot image, or a path with a / in it"
+            ),
+            Error::InvalidImage(reason) => {
+                format!("{subject} is not upgraded, the old one goes on: the image: {reason}")
+            }
             Error::ShuttingDown => "the system is coming up or going down; try again in a moment".to_string(),
         }
     }

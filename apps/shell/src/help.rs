@@ -169,6 +169,18 @@ pub const TOPICS: &[Topic] = &[
         examples: &[("capture storage on", "from now on"), ("capture storage off", "no longer")],
     },
     Topic {
+        name: "upgrade",
+        summary: "put another image in the place of a service that runs",
+        usage: "upgrade SERVICE [IMAGE]",
+        details: "IMAGE is the name of a boot image, or a path (it has a /) to an executable in storage; without it, the image\n\
+                  that the system came with. The new one takes over when the old one has finished what it had begun; if it does\n\
+                  not become ready, the old one goes on. It stays until the machine is turned off.",
+        examples: &[
+            ("upgrade storage /bin/storage.wasm", "a new one"),
+            ("upgrade storage", "back to the one of the boot set"),
+        ],
+    },
+    Topic {
         name: "caps",
         summary: "list the capabilities that a process holds",
         usage: "caps [PID|NAME] [SLOT]",

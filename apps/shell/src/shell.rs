@@ -200,6 +200,7 @@ impl Shell {
             "stop" => self.stop(&plain(&[])?).await?,
             "restart" => self.restart(&plain(&[])?).await?,
             "capture" => self.capture(&plain(&[])?).await?,
+            "upgrade" => self.upgrade(&plain(&[])?).await?,
             "caps" => self.caps(&plain(&[])?).await?,
             "self" => self.itself(&plain(&[])?).await?,
             "log" => self.show_log(&plain(&[Opt::Value("-n"), Opt::Value("--process")])?).await?,

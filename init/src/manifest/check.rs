@@ -1,8 +1,8 @@
 //! From the manifest as written to one that holds no contradiction.
 
 use super::{
-    Amount, Grant, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart, Service,
-    Session, Source, Subspace,
+    Amount, Grant, Health, MAX_GRANTS, MAX_LENGTH, MAX_SERVICES, Manifest, ManifestError, Policy, Program, Restart,
+    Service, Session, Source, Subspace,
 };
 use super::{raw, units};
 use crate::badge;
@@ -195,6 +195,7 @@ impl Check<'_> {
         let badge = *raw.badge.get_ref() as u32;
         let grants = self.grants(&raw.capabilities, places, badge, Holder::Service)?;
         let restart = self.restart(&raw.restart)?;
+        let health = self.health(&raw.health)?;
         let queue = raw.queue.as_ref().map_or(64, |q| *q.get_ref());
         if let Some(at) = &raw.queue
             && !(1..=4096).contains(&queue)
@@ -208,6 +209,7 @@ impl Check<'_> {
             ready_timeout: self.duration(&raw.ready_timeout, 10 * SECOND)?,
             public: raw.public,
             restart,
+            health,
             program: Program {
                 line: self.line(&raw.name.span()),
                 name: raw.name.into_inner(),
@@ -314,6 +316,29 @@ impl Check<'_> {
             return self.refuse(at, "the first pause is longer than the longest".to_string());
         }
         Ok(restart)
+    }
+
+    fn health(&self, raw: &raw::Health) -> Result<Health, ManifestError> {
+        let health = Health {
+            interval: self.duration(&raw.interval, 2 * SECOND)?,
+            timeout: self.duration(&raw.timeout, SECOND)?,
+            misses: raw.misses.as_ref().map_or(3, |v| *v.get_ref()),
+        };
+        if let Some(at) = &raw.misses
+            && health.misses > 100
+        {
+            return self.refuse(at, format!("{} misses: it may be 0 (it is never asked) to 100", health.misses));
+        }
+        for (what, time, at) in
+            [("interval", health.interval, &raw.interval), ("time-out", health.timeout, &raw.timeout)]
+        {
+            if let Some(at) = at
+                && time < MILLISECOND
+            {
+                return self.refuse(at, format!("a health check's {what} of `{}`: it is 1 ms at least", at.get_ref()));
+            }
+        }
+        Ok(health)
     }
 
     fn grants(

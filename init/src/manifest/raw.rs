@@ -38,6 +38,8 @@ pub struct Service {
     #[serde(default)]
     pub restart: Restart,
     #[serde(default)]
+    pub health: Health,
+    #[serde(default)]
     pub arguments: Vec<String>,
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -93,6 +95,15 @@ pub struct Restart {
     pub max: Option<Spanned<String>>,
     pub limit: Option<Spanned<u32>>,
     pub window: Option<Spanned<String>>,
+}
+
+/// `health = { .. }`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Health {
+    pub interval: Option<Spanned<String>>,
+    pub timeout: Option<Spanned<String>>,
+    pub misses: Option<Spanned<u32>>,
 }
 
 /// One line of `capabilities`.

@@ -1,7 +1,7 @@
 //! A system on the simulation: the real init, and services that are closures here.
 #![allow(dead_code)]
 
-use libprocess::interfaces::init::{control, lifecycle_events, readiness, registry};
+use libprocess::interfaces::init::{control, lifecycle_events, registry};
 use libprocess::service::Request;
 use libprocess::wire::Passing;
 use libprocess::{Any, Caller, Cap, ClientError, Connection, Dispatch, Endpoint, Hooks, Process};
@@ -135,7 +135,9 @@ impl Dispatch for Echo {
 }
 
 impl lifecycle_events::Server for Echo {
-    async fn stop(&self, _: Caller, _: u32) {}
+    async fn stop(&self, _: Caller, _: u32, _: u64) {}
+    async fn health(&self, _: Caller, _: u32) {}
+    async fn hand_over(&self, _: Caller, _: u32, _: u64) {}
     async fn dependency(&self, caller: Caller, service: String, state: lifecycle_events::DependencyState) {
         self.0.note(format!("{} hears that {service} is {state:?} from {}", self.1, caller.badge));
     }
@@ -153,9 +155,7 @@ impl Hooks for Noting {
 pub async fn serve(process: Process, notes: Notes, name: &'static str) -> Result<(), String> {
     notes.note(format!("{name} starts"));
     let endpoint = process.capability::<Endpoint>("endpoint").map_err(|e| e.to_string())?;
-    let ready = process.capability::<Endpoint>("ready").map_err(|e| e.to_string())?;
-    let ready = readiness::Client::new(ready);
-    ready.ready().await.map_err(|e| e.to_string())?;
+    process.ready().await.map_err(|e| e.to_string())?;
     let echo = Echo(notes.clone(), name.to_string());
     let hooks = Noting(notes.clone(), name.to_string());
     let result = libprocess::serve_with(endpoint, (EchoAnd(&echo), lifecycle_events::Serve(&echo)), hooks).await;

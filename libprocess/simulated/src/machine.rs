@@ -207,6 +207,8 @@ impl Machine {
             return self.refuse(thread);
         }
         if thread.spins.get() && may_block(request) {
+            // The answer to an earlier call is not one to this.
+            thread.answer.set(None);
             return Poll::Pending;
         }
         let struck = {

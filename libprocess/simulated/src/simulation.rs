@@ -179,6 +179,12 @@ impl Simulation {
         self
     }
 
+    /// [`Simulation::trap`] of the `incarnation`th process (from 1 on) of that name.
+    pub fn trap_in(mut self, process: &str, incarnation: u32, call: u64) -> Simulation {
+        self.traps.plan(process, Some(incarnation), call);
+        self
+    }
+
     /// Traps processes called `process` at the `count`th system call (from 1 on) of this
     /// name (as in wit/kernel.wit), before it is made.
     pub fn trap_at(mut self, process: &str, call: &str, count: u64) -> Simulation {

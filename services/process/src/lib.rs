@@ -29,7 +29,6 @@ pub mod table;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
-use libprocess::interfaces::init::readiness;
 use libprocess::{Any, Cap, Endpoint, Error, Process, Rights};
 use serve::{Server, Service, Supervision};
 use spawn::Spawner;
@@ -43,9 +42,7 @@ pub async fn main(process: Process) -> Result<(), String> {
     let spawner = equip(&process)?;
     let inbox = spawner.0;
     let service = Service::new(spawner.1);
-    if let Ok(ready) = process.capability::<Endpoint>("ready") {
-        readiness::Client::new(ready).ready().await.map_err(|error| format!("init does not hear: {error}"))?;
-    }
+    process.ready().await.map_err(|error| format!("init does not hear: {error}"))?;
     let server = Server(service.clone());
     let interface = libprocess::interfaces::process::lifecycle::Serve(&server);
     libprocess::serve_with(inbox, interface, Supervision(service))

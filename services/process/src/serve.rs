@@ -7,8 +7,9 @@ use crate::live::Live;
 use crate::requester::Requester;
 use crate::spawn::Spawner;
 use crate::table::{self, Entry, Life, Reason, Refusal, Table};
+use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -281,6 +282,14 @@ impl Hooks for Supervision {
 
     async fn stopping(&self, grace: Duration) {
         self.0.ask_all(grace).await;
+    }
+
+    /// What it holds for its processes lives on its own capabilities: with it they would end.
+    fn keeps(&self) -> Option<String> {
+        let live = self.0.table.borrow_mut().all_live().count();
+        (live > 0).then(|| {
+            format!("{live} processes run that would end with it; `ps` lists them, end them or wait for them first")
+        })
     }
 
     async fn faulted(&self, faulted: Faulted) {

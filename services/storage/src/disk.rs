@@ -4,10 +4,10 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-#[cfg(not(target_family = "wasm"))]
-use libprocess::Rights;
 use libprocess::abi::device::{CompletionStatus, DISK_BLOCKS, DISK_READ_ONLY, DeviceClass, Operation};
 use libprocess::{Binding, Cap, Device, Error, HostDevice, Interrupt, Quota};
+#[cfg(not(target_family = "wasm"))]
+use libprocess::{Rights, Task};
 use storage_engine::{BlockDevice, DeviceError};
 
 /// A disk of the host.
@@ -78,7 +78,7 @@ pub enum AnyDisk {
     Host(HostDisk),
     /// It is worked here.
     #[cfg(not(target_family = "wasm"))]
-    Virtio(drivers::Disk<drivers::Function>),
+    Virtio(drivers::Disk<drivers::Function>, Task),
 }
 
 impl AnyDisk {
@@ -98,14 +98,15 @@ impl AnyDisk {
                     Error::Unsupported => String::from("the disk is no virtio block device (virtio-blk-pci)"),
                     error => format!("the disk's driver cannot start: {error}"),
                 })?;
-                // It ends with the device: then every operation fails, and says so.
-                libprocess::spawn({
+                // It ends with the device: then every operation fails, and says so. And it ends with this value:
+                // then the device has no memory of this process any more.
+                let serving = Task::spawn({
                     let disk = disk.clone();
                     async move {
                         disk.serve().await;
                     }
                 });
-                Ok(AnyDisk::Virtio(disk))
+                Ok(AnyDisk::Virtio(disk, serving))
             }
             Ok(class) => Err(format!("the capability `disk` is no disk ({class:?})")),
             Err(error) => {
@@ -121,7 +122,7 @@ impl BlockDevice for AnyDisk {
         match self {
             AnyDisk::Host(disk) => disk.block_count(),
             #[cfg(not(target_family = "wasm"))]
-            AnyDisk::Virtio(disk) => disk.block_count(),
+            AnyDisk::Virtio(disk, _) => disk.block_count(),
         }
     }
 
@@ -129,7 +130,7 @@ impl BlockDevice for AnyDisk {
         match self {
             AnyDisk::Host(disk) => disk.read_only(),
             #[cfg(not(target_family = "wasm"))]
-            AnyDisk::Virtio(disk) => disk.read_only(),
+            AnyDisk::Virtio(disk, _) => disk.read_only(),
         }
     }
 
@@ -137,7 +138,7 @@ impl BlockDevice for AnyDisk {
         match self {
             AnyDisk::Host(disk) => disk.read(first, bytes).await,
             #[cfg(not(target_family = "wasm"))]
-            AnyDisk::Virtio(disk) => disk.read(first, bytes).await.map_err(device_error),
+            AnyDisk::Virtio(disk, _) => disk.read(first, bytes).await.map_err(device_error),
         }
     }
 
@@ -145,7 +146,7 @@ impl BlockDevice for AnyDisk {
         match self {
             AnyDisk::Host(disk) => disk.write(first, bytes).await,
             #[cfg(not(target_family = "wasm"))]
-            AnyDisk::Virtio(disk) => disk.write(first, bytes).await.map_err(device_error),
+            AnyDisk::Virtio(disk, _) => disk.write(first, bytes).await.map_err(device_error),
         }
     }
 
@@ -153,7 +154,7 @@ impl BlockDevice for AnyDisk {
         match self {
             AnyDisk::Host(disk) => disk.flush().await,
             #[cfg(not(target_family = "wasm"))]
-            AnyDisk::Virtio(disk) => disk.flush().await.map_err(device_error),
+            AnyDisk::Virtio(disk, _) => disk.flush().await.map_err(device_error),
         }
     }
 }

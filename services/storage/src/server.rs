@@ -13,10 +13,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 use libprocess::abi::Kind;
-use libprocess::interfaces::init::readiness;
 use libprocess::interfaces::storage::types::{Error, Metadata, Part};
 use libprocess::interfaces::storage::{files, namespaces, objects};
-use libprocess::{Any, Caller, Cap, Endpoint, Hooks, Missing, Process, Rights, serve_with, spawn, system};
+use libprocess::{
+    Any, Caller, Cap, ClientError, Device, Endpoint, Error as KernelError, HandOver, Hooks, Interrupt, Missing,
+    Process, Rights, Task, serve_until_asked, system, yield_now,
+};
 use storage_engine::mount::MountError;
 use storage_engine::{BlockDevice, MountReport};
 
@@ -247,13 +249,12 @@ impl<D: BlockDevice> Hooks for Ending<D> {
 
 /// Opens the disk, mounts it, and serves.
 pub async fn main(process: Process) -> Result<(), String> {
-    let ready = process.capability::<Endpoint>("ready").ok().map(readiness::Client::new);
-    let result = run(&process, ready.as_ref()).await;
+    let result = run(&process).await;
     // init learns from the exit too, but not why.
-    match (&result, &ready) {
-        (Err(Ended::Failed(reason)), Some(ready)) => drop(ready.failed(reason).await),
-        (Err(Ended::Unable(reason)), Some(ready)) => drop(ready.unable(reason).await),
-        _ => {}
+    match &result {
+        Err(Ended::Failed(reason)) => process.failed(reason).await,
+        Err(Ended::Unable(reason)) => process.unable(reason).await,
+        Ok(()) => {}
     }
     result.map_err(|(Ended::Failed(reason) | Ended::Unable(reason))| reason)
 }
@@ -287,10 +288,30 @@ impl From<MountError> for Ended {
     }
 }
 
-async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(), Ended> {
+async fn run(process: &Process) -> Result<(), Ended> {
     let missing = |missing: Missing| Ended::Unable(missing.to_string());
     let endpoint = process.capability::<Endpoint>("endpoint").map_err(missing)?;
     let (device, interrupt) = process.device_capabilities("disk").map_err(missing)?;
+    // In an upgrade the disk is the predecessor's until this returns.
+    process.take_over().await.map_err(not_heard)?;
+    // Once, or once more whenever an upgrade came to nothing, after the disk was let go.
+    while let Some(hand_over) = serve_disk(process, &endpoint, &device, interrupt.as_ref()).await? {
+        hand_over.release(Vec::new()).await;
+    }
+    Ok(())
+}
+
+/// Takes hold of the disk, mounts it, and serves until the service is asked to end, or to hand over: then
+/// everything is committed, and the disk is let go.
+async fn serve_disk(
+    process: &Process,
+    endpoint: &Cap<Endpoint>,
+    device: &Cap<Device>,
+    interrupt: Option<&Cap<Interrupt>>,
+) -> Result<Option<HandOver>, Ended> {
+    let failed = |error: KernelError| format!("the disk's capabilities: {error}");
+    let device = device.derive(Rights::ALL).map_err(failed)?;
+    let interrupt = interrupt.map(|interrupt| interrupt.derive(Rights::ALL)).transpose().map_err(failed)?;
     let disk = AnyDisk::open(device, interrupt, process.quota())?;
     let time = {
         let (wall, steady) = (process.clone(), process.clone());
@@ -302,21 +323,32 @@ async fn run(process: &Process, ready: Option<&readiness::Client>) -> Result<(),
     let (data, report) = Data::mount(disk, name, time).await?;
     tell(&report);
     let data = Rc::new(data);
-    spawn({
+    // It ends with this, so that nothing is left that holds the disk.
+    let _committer = Task::spawn({
         let data = data.clone();
         async move { data.commit().await }
     });
     data.prepare().await.map_err(|error| format!("the first namespaces cannot be made: {error:?}"))?;
     let mint = endpoint.derive(MINTED).map_err(|error| format!("no right to mint badges: {error}"))?;
     let watchers = Watchers::default();
-    upkeep::begin(&data, &watchers);
+    let upkeep = upkeep::begin(&data, &watchers);
     let service = Service::new(data.clone(), mint, watchers);
-    if let Some(ready) = ready {
-        ready.ready().await.map_err(|error| format!("init does not listen: {error}"))?;
-    }
+    process.ready().await.map_err(not_heard)?;
     let interfaces = (objects::Serve(&service), files::Serve(&service), namespaces::Serve(&service));
-    serve_with(endpoint, interfaces, Ending(data)).await.map_err(|error| format!("the endpoint is gone: {error}"))?;
-    Ok(())
+    let served = serve_until_asked(endpoint, interfaces, Ending(data.clone())).await;
+    let served = served.map_err(|error| format!("the endpoint is gone: {error}"))?;
+    if served.is_some() {
+        // Nothing changes any more after this.
+        drop(upkeep);
+        yield_now().await;
+        // A disk that cannot be marked is as after a crash, which loses nothing.
+        let _ = data.close().await;
+    }
+    Ok(served)
+}
+
+fn not_heard(error: ClientError) -> Ended {
+    Ended::Failed(format!("init does not listen: {error}"))
 }
 
 /// Says what mounting found, if it is worth a line.

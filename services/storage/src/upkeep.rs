@@ -11,7 +11,7 @@ use core::time::Duration;
 use futures_util::future::select;
 use libprocess::abi;
 use libprocess::interfaces::storage::object_events;
-use libprocess::{Cap, ClientError, Endpoint, sleep, spawn};
+use libprocess::{Cap, ClientError, Endpoint, Task, sleep};
 use storage_engine::BlockDevice;
 
 /// How soon a watcher whose queue was full is tried again, and how late at the latest.
@@ -53,12 +53,15 @@ impl Watchers {
     }
 }
 
-/// Begins all of it.
-pub fn begin<D: BlockDevice + 'static>(data: &Rc<Data<D>>, watchers: &Watchers) {
-    spawn(tell(data.clone(), watchers.clone()));
-    spawn(expire(data.clone()));
-    spawn(reclaim(data.clone()));
-    spawn(look_at_writers(data.clone()));
+/// Begins all of it. It ends with what this returns.
+#[must_use = "it ends with this"]
+pub fn begin<D: BlockDevice + 'static>(data: &Rc<Data<D>>, watchers: &Watchers) -> [Task; 4] {
+    [
+        Task::spawn(tell(data.clone(), watchers.clone())),
+        Task::spawn(expire(data.clone())),
+        Task::spawn(reclaim(data.clone())),
+        Task::spawn(look_at_writers(data.clone())),
+    ]
 }
 
 /// Tells watchers. One that does not listen holds nobody else up: it is tried again later and later.

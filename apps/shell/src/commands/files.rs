@@ -16,7 +16,7 @@ use libprocess::interfaces::storage::{namespaces, objects};
 use libprocess::{Any, Cap, ClientError};
 
 /// Bytes that are read or written at once; storage takes no more in one message.
-const PART: usize = 61_440;
+pub(crate) const PART: usize = 61_440;
 /// Names that are listed at once.
 const NAMES: u32 = 256;
 /// The longest file that `cat` shows.
@@ -79,7 +79,7 @@ fn paths<'a>(command: &str, arguments: &'a Arguments) -> Result<&'a [String], Fa
 }
 
 /// `path`, from the top folder if it does not say.
-fn absolute(path: &str) -> String {
+pub(crate) fn absolute(path: &str) -> String {
     if path.starts_with('/') { path.to_string() } else { format!("/{path}") }
 }
 
@@ -275,7 +275,7 @@ impl Shell {
     }
 
     /// The bytes of a file.
-    async fn read_file(&self, path: &str) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn read_file(&self, path: &str) -> Result<Vec<u8>, Failure> {
         let files = self.files()?;
         let mut bytes = Vec::new();
         let mut version = None;

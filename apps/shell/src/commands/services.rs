@@ -1,19 +1,25 @@
-//! `services`, `start`, `stop`, `restart`: init's control of the services.
+//! `services`, `start`, `stop`, `restart`, `upgrade`: init's control of the services.
 
 use crate::arguments::Arguments;
+use crate::commands::files::{PART, absolute};
 use crate::failure::{Explain, Failure, KILLED, failed};
 use crate::shell::Shell;
-use crate::text::{Side, Table};
+use crate::text::{Side, Table, duration, shown};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
-use libprocess::interfaces::init::control::{Error, ServiceStatus, State};
-use libprocess::{ClientError, sleep};
+use libprocess::abi::PAGE_SIZE;
+use libprocess::interfaces::init::control::{Error, ImageSource, ServiceStatus, State, UpgradeState};
+use libprocess::{Cap, ClientError, Quota, Region, Rights, sleep};
 
 /// How long init is waited for without hearing Ctrl-C. What it has begun by then goes on.
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// How often init is then asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(20);
+/// How long init is waited for while it checks a new image.
+const COMPILING: Duration = Duration::from_secs(60);
+/// Digits of a hash that tell images apart for people.
+const SHORT_HASH: usize = 8;
 
 /// The word for a state.
 pub(crate) fn state(state: State) -> &'static str {
@@ -27,11 +33,31 @@ pub(crate) fn state(state: State) -> &'static str {
         State::Finished => "finished",
         State::Failed => "failed",
         State::Disabled => "disabled",
+        State::Unhealthy => "unhealthy",
+        State::Upgrading => "upgrading",
     }
 }
 
 fn or_dash(text: &str) -> String {
     if text.is_empty() { String::from("-") } else { text.to_string() }
+}
+
+/// The first digits of the hash of its image.
+fn version(status: &ServiceStatus) -> String {
+    or_dash(status.version.get(..SHORT_HASH).unwrap_or(&status.version))
+}
+
+fn uptime(status: &ServiceStatus) -> String {
+    if status.uptime == 0 { String::from("-") } else { duration(status.uptime) }
+}
+
+fn upgraded(state: &UpgradeState) -> String {
+    match state {
+        UpgradeState::None => String::from("-"),
+        UpgradeState::UnderWay => String::from("goes on"),
+        UpgradeState::Done => String::from("done"),
+        UpgradeState::Failed(reason) => format!("failed: {reason}"),
+    }
 }
 
 fn pid(status: &ServiceStatus) -> String {
@@ -48,6 +74,8 @@ impl Shell {
                 let mut table = Table::new(&[
                     ("SERVICE", Side::Left),
                     ("STATE", Side::Left),
+                    ("VERSION", Side::Left),
+                    ("UPTIME", Side::Right),
                     ("PID", Side::Right),
                     ("RESTARTS", Side::Right),
                     ("NEEDS", Side::Left),
@@ -56,6 +84,8 @@ impl Shell {
                     table.row([
                         service.name.clone(),
                         state(service.state).to_string(),
+                        version(service),
+                        uptime(service),
                         pid(service),
                         service.restarts.to_string(),
                         or_dash(&service.needs.join(" ")),
@@ -75,7 +105,7 @@ impl Shell {
                 let service = control.status(name).await.map_err(|error| failed("init", name, error))?;
                 self.show(&format!(
                     "service    {}\nimage      {}\nstate      {}\npid        {}\nphase      {}\nneeds      {}\n\
-                     restarts   {}\nlast end   {}\n",
+                     restarts   {}\nlast end   {}\nversion    {}\nuptime     {}\nhealth     {}\nupgrade    {}\n",
                     service.name,
                     service.image,
                     state(service.state),
@@ -84,6 +114,10 @@ impl Shell {
                     or_dash(&service.needs.join(" ")),
                     service.restarts,
                     or_dash(&service.last_end),
+                    or_dash(&service.version),
+                    uptime(&service),
+                    or_dash(&service.health),
+                    upgraded(&service.upgrade),
                 ))
                 .await;
             }
@@ -113,6 +147,51 @@ impl Shell {
         self.settle(name, order, State::Up).await
     }
 
+    /// `upgrade`.
+    pub(crate) async fn upgrade(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let (name, image) = match arguments.rest.as_slice() {
+            [name] => (name.as_str(), ""),
+            [name, image] => (name.as_str(), image.as_str()),
+            _ => return Err(Failure::misuse("upgrade", "it takes a service and perhaps an image")),
+        };
+        let (source, from) = if image.contains('/') {
+            let (region, length) = self.executable(image).await?;
+            (ImageSource::Region(length), Some(region))
+        } else {
+            (ImageSource::Boot(image.to_string()), None)
+        };
+        // A component may have to be compiled first.
+        let order = self.control()?.within(COMPILING).upgrade(name, &source, from).await;
+        order.map_err(|error| failed("init", name, error))?;
+        loop {
+            let service = self.control()?.status(name).await.map_err(|error| failed("init", name, error))?;
+            match service.upgrade {
+                UpgradeState::UnderWay => self.pause(name, service.state).await?,
+                UpgradeState::Failed(reason) => {
+                    return Err(Failure::new(format!("{name} was not upgraded, the old one goes on: {reason}")));
+                }
+                UpgradeState::Done | UpgradeState::None => return Ok(()),
+            }
+        }
+    }
+
+    /// A file in storage as a region, to pass it on, and its length.
+    async fn executable(&self, path: &str) -> Result<(Cap<Region>, u64), Failure> {
+        let bytes = self.read_file(&absolute(path)).await?;
+        let length = bytes.len() as u64;
+        let quota = self.given("quota")?.derive(Rights::SPLIT).map(Cap::typed::<Quota>);
+        let region = quota
+            .and_then(|quota| Cap::<Region>::create(&quota, length.div_ceil(PAGE_SIZE as u64).max(1)))
+            .and_then(|region| {
+                for (part, bytes) in bytes.chunks(PART).enumerate() {
+                    region.write((part * PART) as u64, bytes)?;
+                }
+                Ok(region)
+            });
+        let region = region.map_err(|error| Failure::new(format!("there is no room for {}: {error}", shown(path))))?;
+        Ok((region, length))
+    }
+
     /// Waits until an order to init that was not done at once has brought the service into the
     /// state `wanted`, or into another that lasts. init has time-outs of its own for that.
     async fn settle(
@@ -129,7 +208,9 @@ impl Shell {
             let service = self.control()?.status(name).await.map_err(|error| failed("init", name, error))?;
             match service.state {
                 state if state == wanted => return Ok(()),
-                State::Waiting | State::Starting | State::Stopping => {}
+                // One that does not answer when it is asked is up, and perhaps not for long.
+                State::Unhealthy if wanted == State::Up => return Ok(()),
+                State::Waiting | State::Starting | State::Stopping | State::Unhealthy | State::Upgrading => {}
                 _ => return Err(Failure::new(Error::Failed(service.last_end).explain(name))),
             }
             self.pause(name, service.state).await?;

@@ -43,12 +43,16 @@ const SCRIPT: &str = "put /a one; cat /a; mkdir /d; mv /a /d/a; ls /d; hello you
 /// Of each process by its name: what it asked of whom, and how that ended.
 type Calls = BTreeMap<String, Vec<String>>;
 
+/// The message by which a service tells init that it is well. How often it is asked is a matter of time.
+const HEALTHY: u64 = 0x1200;
+
 /// What each process sent to whom, and how that ended. A question that is asked again and again until the answer is
 /// another counts once.
 fn messages(log: &Path) -> Calls {
     let mut all = of_each(log, |line| {
         let (call, object) = (text(&line["call"]), text(&line["object"]));
-        let asked = matches!(call, "call" | "send" | "reply");
+        let healthy = line["tag"].as_u64().is_some_and(|tag| tag & 0xFFFF_FFFF == HEALTHY);
+        let asked = matches!(call, "call" | "send" | "reply") && !healthy;
         let said = || format!("{call} {} {} {} {}", alike(object), line["tag"], line["result"], line["error"]);
         asked.then(said).into_iter().collect()
     });
