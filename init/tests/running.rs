@@ -405,6 +405,50 @@ fn whatever_traps_the_machine_ends_when_its_session_does() {
 /// What a service is asked to do that then never comes back to its loop.
 const SPIN: u32 = 0xF002;
 
+/// A service that comes to hang when it is asked to.
+struct Spins;
+
+impl libprocess::Dispatch for Spins {
+    fn accepts(&self, number: u32) -> bool {
+        number == SPIN || number == common::WHO
+    }
+    async fn dispatch(&self, request: libprocess::service::Request) {
+        if request.number() == SPIN {
+            simulated::spin().await;
+        }
+        let badge = request.caller().badge;
+        request.answer(&badge, libprocess::wire::Passing::new());
+    }
+}
+
+async fn spins(process: libprocess::Process, notes: common::Notes) -> Result<(), libprocess::Error> {
+    let endpoint = process.capability("endpoint").unwrap();
+    process.ready().await.unwrap();
+    notes.note("up");
+    libprocess::serve(endpoint, Spins).await
+}
+
+#[test]
+fn a_service_that_hangs_is_ended_and_its_caller_does_not_wait_for_its_own_time_out() {
+    for_seeds(0..10, |seed| {
+        let text = manifest(&[entry("store")], STORE);
+        let system = System::new(seed, &text).image("store", spins).session(|session| async move {
+            let store = session.connect("store").within(Duration::from_secs(60));
+            let then = libprocess::now();
+            let hung =
+                store.call::<_, u64, std::convert::Infallible>(SPIN, &(), libprocess::wire::Passing::new()).await;
+            assert_eq!(hung.map(|(badge, _)| badge), Err(ClientError::ServiceRestarted));
+            assert!(libprocess::now() - then < 6_000_000_000, "interval, and three times the time-out");
+            assert_eq!(who(&store).await, Ok(7));
+            let status = session.control.status("store").await.unwrap();
+            assert_eq!((status.state, status.restarts), (control::State::Up, 1));
+            assert_eq!(status.last_end, "failed: it runs, but did not answer 3 health checks");
+        });
+        let system = system.ends_with(0);
+        assert!(system.told().contains("did not answer 3 health checks; it is started again"), "{}", system.told());
+    });
+}
+
 #[test]
 fn a_service_that_does_not_receive_is_unhealthy_before_it_is_ended() {
     let text =

@@ -231,6 +231,21 @@ fn an_image_that_does_not_become_ready_leaves_the_old_one_serving_and_the_reason
     }
 }
 
+#[test]
+fn the_process_service_is_upgraded_only_while_nothing_lives_on_it() {
+    let script = "put /waits 'orbital simulated image: waits'; spawn /waits &; upgrade process; echo $?; ps; \
+                  kill 5; wait 5; upgrade process; echo $?; spawn hello";
+    for_seeds(0..4, |seed| {
+        let mut simulation = simulated_system::script(seed, script)
+            .image("waits", async |_| libprocess::sleep(Duration::from_secs(86_400)).await);
+        ends(&mut simulation);
+        let output = simulation.output();
+        assert!(output.contains("1 processes run that would end with it"), "{output}");
+        let (_, after) = output.split_once("1\n").unwrap_or_else(|| panic!("{output}"));
+        assert!(after.contains("waits") && after.ends_with("0\nHello, world!\n"), "{output}");
+    });
+}
+
 /// One upgrade with a trap, in the old process or in the new one, at this system call of it. Whether it struck.
 fn trapped(incarnation: u32, call: u64) -> bool {
     let seen = Rc::new(Seen::default());
