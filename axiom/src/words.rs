@@ -484,7 +484,8 @@ fn event_in_words(event: &Event) -> String {
                     format!("; the boot before ended by a crash, {cut} unfinished bytes were cut")
                 }
             };
-            let disk = if *disk == [0; 16] { String::new() } else { format!(", disk {:032x}", u128::from_be_bytes(*disk)) };
+            let disk =
+                if *disk == [0; 16] { String::new() } else { format!(", disk {:032x}", u128::from_be_bytes(*disk)) };
             let other = other.as_ref().map_or(String::new(), |other| {
                 format!("; the other log, {}, was known to have {} blocks", other.origin, other.size)
             });

@@ -159,7 +159,9 @@ impl Names {
             }
             Unmapped { .. } => "unmapped a region".into(),
             CaptureBegan { endpoint, .. } => format!("captures what goes through {}", object(endpoint.into())),
-            CaptureEnded { endpoint, .. } => format!("captures no longer what goes through {}", object(endpoint.into())),
+            CaptureEnded { endpoint, .. } => {
+                format!("captures no longer what goes through {}", object(endpoint.into()))
+            }
         }
     }
 
