@@ -256,7 +256,9 @@ impl Machine {
         if self.events.attention() {
             self.attend();
         }
-        !self.ending && self.threads.me(me).is_some() && self.axiom.current() == Some(me.thread)
+        // What was killed is dropped by the executor: one that never stops must let it.
+        let to_drop = !self.doomed.is_empty();
+        !self.ending && !to_drop && self.threads.me(me).is_some() && self.axiom.current() == Some(me.thread)
     }
 
     fn grow(&mut self, me: Me, pages: u64) -> bool {

@@ -378,3 +378,21 @@ fn what_storage_acknowledged_survives_a_kill_of_the_host() {
     assert!(good(&system.run(["log", "verify"])).contains("whole"));
     good(&system.run(["log", "replay"]));
 }
+
+#[test]
+fn what_no_client_would_say_is_answered_by_every_service_and_harms_none() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put note here"]));
+    let guests = host_wasm::machine::boot::guests();
+    let garbage = guests.into_iter().find(|image| image.name == "garbage").unwrap();
+    let file = system.path("garbage.wasm");
+    std::fs::write(&file, &garbage.bytes).unwrap();
+    let output = system.command([OsStr::new("run"), file.as_os_str()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    // None of the services ended: each is the process that it was at the start of that boot.
+    let log = good(&system.run(["log", "show", "--from", "0"]));
+    assert!(log.contains("ended: Exited") && !log.contains("ended: Faulted"));
+    // The log tells who said what.
+    assert!(good(&system.run(["log", "show", "--process", "garbage", "--limit", "50"])).contains("registry."));
+    assert_eq!(good(&system.run(["run", "-c", "cat note"])), "here\n");
+}

@@ -97,6 +97,11 @@ impl Child {
         Ok(child)
     }
 
+    /// One that was made otherwise.
+    pub fn made(process: u64) -> Child {
+        Child { process, granted: Vec::new(), arguments: Vec::new() }
+    }
+
     /// Gives it a capability under a name.
     pub fn grant(&mut self, name: &str, source: u64, rights: u16) -> &mut Child {
         let handle = calls::process_grant(self.process, source, rights, 0, FOREVER).unwrap();

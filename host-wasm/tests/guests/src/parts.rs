@@ -47,6 +47,7 @@ pub fn play(start: &Start) {
         },
         "grow" => grow(start),
         "go" => go(&start.arguments[1]),
+        "hostile" => super::hostile::play(start),
         part => panic!("there is no part {part}"),
     }
 }

@@ -28,6 +28,8 @@ pub fn direct(start: &Start) {
         "loan" => loan(start),
         "idle" => idle(start),
         "spawn-storm" => spawn_storm(start),
+        "hostile" => hostile(start),
+        "rounds" => rounds(start),
         "shutdown" => shutdown(start),
         "stranger" => stranger(start),
         "ends" => Ok(()),
@@ -106,8 +108,13 @@ impl<'a> Stage<'a> {
     }
 
     fn pause(&self) {
+        self.wait(5);
+    }
+
+    /// For so many milliseconds.
+    fn wait(&self, milliseconds: u64) {
         let quiet = self.endpoint();
-        let _ = calls::receive(quiet, 5_000_000);
+        let _ = calls::receive(quiet, milliseconds * 1_000_000);
         let _ = calls::destroy(quiet);
     }
 }
@@ -437,5 +444,97 @@ fn fill_the_disk(start: &Start) -> Scene {
         operate(abi::device::Operation::Flush, 0, &[])?;
         print(start, &format!("{number}\n"));
     }
+    Ok(())
+}
+
+/// A hostile process of a kind rages beside a server and its client, who go on; afterwards it is ended, if it has
+/// not ended, with all that it made, and the kernel's memory is that of before. Tells how it ended.
+fn hostile(start: &Start) -> Scene {
+    let kind = start.arguments[1].as_str();
+    let stage = Stage::new(start);
+    let (quota, endpoint) = (start.capability("quota"), stage.endpoint());
+    stage.actor("echo").grant("endpoint", endpoint, ALL).start().unwrap();
+    let (mut beside, mut after) = (stage.client(endpoint, 2000), stage.client(endpoint, 10));
+    let before = calls::quota_inspect(quota).unwrap();
+
+    let limits = calls::Limits { capabilities: 10_100, queued_messages: 64, processor_time: u64::MAX };
+    let own = calls::quota_split(quota, 16 << 20, 8192).unwrap();
+    let process = calls::process_create(start.capability("image:actor"), own, stage.exits, "hostile", limits);
+    let process = process.map_err(|error| format!("{error:?}"))?;
+    let mut hostile = Child::made(process);
+    hostile.argument("hostile").argument(kind).grant("quota", own, ALL);
+    hostile.grant("endpoint", endpoint, abi::Rights::SEND.0);
+    hostile.grant("image:actor", start.capability("image:actor"), ALL).start().unwrap();
+    let serial = calls::process_inspect(process).unwrap().serial;
+    beside.start().unwrap();
+    stage.expect(0, "the client beside it")?;
+
+    // Those that come to an end get the time for it; the others have had theirs.
+    let ends = !matches!(kind, "loop" | "flood" | "fork");
+    let mut end = String::from("none");
+    let mut patience = if ends { LONG } else { 0 };
+    while let Ok(message) = calls::receive(stage.exits, patience) {
+        match message.kind {
+            DeliveryKind::Fault => {
+                let _ = calls::reply(message.reply, abi::message::VERDICT_KILL, NOTHING);
+            }
+            _ if message.words.2 == serial => {
+                end = format!("{} {}", message.words.0, message.words.1);
+                patience = 0;
+            }
+            _ => {}
+        }
+    }
+    check(ends == (end != "none"), format!("its end: {end}"))?;
+    // It may have destroyed its quota itself. Who ended is kept until that is read.
+    let _ = calls::process_kill(process, 9);
+    if !ends {
+        let _ = calls::receive(stage.exits, LONG);
+    }
+    let _ = calls::destroy(process);
+    let _ = calls::destroy(own);
+    after.start().unwrap();
+    stage.expect(0, "the client after it")?;
+    let left = calls::quota_inspect(quota).unwrap();
+    let (before, left) = ((before.memory_used, before.pages_used), (left.memory_used, left.pages_used));
+    check(before == left, format!("memory and pages before {before:?}, after {left:?}"))?;
+    print(start, &format!("{end}\n"));
+    Ok(())
+}
+
+/// Makes and ends so many processes, every other one by force, and says when it is warm and when it is done;
+/// the kernel's memory is that of the start.
+fn rounds(start: &Start) -> Scene {
+    let stage = Stage::new(start);
+    let quota = start.capability("quota");
+    let round = |number: u64| -> Scene {
+        let own = calls::quota_split(quota, 1 << 20, 1024).map_err(|error| format!("{error:?}"))?;
+        let process =
+            calls::process_create(start.capability("image:actor"), own, stage.exits, "passer-by", guests::LIMITS);
+        let mut child = Child::made(process.map_err(|error| format!("{error:?}"))?);
+        child
+            .argument("go")
+            .argument("exits")
+            .grant("quota", own, ALL)
+            .start()
+            .map_err(|error| format!("{error:?}"))?;
+        if number % 2 == 1 {
+            calls::process_kill(child.process, 9).map_err(|error| format!("{error:?}"))?;
+        }
+        let exit = calls::receive(stage.exits, LONG).map_err(|error| format!("round {number}: {error:?}"))?;
+        check(exit.kind == DeliveryKind::Exit, "it ended otherwise")?;
+        calls::destroy(child.process).map_err(|error| format!("{error:?}"))?;
+        calls::destroy(own).map_err(|error| format!("{error:?}"))
+    };
+    (0..200).try_for_each(round)?;
+    let before = calls::quota_inspect(quota).unwrap();
+    print(start, "warm\n");
+    stage.wait(300);
+    (0..start.number(1)).try_for_each(round)?;
+    let after = calls::quota_inspect(quota).unwrap();
+    let (before, after) = ((before.memory_used, before.pages_used), (after.memory_used, after.pages_used));
+    check(before == after, format!("memory and pages before {before:?}, after {after:?}"))?;
+    print(start, "done\n");
+    stage.wait(300);
     Ok(())
 }

@@ -22,6 +22,10 @@ mod scenes;
 mod parts;
 
 #[cfg(target_arch = "wasm32")]
+#[path = "../hostile.rs"]
+mod hostile;
+
+#[cfg(target_arch = "wasm32")]
 mod actor {
     use guests::Start;
 
