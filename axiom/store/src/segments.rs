@@ -56,6 +56,21 @@ pub(crate) fn read(folder: &impl Folder, path: &str) -> Result<Vec<u8>, Error> {
     folder.read(path).map_err(|error| Error::file(path, "cannot be read", error, READABLE))
 }
 
+/// Reads a segment that was listed. A machine that runs may have trimmed it meanwhile: then what is left of it, and
+/// `segment` says so.
+pub(crate) fn read_segment(folder: &impl Folder, segment: &mut Segment) -> Result<Vec<u8>, Error> {
+    let path = segment.path();
+    match folder.read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !segment.trimmed => {
+            let kept = Segment { trimmed: true, ..*segment };
+            let bytes = folder.read(&kept.path());
+            *segment = if bytes.is_ok() { kept } else { *segment };
+            bytes.map_err(|_| Error::file(&path, "cannot be read", error, READABLE))
+        }
+        bytes => bytes.map_err(|error| Error::file(&path, "cannot be read", error, READABLE)),
+    }
+}
+
 /// The checkpoint as it lies in the folder, and what it says under `key`; `None` if there is none.
 pub(crate) fn checkpoint(folder: &impl Folder, key: &VerifierKey) -> Result<Option<(Vec<u8>, Checkpoint)>, Error> {
     let bytes = match folder.read(CHECKPOINT) {
@@ -130,9 +145,9 @@ fn walk_by(
     all.dedup_by_key(|segment| segment.first);
     let start = all.iter().rposition(|segment| segment.first <= from).unwrap_or(0);
     let mut head: Option<Head> = None;
-    for (index, segment) in all.iter().enumerate().skip(start) {
+    for (index, mut segment) in all.iter().copied().enumerate().skip(start) {
+        let bytes = read_segment(folder, &mut segment)?;
         let path = segment.path();
-        let bytes = read(folder, &path)?;
         let mut at = 0;
         loop {
             let number = head.map_or(segment.first, |head| head.blocks);

@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::folder::{Folder, Item, parent};
 use crate::log::trimmed;
 use crate::segments::{
-    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, checkpoint, no_checkpoint, read, segments,
+    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, checkpoint, no_checkpoint, read, read_segment,
+    segments,
 };
 use axiom::block::{Head, Step};
 use axiom::commit::Class;
@@ -95,13 +96,15 @@ struct Pass<'a, F> {
 
 impl<F: Folder> Pass<'_, F> {
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
-        let path = segment.path();
+        let mut segment = *segment;
         if segment.first != self.head.blocks {
+            let path = segment.path();
             let cause =
                 format!("{path}: begins with block {}, but block {} comes next", segment.first, self.head.blocks);
             return Err(Error::new(cause, RESTORE));
         }
-        let bytes = read(self.folder, &path)?;
+        let bytes = read_segment(self.folder, &mut segment)?;
+        let path = segment.path();
         let mut at = 0;
         loop {
             let number = self.head.blocks;
@@ -230,11 +233,12 @@ impl<F: Folder> Pass<'_, F> {
     /// Of a segment that is there whole and trimmed, trimming was interrupted.
     fn check_pair(&self, whole: &Segment, kept: &Segment) -> Result<(), Error> {
         let path = kept.path();
-        if read(self.folder, &path)? == trimmed(&read(self.folder, &whole.path())?) {
-            Ok(())
-        } else {
-            Err(differs(&path))
-        }
+        let whole = match self.folder.read(&whole.path()) {
+            // A machine that runs has finished trimming it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            bytes => bytes.map_err(|error| Error::file(whole.path(), "cannot be read", error, READABLE))?,
+        };
+        if read(self.folder, &path)? == trimmed(&whole) { Ok(()) } else { Err(differs(&path)) }
     }
 }
 

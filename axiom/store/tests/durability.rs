@@ -348,3 +348,96 @@ fn a_log_without_its_checkpoint_is_refused() {
     changed.remove("checkpoint").expect("it is there");
     assert!(open(&folder).is_err());
 }
+
+/// A folder in which a machine that runs trims the first whole segment whenever someone has listed the segments.
+struct Trimming(Model);
+
+impl Trimming {
+    fn trim(&self) {
+        use log_store::folder::Folder;
+        let files = self.0.files();
+        let Some((name, bytes)) = files.iter().filter(|(name, _)| name.ends_with(".seg")).nth(0) else { return };
+        if files.iter().filter(|(name, _)| name.ends_with(".seg")).count() < 2 {
+            return;
+        }
+        let (mut kept, mut at) = (Vec::new(), 0);
+        while let axiom::scan::Next::Block(block, length) = axiom::scan::next(bytes, at) {
+            kept.extend_from_slice(&axiom::Block::frame_head(
+                block.header_bytes,
+                block.header.lengths,
+                block.synced,
+                true,
+            ));
+            kept.extend_from_slice(block.bodies[0].expect("authority"));
+            at += length;
+        }
+        self.0.put(&name.replace(".seg", ".kept"), &kept);
+        self.0.clone().remove(name).expect("it is there");
+    }
+}
+
+impl log_store::folder::Folder for Trimming {
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        self.0.read(path)
+    }
+    fn list(&self, path: &str) -> std::io::Result<Vec<log_store::folder::Item>> {
+        let items = self.0.list(path);
+        if path == "segments" {
+            self.trim();
+        }
+        items
+    }
+    fn create(&mut self, path: &str) -> std::io::Result<()> {
+        self.0.create(path)
+    }
+    fn write(&mut self, path: &str, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write(path, at, bytes)
+    }
+    fn set_length(&mut self, path: &str, length: u64) -> std::io::Result<()> {
+        self.0.set_length(path, length)
+    }
+    fn sync(&mut self, path: &str) -> std::io::Result<()> {
+        self.0.sync(path)
+    }
+    fn rename(&mut self, from: &str, to: &str) -> std::io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&mut self, path: &str) -> std::io::Result<()> {
+        self.0.remove(path)
+    }
+    fn sync_folder(&mut self, path: &str) -> std::io::Result<()> {
+        self.0.sync_folder(path)
+    }
+    fn linked(&self, path: &str) -> std::io::Result<u64> {
+        self.0.linked(path)
+    }
+}
+
+/// Given a machine that trims a segment between the listing and the reading, when its log is verified and walked, then that is
+/// no damage: what is left is checked and told.
+#[test]
+fn trimming_beside_a_reader_is_no_damage() {
+    let folder = Model::default();
+    let settings = Settings { segment: 8 << 10, keep: 1 << 30 };
+    let (mut log, opened) = Log::open(folder.clone(), key(), settings).expect("opens");
+    let mut machine = boot(&opened);
+    let mut random = random(3);
+    for _ in 0..900 {
+        machine.step(&random().to_le_bytes());
+        machine.blocks().iter().for_each(|block| log.append(block).expect("is written"));
+        log.sync().expect("is synced");
+    }
+    log.publish().expect("is published");
+    let trimming = Trimming(folder);
+    for trimmed in 1..3 {
+        let verified = verify(&trimming, &key().verifier()).expect("it is whole");
+        assert!(verified.trimmed > 0, "{trimmed}");
+        let mut blocks = 0;
+        log_store::segments::walk(&trimming, 0, |_| {
+            blocks += 1;
+            Ok(log_store::segments::Go::On)
+        })
+        .expect("it can be walked");
+        assert_eq!(blocks, verified.head.blocks);
+    }
+}
