@@ -3,6 +3,8 @@
 
 use super::{orbital, run, system};
 use log_store::commands::{Format, Show, show};
+use log_store::folder::DiskFolder;
+use log_store::image::Image;
 use qemu::machine::{End, drive};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,6 +36,57 @@ fn a_disk_goes_from_host_to_host_and_back() {
     assert_eq!(came.output, "from the one\n1  first\nkept as note 2\n");
     let output = under_orbital(other.path(), "ls /; cat /x/y/z; notes list; cat /w");
     assert_eq!(output, "w\nx/\nfrom the one\nand the other\n1  first\n2  second\nW\n");
+}
+
+/// Given one folder for both hosts, when each has run, then each log has a key and an origin of its own, and every boot
+/// says where the other log stood; a damaged checkpoint of the other is told and not believed.
+#[test]
+fn every_boot_says_where_the_log_of_the_other_host_stood() {
+    let (system, folder) = (system(), tempfile::tempdir().unwrap());
+    let state = folder.path();
+    let (image, checkpoint) = (state.join("log.img"), state.join("log/checkpoint"));
+    let machine = || {
+        let mut machine = system.machine();
+        machine.disk = Some(drive(&state.join("disk.img")));
+        machine.log = Some(drive(&image));
+        machine.key = Some(state.join("machine.key"));
+        machine.other_log = Some(checkpoint.clone());
+        machine
+    };
+    let boots = |place: &Path| {
+        let booted = of_each(place, |line| {
+            let commits = line["commits"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+            commits.map(text).filter(|commit| commit.starts_with("boot ")).map(String::from).collect()
+        });
+        booted.into_values().flatten().filter(|boot| !boot.contains("ends in order")).collect::<Vec<_>>()
+    };
+    under_orbital(state, "put /a one");
+    let key = log_store::key::load_or_create(&state.join("machine.key")).unwrap();
+    let bare = key.of_bare_machine();
+    assert_ne!((key.public(), key.name()), (bare.public(), bare.name()));
+    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let stood = log_store::verify::verify(&DiskFolder::new(state.join("log")), &key.verifier()).unwrap().checkpoint;
+    let came = run(&machine().script("cat /a"));
+    assert_eq!((came.end, came.output.as_str()), (Some(End::Off(0)), "one\n"), "{}", came.messages);
+    let said = boots(&image);
+    assert!(
+        said[0].ends_with(&format!("; the other log, {}, was known to have {} blocks", key.name(), stood.size)),
+        "{said:?}"
+    );
+    let stood = log_store::verify::verify(&Image::open(&image).unwrap(), &bare.verifier()).unwrap().checkpoint;
+    under_orbital(state, "cat /a");
+    let said = boots(state);
+    assert!(!said[0].contains("the other log"), "{said:?}");
+    assert!(
+        said[1].ends_with(&format!("; the other log, {}, was known to have {} blocks", bare.name(), stood.size)),
+        "{said:?}"
+    );
+    let text = std::fs::read_to_string(&checkpoint).unwrap();
+    std::fs::write(&checkpoint, text.replacen('\n', "\n1", 1)).unwrap();
+    let came = run(&machine().script("cat /a"));
+    assert_eq!(came.output, "one\n", "{}", came.messages);
+    assert!(came.messages.contains("the checkpoint of the other log"), "{}", came.messages);
+    assert!(!boots(&image)[1].contains("the other log"));
 }
 
 /// What a script does that touches every service, starts programs, and loses one service on the way.
