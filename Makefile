@@ -13,6 +13,7 @@ SECONDS ?=
 SEED ?=
 ONLY ?=
 FUZZ ?=
+SECTIONS ?=
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 TARGETS := wasm32-unknown-unknown x86_64-unknown-none
 CARGO ?= cargo
@@ -44,8 +45,8 @@ crash: setup setup-qemu ## Power cuts at random instants of a write load, in QEM
 	@$(CARGO) build --package qemu
 	@$(QEMU) $(GLOBAL) crash $(N)
 
-test-all: setup setup-image setup-test setup-fuzz setup-miri ## The same with full numbers: exploration, crashes, kills, fuzzing, mutations, Miri, soak; hours
-	@.ci/sections-all
+test-all: setup setup-image setup-test setup-fuzz setup-miri ## The same with full numbers: exploration, crashes, kills, fuzzing, mutations, Miri, soak; hours. SECTIONS='kills soak' for some
+	@.ci/sections-all $(SECTIONS)
 
 miri: setup setup-miri ## Tests under Miri, which sees undefined behaviour
 	@.ci/miri
