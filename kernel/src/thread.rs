@@ -433,10 +433,13 @@ impl Kernel {
         quota: Handle,
         entry: [u64; 3],
     ) -> Result<Decision, Error> {
+        if self.platform.threads_per_process == 1 {
+            return Err(Error::Unsupported);
+        }
         let quota = self.paying(caller, quota)?;
         let process = self.authority.processes.get(caller.process.0).ok_or(Error::InvalidArgument)?;
         if process.threads >= self.platform.threads_per_process {
-            return Err(if self.platform.threads_per_process == 1 { Error::Unsupported } else { Error::QuotaExceeded });
+            return Err(Error::QuotaExceeded);
         }
         self.afford(quota, THREAD_PRICE, 0)?;
         let place = self.place(caller.process, 0)?;

@@ -1,11 +1,13 @@
 //! A machine for tests: the kernel, driven as the door drives it. After each step the
 //! invariants are checked; at its end the log is replayed and compared.
 
+use super::table;
 use crate::commit::Outcome;
 use crate::*;
 use abi::info::Limits;
 use abi::message::FaultKind;
-use abi::{Delivery, Error, FOREVER, Handle, Message, Returned, Rights, Transfer, TransferMode};
+use abi::{Delivery, Error, FOREVER, Handle, Message, Number, Returned, Rights, Transfer, TransferMode};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// The kernel with all that happened to it.
@@ -27,6 +29,10 @@ pub struct Machine {
     pub log_handle: Handle,
     /// Check all invariants after each step.
     pub checked: bool,
+    /// How calls ended, those that waited included. None ends with an error that docs/system-calls.md does not name.
+    pub seen: BTreeSet<(Number, Result<(), Error>)>,
+    /// The call that a thread waits in.
+    waits_in: BTreeMap<ThreadId, Number>,
 }
 
 /// The line of the one device.
@@ -70,6 +76,8 @@ impl Machine {
             interrupt: none,
             log_handle: none,
             checked: true,
+            seen: BTreeSet::new(),
+            waits_in: BTreeMap::new(),
         };
         let name = Name::new("init");
         machine.set_up(Setup::Quota { memory: 64 << 20, pages: 100_000 });
@@ -107,8 +115,46 @@ impl Machine {
         result
     }
 
-    /// A call, by the fast path where it is one.
+    /// A call, by the fast path where it is one. How it ends is seen.
     pub fn call(&mut self, thread: ThreadId, request: Request<'_>) -> Result<Outcome, Error> {
+        let (number, runs) = (request.number(), self.kernel.thread_state(thread));
+        self.waits_in.insert(thread, number);
+        let result = self.call_unseen(thread, request);
+        match result {
+            // That a thread calls which cannot is a slip of the host, not an answer to a call.
+            Err(_) if !matches!(runs, State::Running | State::Ready) => {}
+            Err(error) => self.saw(number, Err(error)),
+            Ok(Outcome::Blocked) if !matches!(number, Number::Exit | Number::ThreadExit) => return result,
+            Ok(_) => self.saw(number, Ok(())),
+        }
+        self.waits_in.remove(&thread);
+        result
+    }
+
+    #[track_caller]
+    fn saw(&mut self, number: Number, end: Result<(), Error>) {
+        if let Err(error) = end {
+            assert!(table::names(number, error), "docs/system-calls.md does not say {error:?} of {}", number.name());
+        }
+        self.seen.insert((number, end));
+    }
+
+    /// An effect, for the test to look at; one that ends a wait ends the call that waits.
+    fn keep(&mut self, effect: Effect) {
+        let ended = match effect {
+            Effect::Complete { thread, result } => Some((thread, result.map(|_| ()))),
+            Effect::Deliver { to, .. } => Some((to, Ok(()))),
+            _ => None,
+        };
+        if let Some((thread, end)) = ended
+            && let Some(number) = self.waits_in.remove(&thread)
+        {
+            self.saw(number, end);
+        }
+        self.effects.push(effect);
+    }
+
+    fn call_unseen(&mut self, thread: ThreadId, request: Request<'_>) -> Result<Outcome, Error> {
         if let Some(hand_over) = self.kernel.hand_over(thread, &request, self.now) {
             let judged = self.kernel.decide(&Input::Call { thread, request: &request }, self.now);
             assert!(judged.is_ok(), "{request:?} is on the fast path, and else refused");
@@ -120,7 +166,7 @@ impl Machine {
             let delivery = Delivery { kind, capabilities: 0, length: message.length, badge, tag: message.tag, reply };
             self.kernel.apply_hand_over(&hand_over);
             self.log.push(Commit::decode_compact(commit).expect("the fast path's commit is read back"));
-            self.effects.push(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery });
+            self.keep(Effect::Deliver { to, from: PayloadSource::Thread(from), delivery });
             self.settle();
             return Ok(Outcome::Blocked);
         }
@@ -153,7 +199,7 @@ impl Machine {
         for step in 0.. {
             assert!(step < 10_000, "what is due never ends");
             while let Some(effect) = self.kernel.effect() {
-                self.effects.push(effect);
+                self.keep(effect);
             }
             if self.checked {
                 assert_eq!(self.kernel.check(), Ok(()), "after {:?}", self.log.last());
@@ -325,7 +371,14 @@ impl Machine {
             whole.apply(commit);
             half.apply_authority(commit);
         }
-        let machine = |kernel| Machine { kernel, log: Vec::new(), effects: Vec::new(), ..*self };
+        let machine = |kernel| Machine {
+            kernel,
+            log: Vec::new(),
+            effects: Vec::new(),
+            seen: BTreeSet::new(),
+            waits_in: BTreeMap::new(),
+            ..*self
+        };
         let (whole, half) = (machine(whole), machine(half));
         assert!(whole.authority() == self.authority(), "replay reaches another authority state");
         assert!(whole.activity() == self.activity(), "replay reaches another activity state");

@@ -1,9 +1,10 @@
-//! Tests: each call with its success and each of its errors, then random runs.
+//! Tests: each call with its success and each of its errors (all in one place: `errors`), then random runs.
 
 mod capabilities;
 mod capture;
 mod documents;
 mod encoding;
+mod errors;
 mod explore;
 mod machine;
 mod messages;
@@ -11,4 +12,5 @@ mod objects;
 mod processes;
 mod runs;
 mod steps;
+mod table;
 mod threads;

@@ -1,27 +1,11 @@
 //! Notifications, regions, images, interrupts, devices, quotas, the log, the set-up.
 
+use super::errors::refuses_bad_handles;
 use super::machine::{DEVICE, LINE, Machine, message};
 use crate::{Effect, Input, InterruptId, Kernel, Platform, Setup, ThreadId};
 use abi::device::{ABOUT, CLASS, Operation};
 use abi::message::MAX_BYTES;
 use abi::{DeliveryKind, Error, FOREVER, Handle, Name, QuotaInfo, Request, Returned, Rights};
-
-/// What every call on a handle refuses: none, another kind, too few rights, expired, stale.
-fn refuses_bad_handles(m: &mut Machine, good: Handle, weak: Rights, call: impl Fn(Handle) -> Request<'static>) {
-    let init = m.init;
-    let other = if good == m.quota { m.image } else { m.quota };
-    m.refused(init, call(Handle::NONE), Error::BadHandle);
-    m.refused(init, call(Handle::new(5000, 1)), Error::BadHandle);
-    m.refused(init, call(other), Error::WrongKind);
-    let feeble = m.derive(init, good, weak, 0);
-    m.refused(init, call(feeble), Error::MissingRight);
-    m.ok(init, Request::Delete { handle: feeble });
-    let brief = m.handle(init, Request::Derive { source: good, rights: Rights::ALL, badge: 0, expiry: m.now + 1 });
-    m.now += 1;
-    m.refused(init, call(brief), Error::Expired);
-    m.ok(init, Request::Delete { handle: brief });
-    m.refused(init, call(brief), Error::StaleHandle);
-}
 
 #[test]
 fn notifications_gather_bits_and_wake_who_waits() {
