@@ -48,6 +48,7 @@ pub fn play(start: &Start) {
         "grow" => grow(start),
         "go" => go(&start.arguments[1]),
         "hostile" => super::hostile::play(start),
+        "every-call" => super::every_call::play(start),
         part => panic!("there is no part {part}"),
     }
 }
@@ -68,7 +69,7 @@ fn client(start: &Start) {
 }
 
 /// Tells the director a number.
-fn report(start: &Start, number: u64) {
+pub fn report(start: &Start, number: u64) {
     calls::send(start.capability("report"), FOREVER, 1, words(number)).unwrap();
 }
 

@@ -10,7 +10,7 @@ use guests::calls::{self, DeliveryKind};
 use guests::{ALL, Child, FOREVER, NOTHING, Start, power_off, print, words};
 
 /// 5 s: nothing here takes as long.
-const LONG: u64 = 5_000_000_000;
+pub const LONG: u64 = 5_000_000_000;
 
 /// Directs the scene and turns the machine off.
 pub fn direct(start: &Start) {
@@ -35,6 +35,7 @@ pub fn direct(start: &Start) {
         "ends" => Ok(()),
         "print" => Ok(print(start, &start.arguments[1])),
         "fill" => fill_the_disk(start),
+        "every-call" => super::every_call::direct(start),
         scene => Err(format!("there is no scene {scene}")),
     };
     match result {
@@ -46,45 +47,46 @@ pub fn direct(start: &Start) {
     }
 }
 
-type Scene = Result<(), String>;
+pub type Scene = Result<(), String>;
 
-fn check(right: bool, what: impl ToString) -> Scene {
+pub fn check(right: bool, what: impl ToString) -> Scene {
     if right { Ok(()) } else { Err(what.to_string()) }
 }
 
 /// Endpoints of a scene: where reports come, where exits come.
-struct Stage<'a> {
-    start: &'a Start,
-    report: u64,
-    exits: u64,
+#[derive(Clone, Copy)]
+pub struct Stage<'a> {
+    pub start: &'a Start,
+    pub report: u64,
+    pub exits: u64,
 }
 
 impl<'a> Stage<'a> {
-    fn new(start: &'a Start) -> Stage<'a> {
+    pub fn new(start: &'a Start) -> Stage<'a> {
         let quota = start.capability("quota");
         let endpoint = || calls::endpoint_create(quota, 64).unwrap();
         Stage { start, report: endpoint(), exits: endpoint() }
     }
 
-    fn endpoint(&self) -> u64 {
+    pub fn endpoint(&self) -> u64 {
         calls::endpoint_create(self.start.capability("quota"), 64).unwrap()
     }
 
-    fn actor(&self, part: &str) -> Child {
+    pub fn actor(&self, part: &str) -> Child {
         let mut child = Child::new(self.start, "image:actor", self.exits, part).unwrap();
         child.argument(part).grant("report", self.report, ALL);
         child.grant("device:clock", self.start.capability("device:clock"), ALL);
         child
     }
 
-    fn client(&self, endpoint: u64, rounds: u64) -> Child {
+    pub fn client(&self, endpoint: u64, rounds: u64) -> Child {
         let mut client = self.actor("client");
         client.argument(&rounds.to_string()).grant("endpoint", endpoint, ALL);
         client
     }
 
     /// The next number that someone reports.
-    fn reported(&self) -> Result<u64, String> {
+    pub fn reported(&self) -> Result<u64, String> {
         match calls::receive(self.report, LONG) {
             Ok(message) => Ok(message.words.0),
             Err(error) => Err(format!("nobody reports: {error:?}")),
@@ -112,7 +114,7 @@ impl<'a> Stage<'a> {
     }
 
     /// For so many milliseconds.
-    fn wait(&self, milliseconds: u64) {
+    pub fn wait(&self, milliseconds: u64) {
         let quiet = self.endpoint();
         let _ = calls::receive(quiet, milliseconds * 1_000_000);
         let _ = calls::destroy(quiet);

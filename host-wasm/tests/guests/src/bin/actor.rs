@@ -26,6 +26,10 @@ mod parts;
 mod hostile;
 
 #[cfg(target_arch = "wasm32")]
+#[path = "../every_call.rs"]
+mod every_call;
+
+#[cfg(target_arch = "wasm32")]
 mod actor {
     use guests::Start;
 
