@@ -5,7 +5,7 @@ use crate::arena::{Arena, set};
 use crate::authority::{Authority, Consequence, Witness};
 use crate::commit::{Activity as Change, Authority as Granted, MAX_COMMITS};
 use crate::effect::{Effect, PayloadSource};
-use crate::encoding::{Encode, Sink};
+use crate::encoding::{Decode, Encode, Sink, get_array};
 use crate::endpoint::{EndpointActivity, Message};
 use crate::ids::*;
 use crate::interrupt::InterruptActivity;
@@ -550,6 +550,32 @@ impl Activity {
         self.current.put(out);
         self.about_to_receive.put(out);
         self.clock.put(out);
+    }
+
+    /// Reads back what [`Activity::encode`] wrote. An error says which records are not what they should be.
+    pub(crate) fn decode(input: &mut &[u8]) -> Result<Activity, &'static str> {
+        let mut activity = Activity {
+            threads: Decode::get(input).ok_or("threads")?,
+            details: Decode::get(input).ok_or("details of threads")?,
+            processes: Decode::get(input).ok_or("processes")?,
+            endpoints: Decode::get(input).ok_or("endpoints")?,
+            notifications: Decode::get(input).ok_or("notifications")?,
+            interrupts: Decode::get(input).ok_or("interrupts")?,
+            messages: Decode::get(input).ok_or("messages")?,
+            queued: Decode::get(input).ok_or("bytes of queued messages")?,
+            ready: get_array(input, Queue::EMPTY).ok_or("ready queues")?,
+            announced: Decode::get(input).ok_or("queue of announced ends")?,
+            orphans: Decode::get(input).ok_or("queue of faults")?,
+            timers: Decode::get(input).ok_or("timers")?,
+            current: Decode::get(input).ok_or("who runs")?,
+            about_to_receive: Decode::get(input).ok_or("who is about to receive")?,
+            clock: Decode::get(input).ok_or("clock")?,
+            ..Activity::new()
+        };
+        for priority in 0..PRIORITIES {
+            activity.note_ready(QueueId::Ready(priority));
+        }
+        Ok(activity)
     }
 }
 

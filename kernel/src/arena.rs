@@ -1,7 +1,7 @@
 //! Records of one kind, by number. Free numbers form a list in a fixed order, which is
 //! part of the state: replay gives the same numbers.
 
-use crate::encoding::{Encode, Sink};
+use crate::encoding::{Decode, Encode, Sink, get_count};
 use crate::ids::MAX_RECORDS;
 use abi::Error;
 use alloc::vec::Vec;
@@ -106,6 +106,22 @@ impl<T> Arena<T> {
         })
     }
 
+    /// How many numbers were ever given.
+    pub fn reach(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether the list of free numbers has each of them once.
+    pub fn is_sound(&self) -> bool {
+        let (mut free, mut number) = (self.cells.len() - self.used as usize, self.first_free);
+        while let Some(Cell::Free { next }) = self.cells.get(number as usize) {
+            let Some(left) = free.checked_sub(1) else { return false };
+            (free, number) = (left, *next);
+        }
+        // A ring passes more than there are; so does a list that another runs into.
+        free == 0 && number == END && self.cells.len() <= MAX_RECORDS as usize
+    }
+
     /// How many records there are.
     pub fn len(&self) -> u32 {
         self.used
@@ -143,5 +159,20 @@ impl<T: Encode> Encode for Arena<T> {
                 }
             }
         }
+    }
+}
+
+impl<T: Decode> Decode for Arena<T> {
+    fn get(input: &mut &[u8]) -> Option<Arena<T>> {
+        let mut arena = Arena { first_free: u32::get(input)?, ..Arena::new() };
+        for _ in 0..get_count(input)? {
+            arena.cells.push(if bool::get(input)? {
+                arena.used += 1;
+                Cell::Used(T::get(input)?)
+            } else {
+                Cell::Free { next: u32::get(input)? }
+            });
+        }
+        (arena.cells.len() <= MAX_RECORDS as usize).then_some(arena)
     }
 }

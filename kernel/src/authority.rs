@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::capability::Capability;
 use crate::commit::{Authority as Change, Change as Commits, Commit};
 use crate::device::Device;
-use crate::encoding::{Encode, Sink, fields};
+use crate::encoding::{Decode, Encode, Sink, fields, variants};
 use crate::endpoint::Endpoint;
 use crate::ids::*;
 use crate::image::Image;
@@ -508,21 +508,34 @@ impl Authority {
         self.capabilities.put(out);
         self.serial.put(out);
     }
+
+    /// Reads back what [`Authority::encode`] wrote. An error says which records are not what they should be.
+    pub fn decode(input: &mut &[u8]) -> Result<Authority, &'static str> {
+        Ok(Authority {
+            processes: Decode::get(input).ok_or("processes")?,
+            tables: Decode::get(input).ok_or("capability tables")?,
+            threads: Decode::get(input).ok_or("threads")?,
+            endpoints: Decode::get(input).ok_or("endpoints")?,
+            notifications: Decode::get(input).ok_or("notifications")?,
+            regions: Decode::get(input).ok_or("regions")?,
+            mappings: Decode::get(input).ok_or("mappings")?,
+            images: Decode::get(input).ok_or("images")?,
+            quotas: Decode::get(input).ok_or("quotas")?,
+            logs: Decode::get(input).ok_or("logs")?,
+            devices: Decode::get(input).ok_or("devices")?,
+            interrupts: Decode::get(input).ok_or("interrupts")?,
+            capabilities: Decode::get(input).ok_or("capabilities")?,
+            doomed: None,
+            doomed_quotas: None,
+            serial: Decode::get(input).ok_or("number of processes")?,
+        })
+    }
 }
 
 fn reserve_up_to<T>(records: &mut Vec<T>, index: usize) -> Result<(), Error> {
     records.try_reserve((index + 1).saturating_sub(records.len())).map_err(|_| Error::QuotaExceeded)
 }
 
-impl Encode for Object {
-    fn put<S: Sink>(&self, out: &mut S) {
-        self.kind.put(out);
-        self.index.put(out);
-    }
-}
-impl Encode for Doom {
-    fn put<S: Sink>(&self, out: &mut S) {
-        (*self as u8).put(out);
-    }
-}
+fields!(Object: kind index);
+variants!(Doom: None Unheld Reclaimed);
 fields!(Header: quota memory pages previous next first_capability capabilities doom);

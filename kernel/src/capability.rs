@@ -3,7 +3,7 @@
 use crate::authority::{Authority, Consequence, Doom, Witness};
 use crate::brief::{Brief, BriefEnd};
 use crate::commit::{Arrival, Authority as Change, Decision, Place};
-use crate::encoding::{Encode, Sink, fields};
+use crate::encoding::{fields, variants};
 use crate::ids::*;
 use crate::table::Table;
 use crate::{Caller, Kernel};
@@ -76,11 +76,7 @@ impl Capability {
     }
 }
 
-impl Encode for Holding {
-    fn put<S: Sink>(&self, out: &mut S) {
-        (*self as u8).put(out);
-    }
-}
+variants!(Holding: Slot Supervisor);
 fields!(Capability: badge expiry index rights kind holding process slot parent first_child previous next mapping);
 
 impl Authority {

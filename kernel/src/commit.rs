@@ -4,7 +4,7 @@
 
 use crate::effect::Effect;
 pub use crate::encoding::Form;
-use crate::encoding::{COMPACT, Decode, Encode, Short, Sink};
+use crate::encoding::{COMPACT, Decode, Encode, Short, Sink, fields};
 use crate::ids::*;
 use crate::input::{Hash, SetUp};
 use crate::queue::Entry;
@@ -128,16 +128,8 @@ pub struct Arrival {
     pub position: u8,
 }
 
-macro_rules! record {
-    ($type:ident: $($field:ident)*) => {
-        crate::encoding::fields!($type: $($field)*);
-        impl Decode for $type {
-            fn get(input: &mut &[u8]) -> Option<$type> { Some($type { $($field: Decode::get(input)?),* }) }
-        }
-    };
-}
-record!(Place: capability process slot);
-record!(Arrival: thread position);
+fields!(Place: capability process slot);
+fields!(Arrival: thread position);
 
 macro_rules! commits {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $kind:literal { $($field:ident: $type:ty),* $(,)? })* }) => {

@@ -106,7 +106,7 @@ impl<F: FnMut(&[u8])> Sink for Feed<F> {
     }
 }
 
-/// What can be written and, where it stands in a commit, read back.
+/// What can be written, and read back by [`Decode`].
 pub trait Encode {
     /// Writes it.
     fn put<S: Sink>(&self, out: &mut S);
@@ -118,7 +118,7 @@ pub trait Decode: Sized {
     fn get(input: &mut &[u8]) -> Option<Self>;
 }
 
-fn take<'a>(input: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(input: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (head, tail) = input.split_at_checked(count)?;
     *input = tail;
     Some(head)
@@ -276,6 +276,21 @@ impl<A: Encode, B: Encode> Encode for (A, B) {
     }
 }
 
+impl<A: Decode, B: Decode> Decode for (A, B) {
+    fn get(input: &mut &[u8]) -> Option<(A, B)> {
+        Some((A::get(input)?, B::get(input)?))
+    }
+}
+
+/// One after the other, for those whose number is known.
+pub(crate) fn get_array<T: Decode + Copy, const N: usize>(input: &mut &[u8], first: T) -> Option<[T; N]> {
+    let mut items = [first; N];
+    for item in &mut items {
+        *item = T::get(input)?;
+    }
+    Some(items)
+}
+
 impl<T: Encode> Encode for Option<T> {
     fn put<S: Sink>(&self, out: &mut S) {
         self.is_some().put(out);
@@ -296,6 +311,21 @@ impl<T: Encode> Encode for alloc::vec::Vec<T> {
         self.iter().for_each(|item| item.put(out));
     }
 }
+impl<T: Decode> Decode for alloc::vec::Vec<T> {
+    fn get(input: &mut &[u8]) -> Option<alloc::vec::Vec<T>> {
+        let mut items = alloc::vec::Vec::new();
+        for _ in 0..get_count(input)? {
+            items.push(T::get(input)?);
+        }
+        Some(items)
+    }
+}
+
+/// How many items follow. Each has a byte at least, so what is larger than the rest is no number of items;
+/// room is made as they come, not for what is claimed.
+pub(crate) fn get_count(input: &mut &[u8]) -> Option<u64> {
+    u64::get(input).filter(|&count| count <= input.len() as u64)
+}
 
 /// A record as its fields, one after the other.
 macro_rules! fields {
@@ -303,17 +333,30 @@ macro_rules! fields {
         impl $crate::encoding::Encode for $type {
             fn put<S: $crate::encoding::Sink>(&self, out: &mut S) { $($crate::encoding::Encode::put(&self.$field, out);)* }
         }
+        impl $crate::encoding::Decode for $type {
+            fn get(input: &mut &[u8]) -> Option<Self> {
+                Some(Self { $($field: $crate::encoding::Decode::get(input)?,)* })
+            }
+        }
     };
 }
 pub(crate) use fields;
 
-fields!(Limits: capabilities queued_messages processor_time);
-impl Decode for Limits {
-    fn get(input: &mut &[u8]) -> Option<Limits> {
-        Some(Limits {
-            capabilities: Decode::get(input)?,
-            queued_messages: Decode::get(input)?,
-            processor_time: Decode::get(input)?,
-        })
-    }
+/// An enum without fields, as its number; what its variants are, each once, is checked where it is compiled.
+macro_rules! variants {
+    ($type:ty: $($variant:ident)*) => {
+        impl $crate::encoding::Encode for $type {
+            fn put<S: $crate::encoding::Sink>(&self, out: &mut S) { (*self as u8).put(out); }
+        }
+        impl $crate::encoding::Decode for $type {
+            fn get(input: &mut &[u8]) -> Option<Self> {
+                let number = u8::get(input)?;
+                [$(<$type>::$variant),*].into_iter().find(|variant| *variant as u8 == number)
+            }
+        }
+        const _: fn($type) = |variant| match variant { $(<$type>::$variant => (),)* };
+    };
 }
+pub(crate) use variants;
+
+fields!(Limits: capabilities queued_messages processor_time);

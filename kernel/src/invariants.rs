@@ -1,15 +1,17 @@
-//! The invariants K1 to K16 of the design, each as a check of its name. Those that one
+//! The invariants K1 to K16 of the design, each as a check of its name, and K0, what they rest on. Those that one
 //! state shows are here over a whole state; those that only a step or a whole run
 //! shows (K5, K6, K7, K8) are in the tests, over random runs. For tests, the simulation
 //! and the fuzzer: a check looks at everything and is slow.
 
 use crate::Kernel;
+use crate::authority::Doom;
 use crate::capability::{Capability, Holding};
 use crate::ids::*;
 use crate::process::ProcessLife;
 use crate::queue::{Entry, Link, QueueId, Queued};
 use crate::schedule::PRIORITIES;
-use crate::thread::State;
+use crate::table::Table;
+use crate::thread::{State, TIMED};
 use crate::timer::{Timer, TimerKind};
 use abi::{Kind, Rights};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,7 @@ fn hold(condition: bool, what: &'static str) -> Check {
 impl Kernel {
     /// Every invariant that one state shows: the first that does not hold, in words.
     pub fn check(&self) -> Check {
+        self.k0_lists_are_sound()?;
         self.k1_rights_only_shrink()?;
         self.k2_badges_never_change()?;
         self.k3_capabilities_name_live_objects()?;
@@ -37,6 +40,117 @@ impl Kernel {
         self.k14_handles_do_not_alias()?;
         self.k15_death_leaves_nothing()?;
         self.k16_the_highest_priority_runs()
+    }
+
+    /// What the others and every change rest on: each list has all that belongs to it, once, and ends.
+    pub fn k0_lists_are_sound(&self) -> Check {
+        let (authority, activity) = (&self.authority, &self.activity);
+        let numbers = [
+            authority.processes.is_sound(),
+            authority.threads.is_sound(),
+            authority.endpoints.is_sound(),
+            authority.notifications.is_sound(),
+            authority.regions.is_sound(),
+            authority.mappings.is_sound(),
+            authority.images.is_sound(),
+            authority.quotas.is_sound(),
+            authority.logs.is_sound(),
+            authority.capabilities.is_sound(),
+            activity.messages.is_sound(),
+        ];
+        hold(!numbers.contains(&false), "K0: a free number is in no list or in two")?;
+        hold(authority.tables.iter().all(Table::is_sound), "K0: a free slot is in no line or in two")?;
+        let beside = [
+            (authority.tables.len(), authority.processes.reach()),
+            (activity.processes.len(), authority.processes.reach()),
+            (activity.threads.len(), authority.threads.reach()),
+            (activity.details.len(), authority.threads.reach()),
+            (activity.endpoints.len(), authority.endpoints.reach()),
+            (activity.notifications.len(), authority.notifications.reach()),
+            (activity.queued.len(), authority.quotas.reach()),
+            (activity.interrupts.len(), authority.interrupts.len()),
+        ];
+        hold(
+            beside.iter().all(|(records, reach)| records == reach),
+            "K0: records run beside others and are not as many",
+        )?;
+        self.k0_objects_are_paid_once()?;
+        self.k0_threads_are_listed()?;
+        let capabilities = || authority.capabilities.iter().map(|(_, capability)| capability);
+        let mapped = capabilities().filter(|capability| !capability.mapping.is_none()).count();
+        hold(mapped == authority.mappings.len() as usize, "K0: a capability is mapped where no mapping is")?;
+        let mut telling = 0;
+        for (id, process) in authority.processes.iter().filter(|(_, process)| !process.supervisor.is_none()) {
+            let held = authority.capabilities.get(process.supervisor);
+            let sound = held.is_some_and(|held| held.holding == Holding::Supervisor && held.process == ProcessId(id));
+            hold(sound, "K0: a process tells its supervisor through what it does not hold")?;
+            telling += 1;
+        }
+        let supervisors = capabilities().filter(|capability| capability.holding == Holding::Supervisor).count();
+        hold(supervisors == telling, "K0: a capability to a supervisor is held by no process")
+    }
+
+    fn k0_objects_are_paid_once(&self) -> Check {
+        let authority = &self.authority;
+        let mut paid = 0;
+        for object in authority.objects() {
+            let header = authority.header(object).ok_or("K0: an object without a record")?;
+            hold(header.doom == Doom::None, "K0: an object outlives the change that it goes with")?;
+            paid += usize::from(!header.quota.is_none());
+        }
+        for (id, quota) in authority.quotas.iter() {
+            let (mut previous, mut next) = (None, quota.first_paid);
+            while let Some(object) = next {
+                let header = authority.header(object).ok_or("K0: a quota pays for what is gone")?;
+                hold(
+                    header.quota == QuotaId(id) && header.previous == previous,
+                    "K0: what a quota pays for is not linked both ways",
+                )?;
+                paid = paid.checked_sub(1).ok_or("K0: what a quota pays for has a ring")?;
+                (previous, next) = (next, header.next);
+            }
+        }
+        hold(paid == 0, "K0: an object is on no quota's list")
+    }
+
+    fn k0_threads_are_listed(&self) -> Check {
+        let (authority, activity) = (&self.authority, &self.activity);
+        let (mut known, mut doing) = (authority.threads.len(), authority.threads.len());
+        for (id, process) in authority.processes.iter() {
+            let (mut previous, mut next, mut count) = (ThreadId::NONE, process.first_thread, 0);
+            while !next.is_none() {
+                let thread = authority.threads.get(next.0).ok_or("K0: a process has a thread that is gone")?;
+                let sound = thread.process == ProcessId(id) && thread.previous == previous;
+                hold(sound, "K0: the threads of a process are not linked both ways")?;
+                known = known.checked_sub(1).ok_or("K0: the threads of a process have a ring")?;
+                count += 1;
+                (previous, next) = (next, thread.next);
+            }
+            hold(count == process.threads, "K0: a process miscounts its threads")?;
+        }
+        for (process, id) in activity.processes.iter().zip(0..) {
+            let (mut previous, mut next) = (ThreadId::NONE, process.first_thread);
+            while !next.is_none() {
+                let detail = activity.detail_view(next);
+                let sound = activity.view(next).process == ProcessId(id) && detail.previous == previous;
+                hold(sound, "K0: the threads of a process are not linked both ways")?;
+                doing = doing.checked_sub(1).ok_or("K0: the threads of a process have a ring")?;
+                (previous, next) = (next, detail.next);
+            }
+        }
+        hold(known == 0 && doing == 0, "K0: a thread is on no process's list")?;
+        for (thread, detail) in activity.threads.iter().zip(&activity.details) {
+            let timed = detail.timers[TimerKind::Timeout as usize].place != Timer::IDLE;
+            hold(timed == (thread.flags & TIMED != 0), "K0: a time-out runs that its thread does not know")?;
+            hold(thread.priority.max(thread.base) < PRIORITIES, "K0: a thread has a priority that there is not")?;
+        }
+        hold(activity.timers_are_sound(), "K0: the timers are in no heap")?;
+        let (current, next) = (activity.current, activity.about_to_receive);
+        hold(current.is_none() || activity.view(current).state == State::Running, "K0: who runs is not running")?;
+        hold(
+            next.is_none() || activity.view(next).state == State::AboutToReceive,
+            "K0: who is about to receive does something else",
+        )
     }
 
     fn parents(&self) -> impl Iterator<Item = (&Capability, &Capability)> {
@@ -214,18 +328,24 @@ impl Kernel {
                     "K11: an object is paid for by a quota that is gone",
                 )?;
                 let sum = used.entry(header.quota.0).or_default();
-                *sum = (sum.0 + header.memory, sum.1 + header.pages);
+                *sum = (sum.0.saturating_add(header.memory), sum.1.saturating_add(header.pages));
             }
+        }
+        let mut queues = BTreeMap::<u32, u64>::new();
+        for (_, message) in self.activity.messages.iter() {
+            *queues.entry(message.quota.0).or_default() += u64::from(message.length);
         }
         for (id, quota) in self.authority.quotas.iter() {
             let sum = used.get(&id).copied().unwrap_or_default();
             hold(sum == (quota.memory_used, quota.pages_used), "K11: a quota miscounts what it pays for")?;
-            let messages = self.activity.messages.iter().filter(|(_, message)| message.quota.0 == id);
-            let queued = messages.map(|(_, message)| u64::from(message.length)).sum::<u64>();
+            let queued = queues.get(&id).copied().unwrap_or_default();
             hold(queued == self.activity.queued_bytes(QuotaId(id)), "K11: a quota miscounts its queued messages")?;
-            hold(quota.memory_used + queued <= quota.memory, "K11: a quota pays more memory than it was given")?;
+            hold(
+                quota.memory_used.saturating_add(queued) <= quota.memory,
+                "K11: a quota pays more memory than it was given",
+            )?;
             hold(quota.pages_used <= quota.pages, "K11: a quota pays more pages than it was given")?;
-            let given = (quota.memory + crate::quota::OBJECT_PRICE, quota.pages);
+            let given = (quota.memory.saturating_add(crate::quota::OBJECT_PRICE), quota.pages);
             let child = quota.parent.is_none() || (quota.header.memory, quota.header.pages) == given;
             hold(child, "K11: a quota was not paid for by what it was split from")?;
         }
@@ -253,16 +373,15 @@ impl Kernel {
 
     /// K13: no page can be written and executed, through one mapping or two.
     pub fn k13_nothing_is_writable_and_executable(&self) -> Check {
+        let mut counts = BTreeMap::<u32, [u32; 2]>::new();
+        for (_, mapping) in self.authority.mappings.iter() {
+            let count = counts.entry(mapping.region.0).or_default();
+            count[0] += u32::from(mapping.rights.contains(Rights::WRITE));
+            count[1] += u32::from(mapping.rights.contains(Rights::EXECUTE));
+        }
         for (id, region) in self.authority.regions.iter() {
-            let count = |right: Rights| {
-                self.authority
-                    .mappings
-                    .iter()
-                    .filter(|(_, mapping)| mapping.region.0 == id && mapping.rights.contains(right))
-                    .count() as u32
-            };
-            hold(region.writable == count(Rights::WRITE), "K13: a region miscounts how it is mapped")?;
-            hold(region.executable == count(Rights::EXECUTE), "K13: a region miscounts how it is mapped")?;
+            let counted = counts.get(&id).copied().unwrap_or_default();
+            hold([region.writable, region.executable] == counted, "K13: a region miscounts how it is mapped")?;
             hold(region.writable == 0 || region.executable == 0, "K13: a region can be written and executed")?;
         }
         Ok(())

@@ -19,6 +19,7 @@
 //! | `schedule`, `timer`, [`queue`], `arena`, `table` | who runs, what is due, where records lie |
 //! | `setup` | what the host gives to init |
 //! | [`view`] | the state, for tools that look at it |
+//! | [`snapshot`] | the state out of bytes |
 //! | [`invariants`] | K1 to K16, checked over a whole state |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -51,6 +52,7 @@ mod quota;
 mod region;
 mod schedule;
 mod setup;
+pub mod snapshot;
 mod table;
 mod thread;
 mod timer;

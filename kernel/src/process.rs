@@ -7,7 +7,7 @@ use crate::arena::set;
 use crate::authority::{Authority, Doom, Header, Witness};
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
 use crate::effect::Effect;
-use crate::encoding::{Encode, Sink, fields};
+use crate::encoding::{Decode, Encode, Sink, fields};
 use crate::ids::*;
 use crate::queue::{Entry, Link, Queue, QueueId};
 use crate::quota::{CAPABILITY_PRICE, PROCESS_PRICE, THREAD_PRICE};
@@ -46,6 +46,17 @@ impl Encode for ProcessLife {
                 code.put(out);
             }
         }
+    }
+}
+
+impl Decode for ProcessLife {
+    fn get(input: &mut &[u8]) -> Option<ProcessLife> {
+        Some(match u8::get(input)? {
+            0 => ProcessLife::Created,
+            1 => ProcessLife::Started,
+            2 => ProcessLife::Exited { reason: Decode::get(input)?, code: Decode::get(input)? },
+            _ => return None,
+        })
     }
 }
 
@@ -134,6 +145,17 @@ impl Encode for ExitMessage {
                 endpoint.put(out);
             }
         }
+    }
+}
+
+impl Decode for ExitMessage {
+    fn get(input: &mut &[u8]) -> Option<ExitMessage> {
+        Some(match u8::get(input)? {
+            0 => ExitMessage::None,
+            1 => ExitMessage::Announced,
+            2 => ExitMessage::Queued { endpoint: Decode::get(input)? },
+            _ => return None,
+        })
     }
 }
 

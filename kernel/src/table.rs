@@ -55,6 +55,19 @@ impl Table {
         Table { slots: Vec::new(), first_free: Slot::END, last_free: Slot::END, used: 0 }
     }
 
+    /// Whether the line of free slots has each of them once, but for those whose generations are spent.
+    pub fn is_sound(&self) -> bool {
+        let mut free = self.slots.iter().filter(|slot| slot.is_free() && slot.generation != 0).count();
+        let (mut last, mut slot) = (Slot::END, self.first_free);
+        while let Some(cell) = self.slots.get(slot as usize).filter(|cell| cell.is_free() && cell.generation != 0) {
+            let Some(left) = free.checked_sub(1) else { return false };
+            free = left;
+            (last, slot) = (slot, cell.next());
+        }
+        // A ring passes more than there are.
+        free == 0 && slot == Slot::END && last == self.last_free && self.slots.len() <= Table::MAX as usize
+    }
+
     /// The slot that the next capability goes to, after `ahead` others.
     pub fn vacant(&self, ahead: usize) -> u32 {
         let mut slot = self.first_free;

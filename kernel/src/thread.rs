@@ -6,7 +6,7 @@ use crate::arena::set;
 use crate::authority::{Authority, Header, Witness};
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
 use crate::effect::{Effect, PayloadSource};
-use crate::encoding::{Encode, Sink, fields};
+use crate::encoding::{Decode, Encode, Sink, fields, get_array, variants};
 use crate::ids::*;
 use crate::queue::{Entry, Link, QueueId};
 use crate::quota::THREAD_PRICE;
@@ -199,13 +199,42 @@ impl Encode for ThreadDetail {
         (self.fault, self.checking).put(out);
     }
 }
-fields!(Transfer: handle mode rights badge);
-
-impl Encode for State {
-    fn put<S: Sink>(&self, out: &mut S) {
-        (*self as u8).put(out);
+impl Decode for ThreadDetail {
+    fn get(input: &mut &[u8]) -> Option<ThreadDetail> {
+        let (previous, next) = Decode::get(input)?;
+        let (time, budget) = Decode::get(input)?;
+        let (period, left) = Decode::get(input)?;
+        let timers = get_array(input, Timer::NONE)?;
+        let (badge, tag) = Decode::get(input)?;
+        let (length, capabilities) = Decode::get(input)?;
+        let offers = get_array(input, None)?;
+        let arrived = get_array(input, Handle::NONE)?;
+        let arrived_count = u8::get(input).filter(|&count| usize::from(count) <= MAX_TRANSFERS)?;
+        let (fault, checking) = Decode::get(input)?;
+        Some(ThreadDetail {
+            previous,
+            next,
+            time,
+            budget,
+            period,
+            left,
+            timers,
+            badge,
+            tag,
+            length,
+            capabilities,
+            offers,
+            arrived,
+            arrived_count,
+            fault,
+            checking,
+        })
     }
 }
+fields!(Transfer: handle mode rights badge);
+
+variants!(State: Absent Ready Running Suspended Depleted Sending Calling AwaitingReply Receiving AboutToReceive Waiting
+          AtHost Faulted AwaitingVerdict Orphaned);
 
 impl ThreadActivity {
     pub(crate) const ABSENT: ThreadActivity = ThreadActivity {

@@ -99,6 +99,18 @@ impl Activity {
         (self.detail_view(ThreadId(timer >> 1)).timers[(timer & 1) as usize].deadline, timer)
     }
 
+    /// Whether those that are armed are in the heap, once, and no other.
+    pub(crate) fn timers_are_sound(&self) -> bool {
+        let armed = self.details.iter().flat_map(|detail| &detail.timers).filter(|timer| timer.place != Timer::IDLE);
+        let there = |(place, timer): (usize, &u32)| {
+            let detail = self.details.get((timer >> 1) as usize);
+            detail.is_some_and(|detail| detail.timers[(timer & 1) as usize].place as usize == place)
+        };
+        armed.count() == self.timers.len()
+            && self.timers.iter().enumerate().all(there)
+            && (1..self.timers.len()).all(|place| self.key((place - 1) / 2) <= self.key(place))
+    }
+
     fn exchange(&mut self, a: usize, b: usize) {
         let (first, second) = (self.timers[a], self.timers[b]);
         self.put(a, second);

@@ -11,6 +11,7 @@ mod messages;
 mod objects;
 mod processes;
 mod runs;
+mod snapshots;
 mod steps;
 mod table;
 mod threads;

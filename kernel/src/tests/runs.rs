@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 /// One step of a run: which call, and numbers from which its arguments are chosen.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+pub(super) struct Step {
     call: u8,
     who: u8,
     a: u16,
@@ -26,18 +26,18 @@ struct Step {
     c: u16,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = (any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>(), any::<u16>());
     proptest::collection::vec(step.prop_map(|(call, who, a, b, c)| Step { call, who, a, b, c }), 1..400)
 }
 
-struct Run {
-    machine: Machine,
+pub(super) struct Run {
+    pub(super) machine: Machine,
     used_replies: BTreeSet<(u32, u32)>,
 }
 
 impl Run {
-    fn new(platform: Platform) -> Run {
+    pub(super) fn new(platform: Platform) -> Run {
         let mut machine = Machine::on(platform);
         let (init, quota) = (machine.init, machine.quota);
         // Three children that have something to do with each other.
@@ -104,7 +104,7 @@ impl Run {
         if waiting.is_empty() { ReplyToken::NONE } else { waiting[usize::from(number) % waiting.len()] }
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         let Step { call, who, a, b, c } = step;
         self.machine.now += u64::from(c % 5) * 10;
         let (now, machine) = (self.machine.now, &self.machine);
