@@ -2,7 +2,7 @@
 //! them: nested cargo for wasm32-unknown-unknown in a target folder of its own, then
 //! each core module wrapped into a component.
 
-use images::{BOOT, GUESTS, Host, Progress, program, programs};
+use images::{BOOT, GUESTS, HOSTILE, Host, Progress, program, programs};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -22,7 +22,7 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
 
     println!("cargo::rerun-if-changed=build.rs");
-    for path in images::sources(&root, BOOT.iter().copied().chain([GUESTS])) {
+    for path in images::sources(&root, BOOT.iter().copied().chain([GUESTS, HOSTILE])) {
         println!("cargo::rerun-if-changed={}", path.display());
     }
     images::check_target(Host::WebAssembly)?;
@@ -32,7 +32,7 @@ fn build() -> Result<(), String> {
     let wanted = env::var("ORBITAL_IMAGES").ok();
     let is_wanted = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted.split(',').any(|wanted| wanted == name));
     let boot: Vec<&str> = BOOT.iter().map(|package| package.name).filter(|name| is_wanted(name)).collect();
-    let guests = programs(&root, GUESTS);
+    let guests: Vec<String> = [GUESTS, HOSTILE].into_iter().flat_map(|package| programs(&root, package)).collect();
 
     let target_folder = images::target_folder(&out).join("image");
     let build =
@@ -41,9 +41,7 @@ fn build() -> Result<(), String> {
         let arguments: Vec<&str> = boot.iter().flat_map(|name| ["--package", name, "--bin", name]).collect();
         build(&arguments)?;
     }
-    if !guests.is_empty() {
-        build(&["--package", GUESTS.name, "--bins"])?;
-    }
+    build(&["--package", GUESTS.name, "--package", HOSTILE.name, "--bins"])?;
 
     let module = |name: &str| program(Host::WebAssembly, &target_folder, name);
     embed(module, &out, "boot_images.rs", &boot)?;

@@ -54,6 +54,14 @@ impl Default for Imports {
 
 impl SystemCalls for Imports {
     fn begin(&self, request: &Request<'_>, words: &Words, bytes: &[u8]) -> Poll<Answer> {
+        if let Request::Send { message, .. }
+        | Request::Call { message, .. }
+        | Request::Reply { message, .. }
+        | Request::ReplyReceive { message, .. } = request
+            && message.transfers.len() > MAX_TRANSFERS
+        {
+            return Poll::Ready(Answer::without_words(Err(Error::TooLarge)));
+        }
         let delivery = |result: Result<calls::Delivery, calls::Error>| match result {
             Ok(came) => Answer { words: from_tuple(came.words), result: Ok(Returned::Delivery(delivery_of(&came))) },
             Err(error) => Answer::without_words(Err(error_of(error))),
@@ -223,7 +231,7 @@ fn is_flat(message: &Message<'_>) -> bool {
 }
 
 fn transfers(message: &Message<'_>) -> heapless::Vec<calls::Transfer, MAX_TRANSFERS> {
-    message.transfers.iter().take(MAX_TRANSFERS).map(transfer).collect()
+    message.transfers.iter().map(transfer).collect()
 }
 
 fn transfer(transfer: &Transfer) -> calls::Transfer {

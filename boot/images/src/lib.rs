@@ -15,4 +15,4 @@ pub mod ramdisk;
 pub mod set;
 
 pub use build::{Host, Progress, build, check_target, program, target_folder};
-pub use set::{BOOT, EXAMPLES, GUESTS, NATIVE_GUESTS, Package, programs, sources};
+pub use set::{BOOT, EXAMPLES, GUESTS, HOSTILE, NATIVE_GUESTS, Package, programs, sources};

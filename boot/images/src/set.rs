@@ -36,6 +36,9 @@ pub const GUESTS: Package = package("guests", "host-wasm/tests/guests");
 /// The package of the programs that the tests and measurements on bare x86_64 run; all its programs.
 pub const NATIVE_GUESTS: Package = package("native-guests", "boot/guests");
 
+/// The package of the programs that mean harm, which the tests of both hosts run; all its programs.
+pub const HOSTILE: Package = package("hostile", "apps/hostile");
+
 /// What the images are made of, beside their own folders.
 const SHARED: &[&str] = &["Cargo.toml", "Cargo.lock", "kernel/abi", "wit", "libprocess"];
 

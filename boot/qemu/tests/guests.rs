@@ -1,8 +1,9 @@
 //! Programs that check from the inside what ring 3 is promised, each booted in the place of init.
 
 use images::ramdisk::Ramdisk;
-use images::{Host, NATIVE_GUESTS, Progress};
-use qemu::console::gather;
+use images::{HOSTILE, Host, NATIVE_GUESTS, Package, Progress};
+use log_store::commands::{Bound, Format, Show, show};
+use qemu::console::{Gathered, gather};
 use qemu::machine::Machine;
 use qemu::{State, build};
 use std::path::Path;
@@ -10,30 +11,50 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Boots the guest of this name, with these arguments and words for QEMU; what kernel and guest said.
-fn said(guest: &str, arguments: &[&str], more: &[&str]) -> String {
+/// What came of a boot.
+struct Said {
+    /// What the console showed.
+    output: String,
+    /// What kernel and guests said.
+    messages: String,
+    state: State,
+    _folder: tempfile::TempDir,
+}
+
+/// Boots a program of a package in the place of init, with these arguments and words for QEMU.
+fn boot(package: Package, program: &str, arguments: &[&str], more: &[&str]) -> Said {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).unwrap();
     state.prepare().unwrap();
     let mut product = build::build(false, Progress::Shown).unwrap_or_else(|problem| panic!("{problem}"));
     let (root, target) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), build::target().unwrap().join("image"));
-    let package = ["--package", NATIVE_GUESTS.name, "--bin", guest];
+    let package = ["--package", package.name, "--bin", program];
     images::build(Host::Native, &root, &target, &package, Progress::Shown).unwrap();
     product.ramdisk = folder.path().join("ramdisk.tar");
-    let program = images::program(Host::Native, &target, guest);
+    let program = images::program(Host::Native, &target, program);
     Ramdisk::new(&root, &target).file("init", &program).write(&product.ramdisk, Progress::Quiet).unwrap();
 
     let mut machine = Machine::new(&product, &state).unwrap();
     machine.arguments = arguments.iter().map(ToString::to_string).collect();
     machine.more = more.iter().map(Into::into).collect();
-    gather(&machine, "", PATIENCE).unwrap_or_else(|problem| panic!("{problem}")).messages
+    let Gathered { output, messages, .. } =
+        gather(&machine, "", PATIENCE).unwrap_or_else(|problem| panic!("{problem}"));
+    Said { output, messages, state, _folder: folder }
 }
 
-/// The names of what the guest says has passed. Whatever else it says fails the test.
-fn passed(guest: &str) -> Vec<String> {
-    let messages = said(guest, &[], &[]);
-    let said = messages.lines().filter_map(|line| line.split_once("[init] ")).map(|(_, said)| said.trim_end());
-    said.map(|said| said.strip_prefix("passed ").unwrap_or_else(|| panic!("{messages}")).to_owned()).collect()
+impl Said {
+    /// What the first process says has passed. Whatever else it says fails the test.
+    fn passed(&self) -> Vec<&str> {
+        let said = self.messages.lines().filter_map(|line| line.split_once("[init] ")).map(|(_, said)| said.trim_end());
+        said.map(|said| said.strip_prefix("passed ").unwrap_or_else(|| panic!("{}", self.messages))).collect()
+    }
+
+    /// The log in words.
+    fn log(&self) -> String {
+        let (mut log, all) = (Vec::new(), Show { from: Some(Bound::Record(0)), ..Show::default() });
+        show(&self.state.log(), &all, Format::Text, &mut log).unwrap_or_else(|error| panic!("{error}"));
+        String::from_utf8(log).unwrap()
+    }
 }
 
 #[test]
@@ -51,14 +72,15 @@ fn threads_locks_and_mappings() {
         "regions are mapped",
         "below a stack is nothing",
     ];
-    assert_eq!(passed("threads"), expected);
+    assert_eq!(boot(NATIVE_GUESTS, "threads", &[], &[]).passed(), expected);
 }
 
 /// Everything that a process could try from ring 3: it is stopped, its supervisor is told what it did, and
 /// the others go on.
 #[test]
 fn who_tries_what_he_must_not_hurts_himself_alone() {
-    let passed = passed("hostile");
+    let said = boot(NATIVE_GUESTS, "hostile", &[], &[]);
+    let passed = said.passed();
     for name in [
         "writes the kernel",
         "reads another's memory",
@@ -79,14 +101,56 @@ fn who_tries_what_he_must_not_hurts_himself_alone() {
         "what 200 processes had comes back",
         "memory for devices is asked for with both in hand",
     ] {
-        assert!(passed.iter().any(|passed| passed == name), "{name}: not among {passed:?}");
+        assert!(passed.contains(&name), "{name}: not among {passed:?}");
     }
     assert_eq!(passed.len(), 48);
 }
 
+/// The same programs as on the WebAssembly host (host-wasm/tests/machine/attacks.rs): each rages beside a server and its
+/// client.
+#[test]
+fn whoever_means_harm_hurts_himself_alone_and_is_on_record() {
+    let said = boot(HOSTILE, "hostile", &[], &[]);
+    let lines = said.output.lines().map(str::trim_end);
+    let passed: Vec<&str> = lines.filter_map(|line| line.strip_prefix("passed ")).collect();
+    let names: Vec<&str> = passed.iter().map(|passed| passed.split("; ").next().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "loops",
+            "takes-all-memory",
+            "recurses",
+            "guesses-handles",
+            "uses-stale-handles",
+            "sends-too-much",
+            "floods",
+            "forks",
+            "plays-with-quotas",
+            "brings-bad-images",
+            "revokes-thousands",
+            "waits-for-nothing",
+            "traps-while-called",
+            "exits-while-called",
+            "loops-while-called",
+            "is-killed-while-called",
+            "call-cycle",
+            "call-chain",
+        ],
+        "{}{}",
+        said.output,
+        said.messages
+    );
+    let log = said.log();
+    for (name, words) in passed.iter().filter_map(|passed| passed.split_once("; on record: ")) {
+        assert!(log.lines().any(|line| line.contains(name) && line.contains(words)), "{name}: {words}");
+    }
+}
+
 /// Free frames, and bytes taken of the kernel's heap, after so many processes.
 fn memory_after(rounds: u64) -> (u64, u64) {
-    let messages = said("hostile", &["rounds", &rounds.to_string()], &["-fw_cfg", "name=opt/orbital/memory,string=1"]);
+    let arguments = ["rounds", &rounds.to_string()];
+    let said = boot(NATIVE_GUESTS, "hostile", &arguments, &["-fw_cfg", "name=opt/orbital/memory,string=1"]);
+    let messages = &said.messages;
     assert!(messages.contains("[init] passed rounds"), "{messages}");
     let line = messages.lines().find_map(|line| line.strip_prefix("orbital: at the end ")).expect("it says so");
     let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());

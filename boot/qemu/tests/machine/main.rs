@@ -8,6 +8,7 @@ mod ends;
 mod executables;
 mod faults;
 mod firmware;
+mod garbage;
 mod power;
 mod terminal;
 mod two_hosts;

@@ -47,7 +47,6 @@ pub fn play(start: &Start) {
         },
         "grow" => grow(start),
         "go" => go(&start.arguments[1]),
-        "hostile" => super::hostile::play(start),
         "every-call" => super::every_call::play(start),
         part => panic!("there is no part {part}"),
     }

@@ -28,7 +28,6 @@ pub fn direct(start: &Start) {
         "loan" => loan(start),
         "idle" => idle(start),
         "spawn-storm" => spawn_storm(start),
-        "hostile" => hostile(start),
         "rounds" => rounds(start),
         "shutdown" => shutdown(start),
         "stranger" => stranger(start),
@@ -446,61 +445,6 @@ fn fill_the_disk(start: &Start) -> Scene {
         operate(abi::device::Operation::Flush, 0, &[])?;
         print(start, &format!("{number}\n"));
     }
-    Ok(())
-}
-
-/// A hostile process of a kind rages beside a server and its client, who go on; afterwards it is ended, if it has
-/// not ended, with all that it made, and the kernel's memory is that of before. Tells how it ended.
-fn hostile(start: &Start) -> Scene {
-    let kind = start.arguments[1].as_str();
-    let stage = Stage::new(start);
-    let (quota, endpoint) = (start.capability("quota"), stage.endpoint());
-    stage.actor("echo").grant("endpoint", endpoint, ALL).start().unwrap();
-    let (mut beside, mut after) = (stage.client(endpoint, 2000), stage.client(endpoint, 10));
-    let before = calls::quota_inspect(quota).unwrap();
-
-    let limits = calls::Limits { capabilities: 10_100, queued_messages: 64, processor_time: u64::MAX };
-    let own = calls::quota_split(quota, 16 << 20, 8192).unwrap();
-    let process = calls::process_create(start.capability("image:actor"), own, stage.exits, "hostile", limits);
-    let process = process.map_err(|error| format!("{error:?}"))?;
-    let mut hostile = Child::made(process);
-    hostile.argument("hostile").argument(kind).grant("quota", own, ALL);
-    hostile.grant("endpoint", endpoint, abi::Rights::SEND.0);
-    hostile.grant("image:actor", start.capability("image:actor"), ALL).start().unwrap();
-    let serial = calls::process_inspect(process).unwrap().serial;
-    beside.start().unwrap();
-    stage.expect(0, "the client beside it")?;
-
-    // Those that come to an end get the time for it; the others have had theirs.
-    let ends = !matches!(kind, "loop" | "flood" | "fork");
-    let mut end = String::from("none");
-    let mut patience = if ends { LONG } else { 0 };
-    while let Ok(message) = calls::receive(stage.exits, patience) {
-        match message.kind {
-            DeliveryKind::Fault => {
-                let _ = calls::reply(message.reply, abi::message::VERDICT_KILL, NOTHING);
-            }
-            _ if message.words.2 == serial => {
-                end = format!("{} {}", message.words.0, message.words.1);
-                patience = 0;
-            }
-            _ => {}
-        }
-    }
-    check(ends == (end != "none"), format!("its end: {end}"))?;
-    // It may have destroyed its quota itself. Who ended is kept until that is read.
-    let _ = calls::process_kill(process, 9);
-    if !ends {
-        let _ = calls::receive(stage.exits, LONG);
-    }
-    let _ = calls::destroy(process);
-    let _ = calls::destroy(own);
-    after.start().unwrap();
-    stage.expect(0, "the client after it")?;
-    let left = calls::quota_inspect(quota).unwrap();
-    let (before, left) = ((before.memory_used, before.pages_used), (left.memory_used, left.pages_used));
-    check(before == left, format!("memory and pages before {before:?}, after {left:?}"))?;
-    print(start, &format!("{end}\n"));
     Ok(())
 }
 

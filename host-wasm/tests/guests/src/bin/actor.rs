@@ -22,10 +22,6 @@ mod scenes;
 mod parts;
 
 #[cfg(target_arch = "wasm32")]
-#[path = "../hostile.rs"]
-mod hostile;
-
-#[cfg(target_arch = "wasm32")]
 #[path = "../every_call.rs"]
 mod every_call;
 
