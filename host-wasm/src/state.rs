@@ -7,7 +7,7 @@
 
 use crate::problem::{Problem, status};
 use crate::witness::WITNESSED;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -85,12 +85,16 @@ impl State {
         self.folder.join("machine.key")
     }
 
-    /// The disk; a new one is made, zeroed.
+    /// The disk; a new one is made, zeroed. One that cannot be written is opened to be read.
     pub fn disk(&self) -> Result<File, Problem> {
         let path = disk(&self.folder);
         let problem = |error: std::io::Error| Problem::file(&path, &error);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(problem)?;
+        let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
+            Err(error) if refuses_writes(&error) && fs::metadata(&path).is_ok_and(|disk| disk.len() > 0) => {
+                return File::open(&path).map_err(problem);
+            }
+            file => file.map_err(problem)?,
+        };
         if file.metadata().map_err(problem)?.len() == 0 {
             file.set_len(DISK_SIZE).map_err(problem)?;
             file.sync_all().map_err(problem)?;
@@ -100,22 +104,32 @@ impl State {
         Ok(file)
     }
 
-    /// Before a start: nothing that the system had is gone, but for what is to be `anew`. Gives what
-    /// was set aside for that, in words. The first start's disk is made here.
+    /// Before a start: nothing that the system had is gone, but for what is to be `anew`. Gives what its user should
+    /// know, in words: what was set aside for that, and a disk that cannot be written. The first start's disk is made
+    /// here.
     pub fn prepare(&self, anew: Anew) -> Result<Vec<String>, Problem> {
-        let mut aside = Vec::new();
+        let mut notes = Vec::new();
         for (wanted, path) in
             [(anew.log, self.log()), (anew.log, self.folder.join(WITNESSED)), (anew.disk, disk(&self.folder))]
         {
             if wanted && is_there(&path)? {
                 let to = unused(&path);
                 fs::rename(&path, &to).map_err(|error| Problem::file(&path, &error))?;
-                aside.push(format!("{} is now {}", path.display(), to.display()));
+                notes.push(format!("{} is now {}", path.display(), to.display()));
             }
         }
         match lost(&self.folder, anew)?.into_iter().next() {
             Some(problem) => Err(problem),
-            None => self.disk().map(|_| aside),
+            None => {
+                if is_read_only(&self.disk()?) {
+                    notes.push(format!(
+                        "{} cannot be written: what is on it is read, and nothing that is put is kept; \
+                         make it writable and start again",
+                        disk(&self.folder).display()
+                    ));
+                }
+                Ok(notes)
+            }
         }
     }
 }
@@ -202,6 +216,16 @@ impl Log {
     }
 }
 
+/// Whether it is open to be read alone.
+pub fn is_read_only(file: &File) -> bool {
+    fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDONLY)
+}
+
+/// Whether a file may be there and be read.
+fn refuses_writes(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
 fn disk(folder: &Path) -> PathBuf {
     folder.join("disk.img")
 }
@@ -255,6 +279,16 @@ mod tests {
         let mut kept = [0; 4];
         state.disk().unwrap().read_exact(&mut kept).unwrap();
         assert_eq!(&kept, b"kept");
+    }
+
+    /// Permissions do not hold root back; what is asked is how the file was opened.
+    #[test]
+    fn a_disk_that_was_opened_to_be_read_is_known_by_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        assert!(!is_read_only(&state.disk().unwrap()));
+        assert!(is_read_only(&File::open(disk(folder.path())).unwrap()));
+        assert!(refuses_writes(&ErrorKind::ReadOnlyFilesystem.into()) && !refuses_writes(&ErrorKind::NotFound.into()));
     }
 
     /// A folder in which a system ran: not blank, published.

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::segments::{Go, walk, walk_heads};
+use crate::segments::{Go, walk_covered, walk_covered_heads, walk_heads};
 use axiom::block::{Block, Step};
 use axiom::event::Event;
 use axiom::header::BOOT;
@@ -31,26 +31,40 @@ pub(crate) struct Boot {
 
 /// Every boot, in order. Bodies are not held against their hashes.
 pub(crate) fn boots(folder: &impl Folder) -> Result<Vec<Boot>, Error> {
-    let mut boots: Vec<Boot> = Vec::new();
-    walk_heads(folder, |block| {
-        let header = &block.header;
-        if header.has(BOOT) || boots.is_empty() {
-            boots.push(Boot {
-                number: header.boot,
-                block: header.number,
-                first: header.first_record,
-                last: 0,
-                wall_time: wall_time(block),
-                whole: true,
-            });
-        }
-        if let Some(boot) = boots.last_mut() {
-            boot.last = header.first_record.saturating_add(u64::from(header.records)).saturating_sub(1);
-            boot.whole &= !block.is_trimmed();
-        }
+    let mut boots = Vec::new();
+    walk_covered_heads(folder, |block| {
+        add(&mut boots, block);
         Ok(Go::On)
     })?;
     Ok(boots)
+}
+
+/// Those before the first block that is not whole.
+pub(crate) fn boots_so_far(folder: &impl Folder) -> Result<Vec<Boot>, Error> {
+    let mut boots = Vec::new();
+    walk_heads(folder, |block| {
+        add(&mut boots, block);
+        Ok(Go::On)
+    })?;
+    Ok(boots)
+}
+
+fn add(boots: &mut Vec<Boot>, block: &Block<'_>) {
+    let header = &block.header;
+    if header.has(BOOT) || boots.is_empty() {
+        boots.push(Boot {
+            number: header.boot,
+            block: header.number,
+            first: header.first_record,
+            last: 0,
+            wall_time: wall_time(block),
+            whole: true,
+        });
+    }
+    if let Some(boot) = boots.last_mut() {
+        boot.last = header.first_record.saturating_add(u64::from(header.records)).saturating_sub(1);
+        boot.whole &= !block.is_trimmed();
+    }
 }
 
 /// When the boot that this block begins had time 0.
@@ -114,7 +128,7 @@ pub(crate) fn tell(
     mut each: impl FnMut(&Narrator, Line),
 ) -> Result<Narrator, Error> {
     let mut narrator = Narrator::new(PLATFORM);
-    walk(folder, boot.block, |block| {
+    walk_covered(folder, boot.block, |block| {
         if block.header.first_record > last {
             return Ok(Go::Stop);
         }

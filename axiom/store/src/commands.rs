@@ -1,11 +1,11 @@
 //! What stands behind `orbital log show|verify|replay|export|unpack|key`: each takes the state
 //! directory, or the image of a log, and writes text or JSON (one object a line) to `out`.
 
-use crate::boots::{Boot, PLATFORM, boots, wall_time};
+use crate::boots::{Boot, PLATFORM, boots_so_far, wall_time};
 use crate::error::Error;
 use crate::folder::{DiskFolder, Folder};
 use crate::image::{Image, Source};
-use crate::segments::{CHECKPOINT, Go, SEGMENTS, Segment, segments, walk};
+use crate::segments::{CHECKPOINT, Go, SEGMENTS, covered, not_whole, walk, walk_covered};
 use crate::{key, verify};
 use axiom::block::Block;
 use axiom::header::{BOOT, Body};
@@ -70,9 +70,9 @@ pub struct Show {
     pub to: Option<Bound>,
     /// At most so many: the first after `from` if that is given, else the last.
     pub limit: Option<usize>,
-    /// Goes on with what comes, as long as this says; it is called when all that is there was shown, and
-    /// waits a little.
-    pub follow: Option<fn() -> std::io::Result<()>>,
+    /// Goes on with what comes, as long as this says; it is called when all that is there was shown, with what was
+    /// trimmed of that as [`Shown::trimmed`] has it, and waits a little.
+    pub follow: Option<fn(Option<(u64, u64)>) -> std::io::Result<()>>,
 }
 
 impl Show {
@@ -104,13 +104,6 @@ pub(crate) fn open(state: &Path) -> Result<Source, Error> {
         format!("{}: there is no log", path.display()),
         "Start the machine once, or name its state directory with --state.",
     ))
-}
-
-/// How many blocks the checkpoint says there are; its signature is not looked at. 0 where there is none.
-fn covered(folder: &impl Folder) -> u64 {
-    let checkpoint = folder.read(CHECKPOINT).unwrap_or_default();
-    let size = checkpoint.split(|&byte| byte == b'\n').nth(1).and_then(|line| std::str::from_utf8(line).ok());
-    size.and_then(|size| size.parse().ok()).unwrap_or(0)
 }
 
 /// The file of the machine's key: in its state directory, or beside the image of its log.
@@ -219,7 +212,7 @@ pub fn verify(state: &Path, key: Option<&VerifierKey>, format: Format, out: &mut
 /// `orbital log export BODY BLOCK`: a body of a block as it is hashed, for b3sum.
 pub fn export(state: &Path, body: Body, block: u64, out: &mut dyn Write) -> Result<(), Error> {
     let mut found = None;
-    walk(&open(state)?, block, |next| {
+    walk_covered(&open(state)?, block, |next| {
         if next.header.number == block {
             found = Some(next.bodies[body as usize].map(<[u8]>::to_vec));
         }
@@ -332,7 +325,7 @@ pub struct Shown {
 /// `orbital log show`: records in words.
 pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -> Result<Shown, Error> {
     let folder = open(state)?;
-    let boots = boots(&folder)?;
+    let boots = boots_so_far(&folder)?;
     let limit =
         options.limit.unwrap_or(if options.from.is_some() || options.follow.is_some() { usize::MAX } else { 100 });
     let tail = options.from.is_none();
@@ -360,21 +353,14 @@ pub fn show(state: &Path, options: &Show, format: Format, out: &mut dyn Write) -
             put(out, format_args!("{line}"))?;
         }
         if !view.over && next < covered {
-            let file = segments(&folder)?.iter().rfind(|segment| segment.first <= next).map(Segment::path);
-            let file = file.unwrap_or_else(|| SEGMENTS.to_owned());
-            return Err(Error::new(
-                format!(
-                    "{file}: block {next} is not whole, and the checkpoint covers it; what is shown ends before it"
-                ),
-                "`orbital log verify` says what is wrong.",
-            ));
+            return Err(not_whole(&folder, next)?);
         }
         let Some(wait) = options.follow.filter(|_| !view.over) else {
             return Ok(Shown { lines: view.shown, trimmed: view.trimmed });
         };
         // What comes from now on is shown, however much it is.
         view.limit = if tail { usize::MAX } else { view.limit };
-        out.flush().and_then(|()| wait()).map_err(Error::output)?;
+        out.flush().and_then(|()| wait(view.trimmed.take())).map_err(Error::output)?;
     }
 }
 

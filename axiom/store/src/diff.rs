@@ -8,7 +8,7 @@ use crate::boots::{PLATFORM, boot_of, boots, not_told};
 use crate::commands::{Format, open, put};
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::segments::{Go, walk};
+use crate::segments::{Go, walk_covered};
 use abi::{Kind, Number};
 use axiom::block::{Entry, Step};
 use axiom::commit::{Class, CommitRef};
@@ -194,7 +194,7 @@ fn follow(folder: &impl Folder, first: u64, records: &RangeInclusive<u64>) -> Re
     let (processes, objects, counts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut names = Names { replay: Replay::new(PLATFORM), processes, objects, counts };
     let mut deeds: BTreeMap<String, Deeds> = BTreeMap::new();
-    walk(folder, first, |block| {
+    walk_covered(folder, first, |block| {
         if block.header.first_record > *records.end() {
             return Ok(Go::Stop);
         }

@@ -5,7 +5,7 @@ use crate::boots::{Boot, PLATFORM, boots, not_told};
 use crate::commands::{Format, open, put};
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::segments::{Go, walk};
+use crate::segments::{Go, walk_covered};
 use crate::state::capability_json;
 use abi::{CapabilityInfo, FOREVER, Kind};
 use axiom::block::{Entry, Step};
@@ -282,7 +282,7 @@ impl Lives {
 fn follow(folder: &impl Folder, boot: &Boot) -> Result<Lives, Error> {
     let (all, living, processes) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
     let mut lives = Lives { replay: Replay::new(PLATFORM), all, living, processes };
-    walk(folder, boot.block, |block| {
+    walk_covered(folder, boot.block, |block| {
         if block.header.boot != boot.number {
             return Ok(Go::Stop);
         }

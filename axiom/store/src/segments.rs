@@ -134,6 +134,59 @@ pub fn walk_heads(folder: &impl Folder, each: impl FnMut(&Block<'_>) -> Result<G
     walk_by(folder, 0, u64::MAX, each)
 }
 
+/// As [`walk`], for those who must not take damage for the end of the log: that a block is not whole which the
+/// checkpoint covers is an error.
+pub fn walk_covered(
+    folder: &impl Folder,
+    from: u64,
+    each: impl FnMut(&Block<'_>) -> Result<Go, Error>,
+) -> Result<(), Error> {
+    as_far_as_covered(folder, from, each, |each| walk(folder, from, each))
+}
+
+/// As [`walk_heads`], and [`walk_covered`].
+pub fn walk_covered_heads(
+    folder: &impl Folder,
+    each: impl FnMut(&Block<'_>) -> Result<Go, Error>,
+) -> Result<(), Error> {
+    as_far_as_covered(folder, 0, each, |each| walk_heads(folder, each))
+}
+
+fn as_far_as_covered(
+    folder: &impl Folder,
+    from: u64,
+    mut each: impl FnMut(&Block<'_>) -> Result<Go, Error>,
+    walk: impl FnOnce(&mut dyn FnMut(&Block<'_>) -> Result<Go, Error>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    // Looked at first: a machine that runs goes on writing.
+    let covered = covered(folder);
+    let (mut next, mut stopped) = (from, false);
+    walk(&mut |block| {
+        next = block.header.number + 1;
+        let go = each(block)?;
+        stopped = go == Go::Stop;
+        Ok(go)
+    })?;
+    if stopped || next >= covered { Ok(()) } else { Err(not_whole(folder, next)?) }
+}
+
+/// How many blocks the checkpoint says there are; its signature is not looked at. 0 where there is none.
+pub(crate) fn covered(folder: &impl Folder) -> u64 {
+    let checkpoint = folder.read(CHECKPOINT).unwrap_or_default();
+    let size = checkpoint.split(|&byte| byte == b'\n').nth(1).and_then(|line| std::str::from_utf8(line).ok());
+    size.and_then(|size| size.parse().ok()).unwrap_or(0)
+}
+
+/// That block `number`, which the checkpoint covers, is damaged or gone.
+pub(crate) fn not_whole(folder: &impl Folder, number: u64) -> Result<Error, Error> {
+    let file = segments(folder)?.iter().rfind(|segment| segment.first <= number).map(Segment::path);
+    let file = file.unwrap_or_else(|| SEGMENTS.to_owned());
+    Ok(Error::new(
+        format!("{file}: block {number} is not whole, and the checkpoint covers it; what is told ends before it"),
+        "`orbital log verify` says what is wrong.",
+    ))
+}
+
 /// Bodies are hashed from block number `hashed` on.
 fn walk_by(
     folder: &impl Folder,

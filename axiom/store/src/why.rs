@@ -9,7 +9,7 @@ use crate::boots::{PLATFORM, boots, not_told, tell, whole_boot_of};
 use crate::commands::{Format, open, put};
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::segments::{Go, walk};
+use crate::segments::{Go, walk_covered};
 use abi::message::FaultKind;
 use abi::{DeliveryKind, Returned};
 use axiom::block::{Entry, Step};
@@ -259,7 +259,7 @@ struct Link {
 fn chain(folder: &impl Folder, first_block: u64, record: u64) -> Result<Vec<Link>, Error> {
     let mut causes = Causes::new();
     let mut found = None;
-    walk(folder, first_block, |block| {
+    walk_covered(folder, first_block, |block| {
         causes.replay.begin(block);
         let mut steps = block.steps().peekable();
         let mut number = block.header.first_record;

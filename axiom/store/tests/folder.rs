@@ -15,6 +15,7 @@ use signed_note::{Note, StandardVerifier, VerifierList};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use tlog_tiles::{
     Checkpoint, Hash, HashReader, Tile, TileHashReader, TileReader, check_record, prove_record, record_hash,
 };
@@ -333,6 +334,16 @@ fn a_trimmed_log_says_what_is_gone() {
     let (_, end) = gone.expect("it was trimmed");
     let whole: Vec<u64> = lines.iter().filter_map(|line| line["record"].as_u64()).filter(|&at| at > end).collect();
     assert_eq!(whole, (end + 1..records).collect::<Vec<_>>());
+    // One who follows is told at the first wait, when what is there was shown; this one is then interrupted.
+    static TOLD: Mutex<Vec<Option<(u64, u64)>>> = Mutex::new(Vec::new());
+    let wait = |trimmed| {
+        let mut told = TOLD.lock().expect("not poisoned");
+        told.push(trimmed);
+        if told.len() < 2 { Ok(()) } else { Err(std::io::ErrorKind::Interrupted.into()) }
+    };
+    let follow = Show { from: from(8), follow: Some(wait), ..Show::default() };
+    commands::show(&state.0, &follow, Format::Json, &mut Vec::new()).expect_err("it is interrupted");
+    assert_eq!(*TOLD.lock().expect("not poisoned"), [gone, None]);
     // Behind it: nothing to say.
     let (gone, lines) = show(&Show { from: from(end + 1), limit: Some(1), ..Show::default() });
     assert_eq!((gone, &lines[0]["record"]), (None, &(end + 1).into()));

@@ -2,6 +2,7 @@
 
 use super::{Global, Output};
 use crate::problem::{Problem, shortened, status};
+use crate::progress::Progress;
 use crate::witness::Witnesses;
 use axiom::header::Body;
 use axiom::note::{VerifierKey, WitnessKey};
@@ -173,6 +174,15 @@ fn wait_for_more() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Says between which records something was trimmed.
+fn tell_trimmed(progress: &Progress, trimmed: Option<(u64, u64)>) {
+    if let Some((first, last)) = trimmed {
+        progress.note(&format!(
+            "of records {first} to {last} the log has trimmed activity and calls; what changed authority is there"
+        ));
+    }
+}
+
 /// Whose signatures count for a proof: of the log's key, and of the witnesses that the state folder names.
 fn trust(state: &std::path::Path, key: Option<VerifierKey>) -> Result<Trust, Problem> {
     if !state.is_dir() {
@@ -206,7 +216,17 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let (mut nothing, mut trimmed, mut ended) = (None, None, 0);
     let result = match arguments.verb {
         Verb::Show { process, from, to, limit, follow } => {
-            let follow: Option<fn() -> _> = follow.then_some(wait_for_more);
+            let wait: fn(_) -> _ = match global.output {
+                Output::Text => |trimmed| {
+                    tell_trimmed(&Progress::to_terminal(), trimmed);
+                    wait_for_more()
+                },
+                Output::Json => |trimmed| {
+                    tell_trimmed(&Progress::to_program(), trimmed);
+                    wait_for_more()
+                },
+            };
+            let follow = follow.then_some(wait);
             let show = Show { process, from, to, limit, follow };
             if show.is_inverted() {
                 return Err(Problem::new(
@@ -258,11 +278,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     // What was written stays, whatever the result.
     super::written(out.flush())?;
     result?;
-    if let Some((first, last)) = trimmed {
-        global.progress().note(&format!(
-            "of records {first} to {last} the log has trimmed activity and calls; what changed authority is there"
-        ));
-    }
+    tell_trimmed(&global.progress(), trimmed);
     if let Some(show) = nothing {
         let of = show.process.map_or_else(String::new, |name| format!(" of a process {}", shortened(&name)));
         global

@@ -139,8 +139,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version are not errors, and go to standard output.
             let code = if error.use_stderr() { status::USAGE } else { 0 };
-            let _ = with_short_arguments(&arguments).unwrap_or(error).print();
-            return ExitCode::from(code);
+            let shown = written(with_short_arguments(&arguments).unwrap_or(error).print());
+            return match shown {
+                Err(problem) if code == 0 => fail(Output::Text, &problem),
+                _ => ExitCode::from(code),
+            };
         }
     };
     signals::outlive_the_limit_of_files();
@@ -159,19 +162,23 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match result {
         Ok(status) => ExitCode::from(status),
-        Err(problem) => {
-            // Who closed the output knows.
-            if problem.status != status::OUTPUT_CLOSED {
-                if global.output == Output::Json {
-                    let error = serde_json::json!({ "error": { "cause": problem.cause, "next": problem.next, "status": problem.status } });
-                    eprintln!("{error}");
-                } else {
-                    eprintln!("orbital: {problem}");
-                }
+        Err(problem) => fail(global.output, &problem),
+    }
+}
+
+/// Says the problem, and gives its status.
+fn fail(output: Output, problem: &Problem) -> ExitCode {
+    // Who closed the output knows.
+    if problem.status != status::OUTPUT_CLOSED {
+        match output {
+            Output::Text => eprintln!("orbital: {problem}"),
+            Output::Json => {
+                let error = serde_json::json!({ "error": { "cause": problem.cause, "next": problem.next, "status": problem.status } });
+                eprintln!("{error}");
             }
-            ExitCode::from(problem.status)
         }
     }
+    ExitCode::from(problem.status)
 }
 
 /// The same error, with what was typed cut to a length that one can read.

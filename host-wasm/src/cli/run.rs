@@ -9,8 +9,11 @@ use crate::machine::boot::{self, Boot, Image};
 use crate::problem::{Problem, shortened, status};
 use crate::signals;
 use crate::state::{Anew, State};
+use crate::terminal;
 use crate::witness::Witnesses;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -100,19 +103,54 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
 
     let progress = global.progress();
     let state = State::open(&global.folder()?)?;
-    for aside in state.prepare(anew)? {
-        progress.note(&aside);
+    for note in state.prepare(anew)? {
+        progress.note(&note);
     }
     let witnesses = Witnesses::load(state.folder())?;
     witnesses.check_at_start(&progress)?;
-    let boot = Boot { session: file, images, arguments, environment, console: Ends::standard(), path, progress };
+    let output = SessionOutput::default();
+    let console = Ends {
+        input: Box::new(std::io::stdin()),
+        output: Box::new(output.clone()),
+        terminal: terminal::is_interactive(),
+    };
+    let boot = Boot { session: file, images, arguments, environment, console, path, progress };
     let (mut system, events) = boot::boot(&state, boot)?;
     signals::listen(events).map_err(|error| Problem::thread("signals cannot be listened to", &error))?;
     let watch = witnesses.watch().map_err(|error| Problem::thread("a thread cannot be started", &error))?;
     let end = system.run();
     drop(system);
     watch.stop(&global.progress());
-    finish(global, end)
+    finish(global, end, output.failure())
+}
+
+/// Standard output, and why it failed if it did: what a session wrote last is written after its end.
+#[derive(Clone, Default)]
+struct SessionOutput(Arc<Mutex<Option<std::io::Error>>>);
+
+impl SessionOutput {
+    fn keep<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind != ErrorKind::Interrupted {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+            kind.into()
+        })
+    }
+
+    fn failure(&self) -> Option<std::io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Write for SessionOutput {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.keep(std::io::stdout().write(bytes))
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.keep(std::io::stdout().flush())
+    }
 }
 
 /// That the session can be given all that it is to have.
@@ -131,7 +169,7 @@ fn check_length(arguments: &[String], environment: &[(String, String)]) -> Resul
     ))
 }
 
-fn finish(global: &Global, end: End) -> Result<u8, Problem> {
+fn finish(global: &Global, end: End, lost: Option<std::io::Error>) -> Result<u8, Problem> {
     let ended = |code: u64, how: &str| {
         let code = u8::try_from(code).unwrap_or(u8::MAX);
         if global.output == Output::Json {
@@ -139,15 +177,23 @@ fn finish(global: &Global, end: End) -> Result<u8, Problem> {
         }
         Ok(code)
     };
-    match end {
-        End::Off(code) => ended(code, "off"),
-        End::Forced(code) => ended(code, "forced"),
-        End::Stopped => Err(Problem::new(
+    let how = if matches!(end, End::Forced(_)) { "forced" } else { "off" };
+    match (end, lost) {
+        (End::Off(_) | End::Forced(_), Some(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            ended(status::OUTPUT_CLOSED.into(), how)
+        }
+        (End::Off(_) | End::Forced(_), Some(error)) => Err(Problem::new(
+            status::IO,
+            format!("standard output: {error}"),
+            log_store::error::next_step(&error).unwrap_or("write it elsewhere; what the session did is done"),
+        )),
+        (End::Off(code) | End::Forced(code), None) => ended(code, how),
+        (End::Stopped, _) => Err(Problem::new(
             status::STOPPED,
             "the system stopped: init has ended and nobody turned the machine off",
             "see what happened with `orbital log show`",
         )),
-        End::LogFailed(why) => Err(Problem::new(
+        (End::LogFailed(why), _) => Err(Problem::new(
             status::IO,
             format!("the log cannot be written, so the system stopped serving: {why}"),
             "the next start goes on from what is durable; `orbital log verify` says how much that is",

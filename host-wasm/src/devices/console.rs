@@ -3,6 +3,7 @@
 
 use super::{Completions, Device, Owner, Submission};
 use crate::events::{Event, Events};
+use crate::problem::status;
 use crate::terminal;
 use abi::Error;
 use abi::device::{CONSOLE_COLUMNS, CONSOLE_IS_TERMINAL, CONSOLE_RAW, CompletionStatus, Operation};
@@ -15,9 +16,10 @@ use std::thread::JoinHandle;
 pub const BUFFER: usize = 256 * 1024;
 /// The most that one read brings.
 pub const MOST_READ: u64 = 64 * 1024;
-/// The status with which the system ends when nobody reads its output any more (as a
-/// shell reports SIGPIPE).
-pub const STATUS_OUTPUT_CLOSED: u64 = 141;
+/// The status with which the system ends when nobody reads its output any more.
+const STATUS_OUTPUT_CLOSED: u64 = status::OUTPUT_CLOSED as u64;
+/// And when it cannot be written.
+const STATUS_OUTPUT_FAILED: u64 = status::IO as u64;
 
 /// The status with which the system ends on Ctrl-C.
 const STATUS_INTERRUPTED: u64 = 130;
@@ -34,17 +36,6 @@ pub struct Ends {
     pub output: Box<dyn Write + Send>,
     /// Whether a person is there: input and output are the process's own terminal.
     pub terminal: bool,
-}
-
-impl Ends {
-    /// The process's own standard input and output.
-    pub fn standard() -> Ends {
-        Ends {
-            input: Box::new(std::io::stdin()),
-            output: Box::new(std::io::stdout()),
-            terminal: terminal::is_interactive(),
-        }
-    }
 }
 
 struct Writing {
@@ -237,9 +228,12 @@ impl Shared {
             if !writing.completed {
                 self.completions.complete(writing.owner, writing.request, status, Vec::new(), writing.bytes.len());
             }
-            if result.is_err() && !failed {
+            if let Err(error) = result
+                && !failed
+            {
                 self.output().failed = true;
-                self.events.post(Event::Shutdown(STATUS_OUTPUT_CLOSED));
+                let closed = error.kind() == ErrorKind::BrokenPipe;
+                self.events.post(Event::Shutdown(if closed { STATUS_OUTPUT_CLOSED } else { STATUS_OUTPUT_FAILED }));
             }
         }
     }

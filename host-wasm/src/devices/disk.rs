@@ -5,6 +5,7 @@
 //! commit): the thread asks the log between the two.
 
 use super::{Completions, Device, Owner, Submission};
+use crate::state::is_read_only;
 use abi::Error;
 use abi::device::{CompletionStatus, DISK_BLOCK_SIZE, DISK_BLOCKS, DISK_READ_ONLY, Operation};
 use std::fs::File;
@@ -23,6 +24,7 @@ pub type LogIsDurable = Box<dyn FnMut(u64) -> bool + Send>;
 /// The disk. Dropping it ends its thread after the operations that were submitted.
 pub struct Disk {
     blocks: u64,
+    read_only: bool,
     work: Option<Sender<Submission>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,10 +33,11 @@ impl Disk {
     /// A disk in this file. `durable` is called on the disk's thread.
     pub fn open(file: File, completions: Completions, durable: LogIsDurable) -> std::io::Result<Disk> {
         let blocks = file.metadata()?.len() / DISK_BLOCK_SIZE as u64;
+        let read_only = is_read_only(&file);
         let (work, queue) = channel();
-        let drive = Drive { file, blocks, completions, durable };
+        let drive = Drive { file, blocks, read_only, completions, durable };
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || drive.run(&queue))?;
-        Ok(Disk { blocks, work: Some(work), thread: Some(thread) })
+        Ok(Disk { blocks, read_only, work: Some(work), thread: Some(thread) })
     }
 }
 
@@ -42,7 +45,7 @@ impl Device for Disk {
     fn read(&mut self, register: u64) -> Result<u64, Error> {
         match register {
             DISK_BLOCKS => Ok(self.blocks),
-            DISK_READ_ONLY => Ok(0),
+            DISK_READ_ONLY => Ok(self.read_only.into()),
             _ => Err(Error::InvalidArgument),
         }
     }
@@ -70,6 +73,7 @@ impl Drop for Disk {
 struct Drive {
     file: File,
     blocks: u64,
+    read_only: bool,
     completions: Completions,
     durable: LogIsDurable,
 }
@@ -103,6 +107,9 @@ impl Drive {
                     return Err(CompletionStatus::OutOfRange);
                 }
                 let offset = self.offset(submission.a, (bytes.len() / DISK_BLOCK_SIZE) as u64)?;
+                if self.read_only {
+                    return Err(CompletionStatus::ReadOnly);
+                }
                 self.file.write_all_at(bytes, offset).map_err(|error| status(&error))?;
                 Ok((Vec::new(), bytes.len()))
             }
@@ -184,7 +191,21 @@ mod tests {
         assert_eq!(done.completion.status, CompletionStatus::Done);
         let done = operate(&mut disk, &completions, Operation::Read, 3, 2, Vec::new());
         assert_eq!(done.bytes, vec![7; 1024]);
-        assert_eq!(disk.read(DISK_BLOCKS), Ok(8));
+        assert_eq!((disk.read(DISK_BLOCKS), disk.read(DISK_READ_ONLY)), (Ok(8), Ok(0)));
+    }
+
+    #[test]
+    fn a_disk_that_was_opened_to_be_read_refuses_writes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [5; 1024]).unwrap();
+        let completions = Completions::new(InterruptId(0), Events::default());
+        let to_read = File::open(file.path()).unwrap();
+        let mut disk = Disk::open(to_read, completions.clone(), Box::new(|_| true)).unwrap();
+        assert_eq!(disk.read(DISK_READ_ONLY), Ok(1));
+        let done = operate(&mut disk, &completions, Operation::Write, 0, 0, vec![7; 512]);
+        assert_eq!(done.completion.status, CompletionStatus::ReadOnly);
+        let done = operate(&mut disk, &completions, Operation::Read, 0, 2, Vec::new());
+        assert_eq!(done.bytes, vec![5; 1024]);
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         processes: HashMap::new(),
         owners: 0,
         images: HashMap::new(),
-        checked: images.iter().map(|(_, checked)| (checked.hash, checked.executable.clone())).collect(),
+        checked: None,
         buffers: HashMap::new(),
         regions: Regions::default(),
         lines,
@@ -218,7 +218,8 @@ pub fn engine(state: Option<&State>) -> Result<Engine, Problem> {
         config.async_stack_size(FIBER_STACK);
         if let Some(state) = state {
             let mut cache = CacheConfig::new();
-            cache.with_directory(state.cache());
+            // It takes no path that is relative.
+            cache.with_directory(std::path::absolute(state.cache()).unwrap_or_else(|_| state.cache()));
             // Without a cache everything works, and starts more slowly.
             config.cache(Cache::new(cache).ok());
         }
@@ -344,6 +345,7 @@ impl Machine {
             return Err(abi::Error::InvalidArgument);
         };
         let name = Name::new("init");
+        self.checked = Some((init.hash, init.executable.clone()));
         let made = self.set_up_one(Setup::Init { image: init.hash, length: init.length, name })?;
         capabilities.push(("quota".into(), if quota.is_none() { made.handle } else { quota }));
         for (device, name, interrupt) in DEVICES {
@@ -354,6 +356,7 @@ impl Machine {
             }
         }
         for (name, checked) in images {
+            self.checked = Some((checked.hash, checked.executable.clone()));
             let made =
                 self.set_up_one(Setup::Image { hash: checked.hash, length: checked.length, name: Name::new(name) })?;
             capabilities.push((format!("image:{name}"), made.handle));

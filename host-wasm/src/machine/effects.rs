@@ -192,8 +192,8 @@ impl Machine {
             }
             Effect::CheckImage { thread, region, length } => self.check_image(thread, region, length),
             Effect::ImageCreated { image, hash } => {
-                if let Some(executable) = self.checked.get(&hash) {
-                    self.images.insert(image.0, executable.clone());
+                if let Some((_, executable)) = self.checked.take().filter(|(checked, _)| *checked == hash) {
+                    self.images.insert(image.0, executable);
                 }
             }
             Effect::ImageGone(ImageId(image)) => {

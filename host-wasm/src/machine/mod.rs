@@ -74,8 +74,8 @@ pub struct Machine {
     processes: HashMap<u32, ProcessRecord>,
     owners: u64,
     images: HashMap<u32, Arc<Executable>>,
-    /// Checked, and not yet an image of the kernel's.
-    checked: HashMap<Hash, Arc<Executable>>,
+    /// What the kernel makes an image of just now. It is told of one at a time and makes it, or refuses, at once.
+    checked: Option<(Hash, Arc<Executable>)>,
     buffers: HashMap<u32, Payload>,
     regions: regions::Regions,
     lines: Vec<Line>,
@@ -308,10 +308,12 @@ impl Machine {
                     return;
                 }
                 let result = result.map(|Checked { hash, executable, .. }| {
-                    self.checked.insert(hash, executable);
+                    self.checked = Some((hash, executable));
                     hash
                 });
                 self.axiom.host_done(thread, result, now);
+                self.carry_out();
+                self.checked = None;
             }
             Event::Shutdown(status) => {
                 self.shutdown_requests += 1;

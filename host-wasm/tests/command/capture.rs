@@ -92,8 +92,11 @@ fn what_cannot_be_captured_is_said_with_the_next_step() {
         assert!(out(&output).contains(words), "{script}: {}{}", out(&output), err(&output));
         assert_ne!(output.status.code(), Some(0), "{script}");
     };
-    says("capture storage off", "is not captured; `capture storage on` begins it");
-    says("capture storage on; capture storage on", "is captured already; `capture storage off` ends it");
+    says("capture storage off", "what storage is told is not captured; `capture storage on` begins it");
+    says(
+        "capture storage on; capture storage on",
+        "what storage is told is captured already; `capture storage off` ends it",
+    );
     says("capture nothing on", "no capability `capture:nothing`");
     says("capture storage", "it takes a service, and on or off");
     says("capture storage perhaps", "it takes a service, and on or off");

@@ -124,6 +124,10 @@ fn what_is_damaged_is_named_and_the_rest_is_exported() {
     bad(&output, 65, "the bytes of file `/long` of root/user are not those that were written");
     let value = json(&system.run(["--output", "json", "disk", "check"]));
     assert_eq!(value["damage"].as_array().unwrap().len(), 1);
+    // In the session, too, and nothing else is kept from its user.
+    let text = good(&system.run(["run", "-c", "cat /long; cat note"]));
+    assert!(text.contains("is damaged on the disk and cannot be read; everything else stays readable\n"), "{text}");
+    assert!(text.ends_with("again\n"), "{text}");
     let export = system.path("export");
     bad(&system.run(["disk", "export", "--to", export.to_str().unwrap()]), 65, "file `/long`");
     let other = System::new();
@@ -182,4 +186,36 @@ fn a_disk_without_room_on_the_host_is_told_and_recovers() {
     let text = good(&system.run(["run", "-c", "cat note; put /more 'after'; cat /more"]));
     assert!(text.contains("kept") && text.contains("after"));
     assert!(good(&system.run(["disk", "check"])).contains("all good"));
+}
+
+/// Permissions do not hold root back, so the disk is mounted read-only, in a namespace of the test's own. Where a host
+/// allows none, the tests of `devices::disk` and `state` are what there is.
+#[test]
+fn a_disk_that_cannot_be_written_is_read_and_loses_nothing() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put /a one; mkdir /d; put /d/x y; hello"]));
+    let image = system.path("disk.img");
+    let before = std::fs::read(&image).unwrap();
+    let mounted = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; exec \"$@\"");
+        command.arg(&image).arg(env!("CARGO_BIN_EXE_orbital")).arg("--state").arg(system.folder.path()).args(words);
+        command.env_remove("ORBITAL_STATE").stdin(Stdio::null()).output().unwrap()
+    };
+    let script = "cat /a; put /a two; put /b three; rm /a; mkdir /e; append /a more; mv /a /c; cat /a; ls /d";
+    let output = mounted(&["run", "-c", script]);
+    if matches!(output.status.code(), Some(1 | 99)) && out(&output).is_empty() {
+        eprintln!("no namespace to mount in: {}", err(&output));
+        return;
+    }
+    let text = good(&output);
+    assert!(err(&output).contains("disk.img cannot be written"), "{}", err(&output));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[7], lines[8]), (9, "one", "one", "x"), "{text}");
+    assert!(lines[1..7].iter().all(|line| line.contains(" cannot be changed: the disk refuses writes")), "{text}");
+    // A program that ran before, and so has a namespace, runs as well; services go on.
+    assert_eq!(good(&mounted(&["run", "-c", "kill storage; cat /a; hello"])), "one\nHello, world!\n");
+    assert!(before == std::fs::read(&image).unwrap(), "nothing was written");
+    assert_eq!(good(&system.run(["run", "-c", "put /b two; cat /a /b"])), "one\ntwo\n");
 }

@@ -4,6 +4,7 @@
 mod c_app;
 mod capture;
 mod disk;
+mod every;
 mod kill;
 mod limits;
 mod log;
@@ -236,14 +237,28 @@ fn a_program_is_told_in_json_how_a_run_ended() {
 fn output_that_is_lost_is_not_success() {
     let system = System::new();
     good(&system.run(["run", "-c", "echo"]));
-    for command in
-        [&["log", "key"][..], &["log", "show"], &["log", "export", "calls", "0"], &["doctor"], &["completions", "bash"]]
-    {
+    for command in [&["--help"][..], &["log", "show", "--help"], &["--version"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let output = system.command(command).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(74), "{command:?}: {}", err(&output));
         assert!(err(&output).contains("standard output"), "{command:?}: {}", err(&output));
     }
+    // Of a session, the last line of standard error says it to a program.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = system.command(["--output", "json", "run", "-c", "echo lost"]).stdout(full).output().unwrap();
+    let end: serde_json::Value = serde_json::from_str(err(&output).lines().last().unwrap()).unwrap();
+    assert_eq!((output.status.code(), &end["error"]["status"]), (Some(74), &74.into()));
+}
+
+/// The cache takes no path that is not absolute, and without it every start compiles.
+#[test]
+fn a_state_folder_that_is_named_from_here_keeps_what_is_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let start =
+        || orbital().args(["--state", "here", "run", "-c", "echo"]).current_dir(folder.path()).output().unwrap();
+    good(&start());
+    assert!(std::fs::read_dir(folder.path().join("here/cache")).unwrap().count() > 0);
+    assert!(!err(&start()).contains("compiling"));
 }
 
 #[test]

@@ -143,8 +143,9 @@ fn a_disk_that_storage_cannot_use_is_told_and_set_aside_when_asked() {
     let system = with_a_note();
     for (disk, why) in [(vec![0; 100 << 10], "smaller than 256 KiB"), (vec![0x5A; 1 << 20], "something else on it")] {
         fs::write(system.path("disk.img"), &disk).unwrap();
-        let output = system.run(["run", "-c", "services storage"]);
+        let output = system.run(["run", "-c", "services; services storage"]);
         let text = good(&output);
+        assert!(text.contains("; `start storage` tries again\n"), "{text}");
         assert!(text.contains(why) && text.contains("restarts   0"), "{text}");
         assert_eq!(fs::read(system.path("disk.img")).unwrap(), disk);
         let output = system.run(["run", "--new-disk", "-c", "put note again; cat note"]);

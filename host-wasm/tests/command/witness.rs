@@ -62,7 +62,7 @@ impl Drop for Witness {
 }
 
 /// Copies a folder, but for what is compiled.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         if entry.file_name() == "cache" {
@@ -98,6 +98,10 @@ fn what_was_witnessed_cannot_be_taken_back() {
     good(&system.run(["log", "witness", "add", &witness.url, &witness.key]));
     bad(&system.run(["log", "witness", "add", &witness.url, &witness.key]), 2, "there already");
     assert!(good(&system.run(["log", "witness", "submit"])).contains("witness.test/w1 has signed"));
+    let (nobody_reads, writer) = std::io::pipe().unwrap();
+    drop(nobody_reads);
+    let unheard = system.command(["log", "witness", "submit"]).stdout(writer).output().unwrap();
+    assert_eq!(unheard.status.code(), Some(141), "{}", err(&unheard));
 
     // What it signed is checked, and goes into proofs.
     let verified = system.run(["log", "verify"]);

@@ -56,6 +56,9 @@ pub fn run(global: &Global, image: Option<PathBuf>, from: &Path, size: Option<u6
     if bytes > LARGEST {
         return Err(Problem::new(status::USAGE, "a disk of more than 1 TiB", "choose another --size"));
     }
+    if size == Some(0) {
+        return Err(Problem::new(status::USAGE, "a disk that is smaller than 256 KiB", "choose another --size"));
+    }
     let mut read = Export::default();
     let mut number = 2;
     while let Some(line) = parse(number)? {
