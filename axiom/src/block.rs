@@ -80,7 +80,7 @@ impl fmt::Display for Wrong {
             Wrong::Record(number) => write!(f, "record {number} is not a record"),
             Wrong::Commit(number) => write!(f, "the commit of record {number} is not one"),
             Wrong::State(body) => write!(f, "replay comes to another {} state than the log says", body.name()),
-            Wrong::Tree => f.write_str("its header is not the one in the tree"),
+            Wrong::Tree => f.write_str("its header is not the one in the tree that the checkpoint signs"),
         }
     }
 }

@@ -247,6 +247,8 @@ def verify(folder, vkey, agree):
         form = re.fullmatch(r"(\d{20})\.(seg|kept)", path.name)
         need(form, f"segments/{path.name}", "does not belong here")
         if form[2] == "seg" or int(form[1]) not in segments: segments[int(form[1])] = path
+    order = [path.suffix for _, path in sorted(segments.items())]
+    need(order == sorted(order) and order[-1:] != [".kept"], "segments", "one that is newer than a whole one was trimmed, or the newest")
     before, leaves, raws, total, compared = None, [], [], 0, 0
     for first, path in sorted(segments.items()):
         data, at = path.read_bytes(), 0

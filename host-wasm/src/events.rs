@@ -32,7 +32,7 @@ pub enum Event {
     /// Someone outside wants the system to end, with this status.
     Shutdown(u64),
     /// The log cannot be written: nothing may go on.
-    LogFailed(String),
+    LogFailed,
 }
 
 #[derive(Default)]

@@ -40,9 +40,11 @@ impl Error {
         Error { kind: Kind::Absent, ..Error::new(cause, next) }
     }
 
-    /// An error of the host about a file. A file of the log that is not there is damage.
+    /// An error of the host about a file. A file of the log that is not there, or is none, is damage.
     pub fn file(path: impl AsRef<Path>, what: &str, error: io::Error, next: &str) -> Error {
-        let kind = if error.kind() == io::ErrorKind::NotFound { Kind::Damaged } else { Kind::Io };
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        let damaged = matches!(error.kind(), IsADirectory | NotADirectory | NotFound);
+        let kind = if damaged { Kind::Damaged } else { Kind::Io };
         let next = next_step(&error).unwrap_or(next);
         Error { kind, ..Error::new(format!("{}: {what}: {error}", path.as_ref().display()), next) }
     }

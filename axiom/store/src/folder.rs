@@ -17,6 +17,18 @@ pub struct Item {
     pub length: Option<u64>,
 }
 
+/// What tells a file from another of the same name, and from itself before a change. A backup that reads it or links to it
+/// leaves it as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Bytes.
+    pub length: u64,
+    /// Its number on the host.
+    pub number: u64,
+    /// When its content was changed last: s and ns.
+    pub changed: (i64, i64),
+}
+
 /// A folder and all below it. Paths are relative to it, with `/` between names.
 pub trait Folder: Send {
     /// Everything in a file.
@@ -39,6 +51,8 @@ pub trait Folder: Send {
     fn sync_folder(&mut self, path: &str) -> io::Result<()>;
     /// Bytes of the file, if what was opened under this name is still what the name leads to.
     fn linked(&self, path: &str) -> io::Result<u64>;
+    /// What tells the file from another in its place, and from what it is after a change. A link is no file.
+    fn mark(&self, path: &str) -> io::Result<Mark>;
 
     /// Checks what lies around the files, where there is anything: of an image, all that is not in the folder that it stands
     /// for. Gives the trace of a crash, in words.
@@ -86,10 +100,17 @@ impl DiskFolder {
 
     fn file(&mut self, path: &str) -> io::Result<&File> {
         if self.opened(path).is_none() {
+            self.named(path)?;
             let file = OpenOptions::new().read(true).write(true).open(self.root.join(path))?;
             self.open.push((path.to_owned(), file));
         }
         self.opened(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// What lies under this name, which is no link to something elsewhere.
+    fn named(&self, path: &str) -> io::Result<fs::Metadata> {
+        let named = fs::symlink_metadata(self.root.join(path))?;
+        if named.is_symlink() { Err(io::Error::other("it is a symbolic link")) } else { Ok(named) }
     }
 
     fn opened(&self, path: &str) -> Option<&File> {
@@ -127,7 +148,12 @@ impl Folder for DiskFolder {
         if let Some(folder) = full.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o644).open(full)?;
+        // Not emptied but removed: what lies there may be a link to something else.
+        match fs::remove_file(&full) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(full)?;
         // Of the files in one folder, only the newest is written on.
         self.open.retain(|(name, _)| parent(name) != parent(path));
         self.open.push((path.to_owned(), file));
@@ -182,7 +208,7 @@ impl Folder for DiskFolder {
     }
 
     fn linked(&self, path: &str) -> io::Result<u64> {
-        let named = fs::metadata(self.root.join(path))?;
+        let named = self.named(path)?;
         if let Some(file) = self.opened(path) {
             let opened = file.metadata()?;
             if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
@@ -190,6 +216,11 @@ impl Folder for DiskFolder {
             }
         }
         Ok(named.len())
+    }
+
+    fn mark(&self, path: &str) -> io::Result<Mark> {
+        let file = self.named(path)?;
+        Ok(Mark { length: file.len(), number: file.ino(), changed: (file.mtime(), file.mtime_nsec()) })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing is ever written into it here.
 
 use crate::error::{Error, Kind};
-use crate::folder::{DiskFolder, Folder, Item};
+use crate::folder::{DiskFolder, Folder, Item, Mark};
 use crate::segments::{CHECKPOINT, READABLE, SEGMENTS, Segment};
 use crate::verify::{Verified, verify};
 use axiom::Wrong;
@@ -380,6 +380,9 @@ impl Folder for Image {
     fn linked(&self, path: &str) -> io::Result<u64> {
         self.read(path).map(|bytes| bytes.len() as u64)
     }
+    fn mark(&self, path: &str) -> io::Result<Mark> {
+        Ok(Mark { length: self.linked(path)?, number: 0, changed: (0, 0) })
+    }
 }
 
 /// Where a log is: its folder, or an image.
@@ -439,6 +442,9 @@ impl Folder for Source {
     fn linked(&self, path: &str) -> io::Result<u64> {
         self.folder().linked(path)
     }
+    fn mark(&self, path: &str) -> io::Result<Mark> {
+        self.folder().mark(path)
+    }
 }
 
 /// What is known of the log in an image: its newest checkpoint. `None` where there is no image, or no log in it yet.
@@ -462,7 +468,10 @@ pub fn head(path: &Path, key: &VerifierKey) -> Result<Option<OtherLog>, Error> {
 pub fn unpack(image: &Path, key: &VerifierKey, to: &Path) -> Result<Verified, Error> {
     let source = Image::open(image)?;
     let verified = verify(&source, key)?;
-    let failed = |path: &Path, error| Error::file(path, "cannot be written", error, "Name another folder with --to.");
+    let failed = |path: &Path, error| {
+        let error = Error::file(path, "cannot be written", error, "Name another folder with --to.");
+        Error { kind: Kind::Io, ..error }
+    };
     if to.exists() {
         let cause = format!("{}: it is there already", to.display());
         return Err(Error { kind: Kind::Io, ..Error::new(cause, "Name a folder with --to that is not there yet.") });

@@ -9,15 +9,15 @@
 //! ```
 
 use crate::error::Error;
-use crate::folder::{Folder, UNFINISHED, parent};
+use crate::folder::{Folder, Mark, UNFINISHED, parent};
 use crate::recover::{self, Opened};
 use crate::segments::{CHECKPOINT, Segment, read};
 use axiom::block::{Block, Head};
+use axiom::header::{HEADER, Hash};
 use axiom::note::MachineKey;
 use axiom::scan::{self, Next};
 use axiom::tree::{TILE, TileId};
 use axiom::{RawBlock, Sealer};
-use std::collections::VecDeque;
 
 /// How much is kept, and in which pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,25 @@ pub(crate) struct OpenSegment {
     pub(crate) length: u64,
 }
 
+/// A segment that is not written any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    segment: Segment,
+    /// As it was when it was closed or trimmed.
+    mark: Mark,
+}
+
+impl Closed {
+    pub(crate) fn new(folder: &impl Folder, segment: Segment) -> Result<Closed, Error> {
+        let path = segment.path();
+        let mark = folder.mark(&path).map_err(|error| Error::file(&path, "cannot be read", error, MOVED))?;
+        Ok(Closed { segment, mark })
+    }
+}
+
+/// Of the files that are not written any more, so many of each kind are looked at with each publication, in turn.
+const LOOKS: u64 = 64;
+
 /// A log folder, opened to be written.
 #[derive(Debug)]
 pub struct Log<F> {
@@ -62,8 +81,12 @@ pub struct Log<F> {
     synced: Head,
     /// Blocks that the checkpoint on disk covers.
     published: u64,
-    /// Closed segments with activity and calls: first block and bytes, oldest first.
-    whole: VecDeque<(Segment, u64)>,
+    /// That checkpoint, as it was written.
+    signed: Vec<u8>,
+    /// Closed segments, oldest first; the trimmed ones come first.
+    closed: Vec<Closed>,
+    /// How many closed segments and full tiles were looked at.
+    looked: u64,
     /// Set when a write failed: what is on disk is not known any more.
     lost: bool,
 }
@@ -82,7 +105,9 @@ impl<F: Folder> Log<F> {
             buffer: Vec::new(),
             synced,
             published: recovered.published,
-            whole: recovered.whole,
+            signed: recovered.signed,
+            closed: recovered.closed,
+            looked: 0,
             lost: false,
         };
         if log.published < synced.blocks {
@@ -202,10 +227,9 @@ impl<F: Folder> Log<F> {
     /// Closes the open segment and begins the next. What is in the closed one is durable first, so
     /// that only the last segment can have a torn tail.
     fn next_segment(&mut self) -> Result<(), Error> {
+        self.sync_open()?;
         if let Some(open) = &self.open {
-            let path = open.segment.path();
-            self.folder.sync(&path).map_err(|error| Error::file(&path, "cannot be synced", error, SPACE))?;
-            self.whole.push_back((open.segment, open.length));
+            self.closed.push(Closed::new(&self.folder, open.segment)?);
         }
         // The first block that is in the buffer.
         let first = match scan::next(&self.buffer, 0) {
@@ -220,8 +244,8 @@ impl<F: Folder> Log<F> {
         Ok(())
     }
 
-    fn sync_all(&mut self) -> Result<(), Error> {
-        self.write()?;
+    /// What was written is durable, under the name that it is looked for under.
+    fn sync_open(&mut self) -> Result<(), Error> {
         let Some(open) = &self.open else {
             return Ok(());
         };
@@ -233,6 +257,15 @@ impl<F: Folder> Log<F> {
             let cause = format!("{path}: the open segment has {length} bytes, not {}", open.length);
             return Err(Error::new(cause, MOVED));
         }
+        Ok(())
+    }
+
+    fn sync_all(&mut self) -> Result<(), Error> {
+        self.write()?;
+        if self.open.is_none() {
+            return Ok(());
+        }
+        self.sync_open()?;
         self.synced = *self.sealer.head();
         if self.published == 0 && self.synced.blocks > 0 {
             self.publish_all()?;
@@ -249,6 +282,7 @@ impl<F: Folder> Log<F> {
         if self.published == self.synced.blocks {
             return Ok(());
         }
+        self.look()?;
         let publication = self.sealer.publish();
         let mut folders = Vec::new();
         for tile in &publication.tiles {
@@ -269,8 +303,43 @@ impl<F: Folder> Log<F> {
             .map_err(|error| Error::file(CHECKPOINT, "cannot be written", error, SPACE))?;
         let before = self.published;
         self.published = publication.size;
+        self.signed = publication.checkpoint.into_bytes();
         self.remove_stale(before)?;
         self.trim()
+    }
+
+    /// Looks whether the files that are not written any more are as they were left: the checkpoint and the tree's edge each
+    /// time, closed segments and full tiles in turn. Of tiles, which follow from the segments, only that they are there.
+    fn look(&mut self) -> Result<(), Error> {
+        if self.published == 0 {
+            return Ok(());
+        }
+        let gone =
+            |path: &str, error| Error::file(path, "it was changed or removed while the machine runs", error, MOVED);
+        let changed = |path: &str| Error::new(format!("{path}: it was changed while the machine runs"), MOVED);
+        let signed = self.folder.mark(CHECKPOINT).and_then(|_| self.folder.read(CHECKPOINT));
+        if signed.map_err(|error| gone(CHECKPOINT, error))? != self.signed {
+            return Err(changed(CHECKPOINT));
+        }
+        let turn = |count: u64, looked: u64| (0..LOOKS.min(count)).map(move |step| (looked + step) % count);
+        for index in turn(self.closed.len() as u64, self.looked) {
+            let Closed { segment, mark } = &self.closed[index as usize];
+            let path = segment.path();
+            if self.folder.mark(&path).map_err(|error| gone(&path, error))? != *mark {
+                return Err(changed(&path));
+            }
+        }
+        let full = turn(self.published / TILE as u64, self.looked).flat_map(|index| full_tiles(index, self.published));
+        for id in edge(self.published).chain(full) {
+            let path = id.path();
+            let item = if id.level.is_none() { HEADER + 2 } else { size_of::<Hash>() };
+            let mark = self.folder.mark(&path).map_err(|error| gone(&path, error))?;
+            if mark.length != (usize::from(id.width) * item) as u64 {
+                return Err(changed(&path));
+            }
+        }
+        self.looked = self.looked.wrapping_add(LOOKS);
+        Ok(())
     }
 
     /// Removes the partial tiles that the published ones replace.
@@ -291,21 +360,25 @@ impl<F: Folder> Log<F> {
 
     /// Takes activity and calls out of the oldest segments, while there is more than is to be kept.
     fn trim(&mut self) -> Result<(), Error> {
-        while self.whole.iter().map(|(_, length)| length).sum::<u64>() > self.settings.keep {
-            let Some(&(segment, _)) = self.whole.front() else {
+        let trimmed_already = self.closed.partition_point(|closed| closed.segment.trimmed);
+        let mut whole: u64 = self.closed[trimmed_already..].iter().map(|closed| closed.mark.length).sum();
+        for index in trimmed_already..self.closed.len() {
+            if whole <= self.settings.keep {
                 break;
-            };
+            }
+            let Closed { segment, mark } = self.closed[index];
             let path = segment.path();
             let bytes = read(&self.folder, &path)?;
-            let kept = Segment { trimmed: true, ..segment }.path();
-            let trimmed = trimmed(&bytes);
+            let trimmed_segment = Segment { trimmed: true, ..segment };
+            let kept = trimmed_segment.path();
             self.folder
-                .replace(&kept, &trimmed)
+                .replace(&kept, &trimmed(&bytes))
                 .and_then(|()| self.folder.sync_folder(parent(&kept)))
                 .and_then(|()| self.folder.remove(&path))
                 .and_then(|()| self.folder.sync_folder(parent(&path)))
                 .map_err(|error| Error::file(&path, "cannot be trimmed", error, SPACE))?;
-            self.whole.pop_front();
+            self.closed[index] = Closed::new(&self.folder, trimmed_segment)?;
+            whole -= mark.length;
         }
         Ok(())
     }
@@ -332,6 +405,16 @@ fn edge(size: u64) -> impl Iterator<Item = TileId> {
         let id = TileId { level: level.map(|level| level as u8), index: count / TILE as u64, width };
         (width > 0).then_some(id)
     })
+}
+
+/// The full bundle with this index, and the full tiles over it.
+fn full_tiles(index: u64, size: u64) -> impl Iterator<Item = TileId> {
+    let tile = move |level: Option<u8>, above: u32| {
+        let index = index >> (8 * above);
+        let leaves = (index + 1).saturating_mul((TILE as u64).saturating_pow(1 + above));
+        (leaves <= size).then_some(TileId { level, index, width: TILE as u16 })
+    };
+    tile(None, 0).into_iter().chain((0..7u8).map_while(move |level| tile(Some(level), u32::from(level))))
 }
 
 /// Removes what an interrupted write left behind.

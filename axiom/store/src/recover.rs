@@ -3,15 +3,14 @@
 
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::log::{GROWTH, OpenSegment, remove_unfinished, trimmed};
-use crate::segments::{RESTORE, Segment, bad_block, before, checkpoint, no_checkpoint, read, segments};
+use crate::log::{Closed, GROWTH, OpenSegment, remove_unfinished, trimmed};
+use crate::segments::{RESTORE, Segment, bad_block, before, check_order, checkpoint, no_checkpoint, read, segments};
 use axiom::Sealer;
 use axiom::block::Head;
 use axiom::event::PreviousEnd;
 use axiom::note::{Checkpoint, MachineKey};
 use axiom::scan::{self, Next};
 use axiom::tree::{self, Tree, leaf_hash};
-use std::collections::VecDeque;
 
 /// How a log was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,18 +28,21 @@ pub(crate) struct Recovered {
     pub(crate) sealer: Sealer,
     pub(crate) open: Option<OpenSegment>,
     pub(crate) published: u64,
-    pub(crate) whole: VecDeque<(Segment, u64)>,
+    /// The checkpoint, as it lies there.
+    pub(crate) signed: Vec<u8>,
+    pub(crate) closed: Vec<Closed>,
     pub(crate) opened: Opened,
 }
 
 /// Checks the log and brings it into a state to go on from.
 pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recovered, Error> {
     remove_unfinished(folder)?;
-    let Some((_, checkpoint)) = checkpoint(folder, &key.verifier())? else {
+    let Some((signed, checkpoint)) = checkpoint(folder, &key.verifier())? else {
         return begin(folder, key);
     };
     let tree = load_tree(folder, &checkpoint)?;
     let mut all = segments(folder)?;
+    check_order(folder, &all)?;
     finish_trimming(folder, &mut all)?;
     let last_covered = checkpoint.size.saturating_sub(1);
     let start = all.iter().rposition(|segment| segment.first <= last_covered).ok_or_else(|| missing(last_covered))?;
@@ -52,12 +54,12 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
         let path = segment.path();
         let bytes = read(folder, &path)?;
         let is_last = index + 1 == all.len();
-        if progress.next(segment) != segment.first || (is_last && segment.trimmed) {
-            return Err(missing(progress.next(segment)));
+        if progress.next(segment).0 != segment.first {
+            return Err(missing(progress.next(segment).0));
         }
         let at = progress.segment(folder, segment, &path, &bytes)?;
         if !is_last && !scan::is_zero(&bytes[at..]) {
-            return Err(bad_block(&path, at, progress.next(segment), "it is not whole"));
+            return Err(bad_block(&path, (&bytes, at), progress.next(segment), "it is not whole"));
         }
         if is_last {
             let tail = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
@@ -81,10 +83,11 @@ pub(crate) fn recover(folder: &mut impl Folder, key: MachineKey) -> Result<Recov
         },
         cut: cut.map(|cut| format!("{path}: {cut} bytes that are no whole block, after block {}", head.blocks - 1)),
     };
-    let whole = whole_segments(folder, &all)?;
+    let closed = all[..all.len().saturating_sub(1)].iter().map(|&segment| Closed::new(folder, segment));
+    let closed = closed.collect::<Result<_, _>>()?;
     let length = (length as u64).next_multiple_of(GROWTH);
     let open = all.last().map(|&segment| OpenSegment { segment, at: at as u64, length });
-    Ok(Recovered { sealer, open, published: checkpoint.size, whole, opened })
+    Ok(Recovered { sealer, open, published: checkpoint.size, signed, closed, opened })
 }
 
 /// How far the blocks were checked.
@@ -97,22 +100,22 @@ struct Progress {
 }
 
 impl Progress {
-    /// The number of the block that must come next.
-    fn next(&self, segment: &Segment) -> u64 {
-        self.head.map_or(segment.first, |head| head.blocks)
+    /// The number of the block that must come next, and of its first record, as far as it is known.
+    fn next(&self, segment: &Segment) -> (u64, Option<u64>) {
+        (self.head.map_or(segment.first, |head| head.blocks), self.head.map(|head| head.records))
     }
 
     /// Checks the blocks of one segment; gives the offset where they end.
     fn segment(&mut self, folder: &impl Folder, segment: &Segment, path: &str, bytes: &[u8]) -> Result<usize, Error> {
         let mut at = 0;
         loop {
-            let number = self.next(segment);
+            let (number, first) = self.next(segment);
             match scan::next(bytes, at) {
                 Next::Block(block, length) => {
                     let mut head = self.head.unwrap_or_else(|| before(&block.header));
-                    head.accept(&block).map_err(|wrong| bad_block(path, at, number, wrong))?;
+                    head.accept(&block).map_err(|wrong| bad_block(path, (bytes, at), (number, first), wrong))?;
                     if head.blocks == self.checkpoint.size {
-                        self.check_covered(folder, block.header_bytes, path, at)?;
+                        self.check_covered(folder, block.header_bytes, path, (bytes, at))?;
                         let tree = self.tree.take().unwrap_or_default();
                         self.sealer = Some(Sealer::new(head, tree, self.key.clone()));
                     } else if let Some(sealer) = &mut self.sealer {
@@ -125,7 +128,7 @@ impl Progress {
                 Next::Bad(wrong) => {
                     let covered = number < self.checkpoint.size;
                     if covered || scan::was_durable(&bytes[at..], number) {
-                        return Err(bad_block(path, at, number, wrong));
+                        return Err(bad_block(path, (bytes, at), (number, first), wrong));
                     }
                     return Ok(at);
                 }
@@ -134,14 +137,20 @@ impl Progress {
     }
 
     /// The last block that the checkpoint covers must be in its tree.
-    fn check_covered(&self, folder: &impl Folder, header: &[u8], path: &str, at: usize) -> Result<(), Error> {
+    fn check_covered(
+        &self,
+        folder: &impl Folder,
+        header: &[u8],
+        path: &str,
+        place: (&[u8], usize),
+    ) -> Result<(), Error> {
         let Checkpoint { size, root } = self.checkpoint;
         let mut hashes = tree::Hashes { stored: size, read: &mut |id| folder.read(&id.path()).ok() };
         let proof = hashes
             .inclusion(size - 1, size)
             .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))?;
         if tree::root_from_proof(leaf_hash(header), size - 1, size, &proof) != Some(root) {
-            return Err(bad_block(path, at, size - 1, axiom::Wrong::Tree));
+            return Err(bad_block(path, place, (size - 1, None), axiom::Wrong::Tree));
         }
         Ok(())
     }
@@ -179,7 +188,7 @@ fn begin(folder: &mut impl Folder, key: MachineKey) -> Result<Recovered, Error> 
     }
     let opened = Opened { head: Head::EMPTY, previous: PreviousEnd::First, cut: None };
     let sealer = Sealer::new(Head::EMPTY, Tree::new(), key);
-    Ok(Recovered { sealer, open: None, published: 0, whole: VecDeque::new(), opened })
+    Ok(Recovered { sealer, open: None, published: 0, signed: Vec::new(), closed: Vec::new(), opened })
 }
 
 /// Trimming was interrupted where a segment is there both ways: the whole one goes.
@@ -212,17 +221,4 @@ fn tidy(folder: &mut impl Folder, path: &str, at: usize, length: usize, cut: Opt
     }
     // What was found may never have been synced: what is built on it must be able to rely on it.
     folder.sync(path).map_err(failed)
-}
-
-/// Segments with activity and calls, but for the open one.
-fn whole_segments(folder: &impl Folder, all: &[Segment]) -> Result<VecDeque<(Segment, u64)>, Error> {
-    let items = folder.list(crate::segments::SEGMENTS).map_err(|error| {
-        Error::file(crate::segments::SEGMENTS, "cannot be listed", error, crate::segments::READABLE)
-    })?;
-    let closed = &all[..all.len().saturating_sub(1)];
-    Ok(items
-        .iter()
-        .filter_map(|item| Some((Segment::named(&item.name)?, item.length?)))
-        .filter(|(segment, _)| !segment.trimmed && closed.contains(segment))
-        .collect())
 }

@@ -48,6 +48,23 @@ pub fn segments(folder: &impl Folder) -> Result<Vec<Segment>, Error> {
     Ok(segments)
 }
 
+/// That trimmed segments come first, and that the newest, which is never trimmed, is whole: a machine trims from the oldest on.
+pub(crate) fn check_order(folder: &impl Folder, all: &[Segment]) -> Result<(), Error> {
+    let refuse = |kept: &Segment, why: String| {
+        Error::new(format!("{}: activity and calls of it are gone, and {why}", kept.path()), RESTORE)
+    };
+    if let Some(last) = all.last().filter(|last| last.trimmed) {
+        return Err(refuse(last, "the newest segment is never trimmed".into()));
+    }
+    let Some(whole) = all.iter().find(|segment| !segment.trimmed) else { return Ok(()) };
+    let Some(kept) = all.iter().find(|kept| kept.trimmed && kept.first > whole.first) else { return Ok(()) };
+    // A machine that runs may have trimmed it between the names of the two.
+    match folder.read(&whole.path()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(refuse(kept, format!("{}, which is older, is whole", whole.path()))),
+    }
+}
+
 pub(crate) const READABLE: &str = "Check that the log's folder is readable.";
 pub(crate) const RESTORE: &str = "The log was damaged or changed: put a copy of its folder back, or begin a new log with `orbital run --new-log`, which sets this one aside.";
 
@@ -105,9 +122,22 @@ pub(crate) fn no_checkpoint() -> Error {
     )
 }
 
-/// That block `number`, at `offset` of a file, is wrong.
-pub(crate) fn bad_block(path: &str, offset: usize, number: u64, what: impl std::fmt::Display) -> Error {
-    Error::new(format!("{path}: block {number}, at byte {offset}: {what}"), RESTORE)
+/// That block `number`, at `offset` of a file, is wrong. Which records it has, its head says, or the block before: from `first` on.
+pub(crate) fn bad_block(
+    path: &str,
+    (bytes, offset): (&[u8], usize),
+    (number, first): (u64, Option<u64>),
+    what: impl std::fmt::Display,
+) -> Error {
+    let records = match scan::next_head(bytes, offset) {
+        Next::Block(block, _) => {
+            let first = block.header.first_record;
+            let last = first.saturating_add(u64::from(block.header.records)).saturating_sub(1);
+            format!(", records {first} to {last}")
+        }
+        _ => first.map_or_else(String::new, |first| format!(", records from {first} on")),
+    };
+    Error::new(format!("{path}: block {number}, at byte {offset}{records}: {what}"), RESTORE)
 }
 
 /// Where the log must have ended before the block with this header, as the header says.
@@ -203,13 +233,14 @@ fn walk_by(
         let path = segment.path();
         let mut at = 0;
         loop {
-            let number = head.map_or(segment.first, |head| head.blocks);
+            let (number, first) = (head.map_or(segment.first, |head| head.blocks), head.map(|head| head.records));
             // Those that come before are stepped over: their bodies need no hashing.
             let next = if number < hashed { scan::next_head(&bytes, at) } else { scan::next(&bytes, at) };
             match next {
                 Next::Block(block, length) => {
                     let mut next = head.unwrap_or_else(|| before(&block.header));
-                    next.follows(&block.header).map_err(|wrong| bad_block(&path, at, number, wrong))?;
+                    next.follows(&block.header)
+                        .map_err(|wrong| bad_block(&path, (&bytes, at), (number, first), wrong))?;
                     next = Head::after(&block.header, block.header_bytes);
                     head = Some(next);
                     if block.header.number >= from && each(&block)? == Go::Stop {
@@ -220,7 +251,7 @@ fn walk_by(
                 Next::End => break,
                 // What lies behind is a block being written just now, or a torn tail.
                 Next::Bad(_) if index + 1 == all.len() => return Ok(()),
-                Next::Bad(wrong) => return Err(bad_block(&path, at, number, wrong)),
+                Next::Bad(wrong) => return Err(bad_block(&path, (&bytes, at), (number, first), wrong)),
             }
         }
     }

@@ -5,13 +5,13 @@ use crate::error::Error;
 use crate::folder::{Folder, Item, parent};
 use crate::log::trimmed;
 use crate::segments::{
-    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, checkpoint, no_checkpoint, read, read_segment,
-    segments,
+    CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, check_order, checkpoint, no_checkpoint, read,
+    read_segment, segments,
 };
 use axiom::block::{Head, Step};
 use axiom::commit::Class;
 use axiom::event::Event;
-use axiom::header::{BOOT, END};
+use axiom::header::{BOOT, END, HEADER};
 use axiom::note::{Checkpoint, VerifierKey};
 use axiom::scan::{self, Next};
 use axiom::tree::{TILE, Tile, TileId, Tree, tiles};
@@ -63,6 +63,7 @@ fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
     let mut pass =
         Pass { folder, key, checkpoint, head: Head::EMPTY, tree: Tree::new(), trimmed: 0, crashes: 0, torn: None };
     let all = segments(folder)?;
+    check_order(folder, &all)?;
     for (index, segment) in all.iter().enumerate() {
         if index > 0 && all[index - 1].first == segment.first {
             pass.check_pair(&all[index - 1], segment)?;
@@ -107,12 +108,15 @@ impl<F: Folder> Pass<'_, F> {
         let path = segment.path();
         let mut at = 0;
         loop {
-            let number = self.head.blocks;
+            let (number, first) = (self.head.blocks, Some(self.head.records));
             match scan::next(&bytes, at) {
                 Next::Block(block, length) => {
                     let checked =
                         if block.is_trimmed() == segment.trimmed { self.block(&block) } else { Err(Wrong::NoFrame) };
-                    checked.map_err(|wrong| bad_block(&path, at, number, wrong))?;
+                    checked.map_err(|wrong| {
+                        let changed = if wrong == Wrong::Tree { self.changed_block() } else { None };
+                        changed.unwrap_or_else(|| bad_block(&path, (&bytes, at), (number, first), wrong))
+                    })?;
                     self.tiles()?;
                     at += length;
                 }
@@ -120,7 +124,7 @@ impl<F: Folder> Pass<'_, F> {
                 Next::Bad(wrong) => {
                     let covered = number < self.checkpoint.size || !is_last || segment.trimmed;
                     if covered || scan::was_durable(&bytes[at..], number) {
-                        return Err(bad_block(&path, at, number, wrong));
+                        return Err(bad_block(&path, (&bytes, at), (number, first), wrong));
                     }
                     self.torn = Some(format!("{path}: block {number}, at byte {at}: {wrong}; no checkpoint covers it"));
                     return Ok(());
@@ -173,11 +177,46 @@ impl<F: Folder> Pass<'_, F> {
                 Ok(bytes) if bytes == tile.bytes => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound && !covered => {}
                 Err(error) => return Err(Error::file(&path, "cannot be read", error, RESTORE)),
-                Ok(_) => return Err(differs(&path)),
+                Ok(_) => return Err(self.changed_block().unwrap_or_else(|| differs(&path))),
             }
             self.check_partials(&tile)?;
         }
         Ok(())
+    }
+
+    /// The blocks do not give the tiles, or not the root that is signed: which is the first that is not as it was? The bundles
+    /// tell, if they lead to that root.
+    fn changed_block(&self) -> Option<Error> {
+        let Checkpoint { size, root } = self.checkpoint;
+        let headers = |id: TileId| -> Option<Vec<[u8; HEADER]>> {
+            let bytes = self.folder.read(&id.path()).ok()?;
+            let entries = bytes.chunks_exact(2 + HEADER);
+            entries.map(|entry| entry.last_chunk().copied()).collect()
+        };
+        let bundles = || tiles(size).take_while(|id| id.level.is_none());
+        let mut tree = Tree::new();
+        for id in bundles() {
+            headers(id)?.iter().for_each(|header| tree.push(header));
+            tree.take_full();
+        }
+        if tree.size() != size || tree.root() != root {
+            return None;
+        }
+        let mut signed = (0u64..).zip(bundles().flat_map(|id| headers(id).unwrap_or_default()));
+        let mut all = segments(self.folder).ok()?;
+        all.dedup_by_key(|segment| segment.first);
+        for mut segment in all {
+            let bytes = read_segment(self.folder, &mut segment).ok()?;
+            let mut at = 0;
+            while let Next::Block(block, length) = scan::next_head(&bytes, at) {
+                let (number, header) = signed.next()?;
+                if header != *block.header_bytes {
+                    return Some(bad_block(&segment.path(), (&bytes, at), (number, None), Wrong::Tree));
+                }
+                at += length;
+            }
+        }
+        None
     }
 
     /// Compares what partial tiles there are of this one.
@@ -204,7 +243,11 @@ impl<F: Folder> Pass<'_, F> {
         for id in tiles(self.checkpoint.size).filter(|id| usize::from(id.width) < TILE) {
             let path = id.path();
             // Compared before, where it is.
-            self.folder.read(&path).map_err(|error| Error::file(&path, "cannot be read", error, RESTORE))?;
+            self.folder.read(&path).map_err(|error| {
+                let needed =
+                    format!("the checkpoint, of {} blocks, needs it, and it cannot be read", self.checkpoint.size);
+                Error::file(&path, &needed, error, RESTORE)
+            })?;
         }
         Ok(())
     }

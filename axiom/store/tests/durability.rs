@@ -411,6 +411,9 @@ impl log_store::folder::Folder for Trimming {
     fn linked(&self, path: &str) -> std::io::Result<u64> {
         self.0.linked(path)
     }
+    fn mark(&self, path: &str) -> std::io::Result<log_store::folder::Mark> {
+        self.0.mark(path)
+    }
 }
 
 /// Given a machine that trims a segment between the listing and the reading, when its log is verified and walked, then that is

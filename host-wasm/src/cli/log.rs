@@ -62,7 +62,7 @@ enum Verb {
         #[arg(long)]
         follow: bool,
     },
-    /// Check the whole log: hashes, tree, signature, order
+    /// Check the whole log: hashes, tree, signature, order; status 1 if something is wrong, with the file and the record
     Verify {
         /// The key that must have signed it, as `orbital log key` shows it [default: this machine's]
         #[arg(long, value_name = "VKEY", value_parser = vkey)]
@@ -159,6 +159,9 @@ fn body(text: &str) -> Result<Body, String> {
         .ok_or_else(|| "it must be authority, activity or calls".to_owned())
 }
 
+/// With what `verify` ends where the log is not good.
+const NOT_GOOD: u8 = 1;
+
 /// How often `--follow` looks for more.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
@@ -241,12 +244,16 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
             })
         }
         Verb::Verify { key } => {
-            let verified = commands::verify(&state, key.as_ref(), format, &mut out);
-            if verified.is_ok() && state.is_dir() {
+            let verified = commands::verify(&state, key.as_ref(), format, &mut out).map_err(Problem::from);
+            let witnessed = verified.and_then(|()| {
                 super::written(out.flush())?;
-                super::witness::check(global, &state, key.as_ref())?;
-            }
-            verified
+                if state.is_dir() { super::witness::check(global, &state, key.as_ref()) } else { Ok(()) }
+            });
+            // As of `diff` and `cmp`: that it was looked at, and what was found is not good.
+            return witnessed.map(|()| 0).map_err(|problem| match problem.status {
+                status::LOG => Problem { status: NOT_GOOD, ..problem },
+                _ => problem,
+            });
         }
         Verb::Prove { record, consistency, to, key } => {
             let trust = trust(&state, key)?;

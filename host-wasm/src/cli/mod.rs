@@ -34,6 +34,7 @@ Examples:
 
 Exit status:
   of the session (shell, script or app), when the system shut down in order; else
+    1 `log verify`: the log is not good; `log diff`: the logs differ
     2 wrong command line       65 log, key or disk is not what it should be
    66 what was named is not there, or cannot be run: a file, a log, a record
    69 something is missing on this machine; `doctor` found something bad

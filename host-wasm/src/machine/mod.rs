@@ -324,7 +324,7 @@ impl Machine {
                     self.raise(self.power_line);
                 }
             }
-            Event::LogFailed(why) => self.end = Some(End::LogFailed(why)),
+            Event::LogFailed => self.log_failed(),
         }
         self.carry_out();
     }

@@ -132,7 +132,7 @@ impl Machine {
         self.axiom.deadline().into_iter().chain(record).min()
     }
 
-    fn log_failed(&mut self) {
+    pub(super) fn log_failed(&mut self) {
         let why = self.record.writer.as_ref().and_then(Writer::failure);
         self.axiom.log_lost();
         self.record.durability.learn(0, true);
@@ -185,7 +185,7 @@ const MOST_READ: u32 = 1 << 20;
 fn durable(durability: &Durability, events: &Events, below: u64, written: bool) {
     durability.learn(below, !written);
     if !written {
-        events.post(Event::LogFailed("what it had to keep could not be written".into()));
+        events.post(Event::LogFailed);
     }
 }
 

@@ -7,6 +7,7 @@ mod disk;
 mod every;
 mod kill;
 mod limits;
+mod live;
 mod log;
 mod questions;
 mod state;

@@ -67,10 +67,10 @@ fn the_key_of_another_machine_is_told_as_that() {
     let (system, other) = (with_a_note(), with_a_note());
     write_key(&system, &fs::read(other.path("machine.key")).unwrap());
     refused(&system, 65, "the key is another's", "machine.key");
-    bad(&system.run(["log", "verify"]), 65, "the key is another's");
+    bad(&system.run(["log", "verify"]), 1, "the key is another's");
     let key = good(&other.run(["log", "key"]));
     let third = with_a_note();
-    bad(&third.run(["log", "verify", "--key", key.trim()]), 65, "the key is another's");
+    bad(&third.run(["log", "verify", "--key", key.trim()]), 1, "the key is another's");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_checkpoint_that_is_gone_is_told_as_that() {
     let system = with_a_note();
     fs::rename(system.path("log/checkpoint"), system.path("elsewhere")).unwrap();
     refused(&system, 65, "log/checkpoint: the log's checkpoint is gone", "put it back");
-    bad(&system.run(["log", "verify"]), 65, "checkpoint: it is gone");
+    bad(&system.run(["log", "verify"]), 1, "checkpoint: it is gone");
     fs::rename(system.path("elsewhere"), system.path("log/checkpoint")).unwrap();
     assert!(good(&system.run(["run", "-c", "cat note"])).contains("kept"));
 }

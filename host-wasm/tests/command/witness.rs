@@ -120,7 +120,7 @@ fn what_was_witnessed_cannot_be_taken_back() {
         let mut changed = note.clone();
         changed[at] ^= 1;
         std::fs::write(system.path("witnessed"), changed).unwrap();
-        bad(&system.run(["log", "verify"]), 65, "witnessed");
+        bad(&system.run(["log", "verify"]), 1, "witnessed");
     }
     std::fs::write(system.path("witnessed"), note).unwrap();
 
@@ -131,8 +131,10 @@ fn what_was_witnessed_cannot_be_taken_back() {
     copy(system.folder.path(), newest.path());
     system.restore(kept.path());
     let before = system.listing();
-    for command in [&["run", "-c", "cat note"][..], &["log", "verify"], &["log", "witness", "submit"]] {
-        bad(&system.command(command).output().unwrap(), 65, "older than what was witnessed");
+    for (command, status) in
+        [(&["run", "-c", "cat note"][..], 65), (&["log", "verify"], 1), (&["log", "witness", "submit"], 65)]
+    {
+        bad(&system.command(command).output().unwrap(), status, "older than what was witnessed");
     }
     assert!(out(&system.run(["doctor"])).contains("older than what was witnessed"));
     assert_eq!(system.listing(), before, "nothing was changed");

@@ -2,7 +2,7 @@
 //! in any selection; names in the order in which they were changed, up to any point, but for those in a folder that was synced.
 #![allow(dead_code)]
 
-use log_store::folder::{Folder, Item, parent};
+use log_store::folder::{Folder, Item, Mark, parent};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -225,5 +225,11 @@ impl Folder for Model {
         let inner = self.0.lock().unwrap();
         let file = *inner.names.get(path).ok_or_else(missing)?;
         Ok(inner.files[file].now.len() as u64)
+    }
+
+    fn mark(&self, path: &str) -> io::Result<Mark> {
+        let inner = self.0.lock().unwrap();
+        let file = *inner.names.get(path).ok_or_else(missing)?;
+        Ok(Mark { length: inner.files[file].now.len() as u64, number: file as u64, changed: (0, 0) })
     }
 }

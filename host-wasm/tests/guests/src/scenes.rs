@@ -32,6 +32,9 @@ pub fn direct(start: &Start) {
         "shutdown" => shutdown(start),
         "stranger" => stranger(start),
         "ends" => Ok(()),
+        "busy" => loop {
+            let _ = calls::poll(0);
+        },
         "print" => Ok(print(start, &start.arguments[1])),
         "fill" => fill_the_disk(start),
         "every-call" => super::every_call::direct(start),
