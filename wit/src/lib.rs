@@ -66,6 +66,8 @@
 //!   8 a message in all. Never inside records, variants or other lists.
 //! - **`@idempotent`** in a function's doc: its client repeats the call when the
 //!   service was restarted meanwhile. No other call is ever repeated.
+//! - **`@errors case, case`** in a function's doc: the cases of its error that it answers, perhaps none. Without the line, all.
+//!   The generated `ERRORS` says so to the test that provokes each.
 //! - **`@service name`** in an interface's doc: the name under which its clients find the
 //!   service (startup capability or registry), if that is not the name of the file.
 //! - **`@secret`** in the doc of a record, a variant, a field or a case: its Debug output is
@@ -85,6 +87,7 @@
 //!   fields and functions snake_case, Rust keywords `r#type`. Resources are no
 //!   types of their own: they appear as `Cap<Endpoint>`, `Cap<Region>`, ..., `Cap<Any>`;
 //! - `NUMBER: u32` and `tags::{GET, SUBSPACE, ...}: u32`;
+//! - `ERRORS: &[(&str, &[&str])]`: of each function, the cases of its error that it answers;
 //! - `Client`: `Client::new(Cap<Endpoint>)`, `process.connect().await?`, `Client::over(other.connection())`
 //!   for a second interface of the same endpoint, `client.within(timeout)` (no function may
 //!   be called `new`, `over`, `connection` or `within`); `client.get(key: &str).await ->

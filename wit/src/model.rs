@@ -129,6 +129,8 @@ pub struct Function {
     pub answer_is_tuple: bool,
     /// The error of its `result`.
     pub error: Option<Type>,
+    /// The cases of that error which it answers.
+    pub errors: Vec<String>,
 }
 
 impl Function {

@@ -322,7 +322,7 @@ impl Reader<'_> {
     fn function(&mut self, function: &wit_parser::Function, events: bool) -> Function {
         let name = function.name.clone();
         let span = function.span;
-        let docs = self.docs(&function.docs, span, &["idempotent"]);
+        let docs = self.docs(&function.docs, span, &["idempotent", "errors"]);
         match function.kind {
             FunctionKind::Freestanding => {}
             FunctionKind::AsyncFreestanding => {
@@ -361,6 +361,7 @@ impl Reader<'_> {
             }
             (answer, answer_is_tuple, error) = self.answer(&name, result, span);
         }
+        let errors = self.errors_of(function, docs.annotations.get("errors"), span);
         let function = Function {
             name,
             docs: docs.text.clone(),
@@ -369,6 +370,7 @@ impl Reader<'_> {
             answer,
             answer_is_tuple,
             error,
+            errors,
         };
         if function.idempotent && events {
             self.mistake(span, format!("function `{}`: an event is never repeated; drop `@idempotent`", function.name));
@@ -383,6 +385,32 @@ impl Reader<'_> {
             );
         }
         function
+    }
+
+    /// The cases of its error that a function answers: those that `@errors` names, or all.
+    fn errors_of(&mut self, function: &wit_parser::Function, named: Option<&String>, span: Span) -> Vec<String> {
+        let cases: Vec<String> = match function.result {
+            Some(wit_parser::Type::Id(id)) => match &self.resolve.types[id].kind {
+                TypeDefKind::Result(wit_parser::Result_ { err: Some(wit_parser::Type::Id(error)), .. }) => {
+                    match &self.resolve.types[self.definition(*error)].kind {
+                        TypeDefKind::Variant(variant) => variant.cases.iter().map(|case| case.name.clone()).collect(),
+                        TypeDefKind::Enum(cases) => cases.cases.iter().map(|case| case.name.clone()).collect(),
+                        _ => Vec::new(),
+                    }
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        let Some(named) = named else { return cases };
+        let named = named.split(',').map(str::trim).filter(|case| !case.is_empty());
+        let named: Vec<String> = named.map(str::to_string).collect();
+        for case in named.iter().filter(|case| !cases.contains(case)) {
+            let message =
+                format!("function `{}`: `@errors` names `{case}`, which is no case of its error", function.name);
+            self.mistake(span, message);
+        }
+        named
     }
 
     fn answer(&mut self, name: &str, result: &wit_parser::Type, span: Span) -> (Vec<Value>, bool, Option<Type>) {

@@ -38,6 +38,7 @@ fn what_is_not_allowed_is_named_with_its_place() {
         ("enum client { a }", "the generated code has a type of this name"),
         ("new: func();", "every client has a function of this name"),
         ("/// @retry\nf: func();", "`@retry` means nothing here"),
+        ("enum e { a } /// @errors a, b\nf: func() -> result<_, e>;", "`b`, which is no case of its error"),
         ("resource endpoint; /// @idempotent\nf: func(e: endpoint);", "cannot be called again"),
     ];
     for (body, words) in refused {

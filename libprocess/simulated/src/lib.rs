@@ -8,6 +8,7 @@
 //! | [`simulation`] | [`Simulation`]: describe a machine, run it, break it, boot what is left |
 //! | [`stage`] | [`Stage`]: a service alone, with clients that are closures in the test |
 //! | [`image`] | images as named entries: [`executable`], [`image_hash`] |
+//! | [`Outcomes`] | which methods ended how, against what their interface file says |
 //! | [`spin()`] | a process that loops |
 //! | `machine` | the processor: polls futures, takes their system calls |
 //! | `world` | what a host has beside the kernel; carries out its effects |
@@ -25,6 +26,7 @@ mod fault;
 pub mod image;
 mod log;
 mod machine;
+mod outcomes;
 mod seeds;
 pub mod simulation;
 mod spin;
@@ -33,6 +35,7 @@ mod thread;
 mod world;
 
 pub use image::{executable, image_hash};
+pub use outcomes::Outcomes;
 pub use seeds::for_seeds;
 pub use simulated_disk::{Access, Cut, Disk, DiskError, Random};
 pub use simulation::{End, Simulation, Wreck};

@@ -211,7 +211,7 @@ impl<D: BlockDevice> Data<D> {
         let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, names).await?;
         let empty = Self::empty();
         let current = stored.as_ref().unwrap_or(&empty);
-        let size = current.file.size + bytes.len() as u64;
+        let size = current.file.size.checked_add(bytes.len() as u64).ok_or(Error::QuotaExceeded(0))?;
         self.may_grow(&transaction, namespace, bytes.len() as u64).await?;
         let content = self.write_part(&mut transaction, current, current.file.size, bytes, path).await?;
         self.put_file(transaction, namespace, (folder, name), stored.as_ref(), size, content).await

@@ -148,7 +148,7 @@ impl<D: BlockDevice> Data<D> {
         let coming: u64 = {
             let uploads = self.uploads.borrow();
             let others = uploads.under_way.values().filter(|upload| upload.namespace == namespace);
-            others.map(Upload::bytes).sum()
+            others.map(Upload::bytes).fold(0, u64::saturating_add)
         };
         let snapshot = self.store().snapshot();
         let mut number = namespace;

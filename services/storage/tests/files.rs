@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Error, System, USER, grant};
+use common::{Error, ROOT, System, USER, grant};
 use libprocess::interfaces::storage::files::{Info, Kind, OpenMode};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -62,6 +62,22 @@ fn pattern(length: usize) -> Vec<u8> {
 
 fn invalid<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
     matches!(result, Err(Error::Invalid(_)))
+}
+
+/// In a namespace without a quota, sizes come to the end of their numbers.
+#[test]
+fn sizes_end_with_their_numbers() {
+    let (system, root) = (System::new(), grant(ROOT));
+    let data = &system.data;
+    system.run(data.replace(root, "f", b"")).unwrap();
+    system.run(data.set_size(root, "f", u64::MAX)).unwrap();
+    assert_eq!(system.run(data.append(root, "f", b"x")), Err(Error::QuotaExceeded(0)));
+    assert_eq!(system.run(data.write(root, "f", u64::MAX, b"x")), Err(Error::QuotaExceeded(0)));
+    assert_eq!(system.run(data.stat_path(root, "f")).unwrap().size, u64::MAX);
+    system.run(data.set_size(root, "f", 1 << 63)).unwrap();
+    for _ in 0..3 {
+        system.run(data.begin_object(root, "k", 1 << 63)).unwrap();
+    }
 }
 
 #[test]

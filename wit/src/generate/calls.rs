@@ -14,6 +14,15 @@ pub(super) fn numbers(code: &mut Code, interface: &Interface, number: u32) {
         code.line(&format!("pub const {}: u32 = {:#06x};", screaming(&function.name), number + position as u32));
     }
     code.line("}");
+    if !interface.is_events() {
+        code.line("/// The errors that each function answers, as in the file: a test provokes each.");
+        code.line("pub const ERRORS: &[(&str, &[&str])] = &[");
+        for function in &interface.functions {
+            let errors: Vec<String> = function.errors.iter().map(|error| format!("{:?}", camel(error))).collect();
+            code.line(&format!("({:?}, &[{}]),", function.name, errors.join(", ")));
+        }
+        code.line("];");
+    }
 }
 
 /// The client.
@@ -73,6 +82,7 @@ fn event(code: &mut Code, function: &Function) {
 
 fn call(code: &mut Code, function: &Function) {
     code.docs(&function.docs);
+    errors(code, function);
     let ok = answer_type(function, owned_value);
     let error = function.error.as_ref().map(owned);
     let client_error = match &error {
@@ -115,6 +125,15 @@ fn call(code: &mut Code, function: &Function) {
     code.line("}");
 }
 
+/// Which cases of the error it answers, for people.
+fn errors(code: &mut Code, function: &Function) {
+    if let (Some(Type::Named { name, .. }), false) = (&function.error, function.errors.is_empty()) {
+        let cases: Vec<String> =
+            function.errors.iter().map(|case| format!("[`{0}`]({1}::{0})", camel(case), camel(name))).collect();
+        code.docs(&format!("\n# Errors\n{}.", cases.join(", ")));
+    }
+}
+
 /// The server's trait.
 pub(super) fn server(code: &mut Code, interface: &Interface) {
     code.line("/// Answers the interface. One thread: `&self` and cells are enough.");
@@ -122,6 +141,7 @@ pub(super) fn server(code: &mut Code, interface: &Interface) {
     code.line("pub trait Server {");
     for function in &interface.functions {
         code.docs(&function.docs);
+        errors(code, function);
         let mut parameters = String::new();
         for parameter in &function.parameters {
             parameters += &format!(", {}: {}", snake(&parameter.name), owned_value(&parameter.value));

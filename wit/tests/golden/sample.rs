@@ -158,6 +158,15 @@ pub mod sample {
             #[doc = " `request`."]
             pub const REQUEST: u32 = 0x7005;
         }
+        /// The errors that each function answers, as in the file: a test provokes each.
+        pub const ERRORS: &[(&str, &[&str])] = &[
+        ("nothing", &[]),
+        ("add", &[]),
+        ("get", &["NotFound", "Failed", "Wrong"]),
+        ("put", &["NotFound", "Failed", "Wrong"]),
+        ("open", &["NotFound", "Failed", "Wrong"]),
+        ("request", &[]),
+        ];
         /// Calls the interface. Clones are the same connection.
         #[derive(Clone, Debug)]
         pub struct Client {
@@ -196,17 +205,26 @@ pub mod sample {
                 let v0 = answer;
                 Ok(v0)
             }
+            #[doc = " "]
+            #[doc = " # Errors"]
+            #[doc = " [`NotFound`](Error::NotFound), [`Failed`](Error::Failed), [`Wrong`](Error::Wrong)."]
             pub async fn get(&self, key: &Key, colour: Colour) -> ::core::result::Result<::libprocess::generated::Vec<u8>, ::libprocess::ClientError<Error>> {
                 let (answer, _): (::core::result::Result<::libprocess::generated::serde_bytes::ByteBuf, Error>, _) = self.connection.call(tags::GET, &(key, colour), ::libprocess::wire::Passing::new()).await?;
                 let answer = answer.map_err(::libprocess::ClientError::Service)?;
                 let v0 = answer;
                 Ok(v0.into_vec())
             }
+            #[doc = " "]
+            #[doc = " # Errors"]
+            #[doc = " [`NotFound`](Error::NotFound), [`Failed`](Error::Failed), [`Wrong`](Error::Wrong)."]
             pub async fn put(&self, login: &Login, data: &[u8], choices: &[Choice]) -> ::core::result::Result<(), ::libprocess::ClientError<Error>> {
                 let (answer, _): (::core::result::Result<(), Error>, _) = self.connection.call(tags::PUT, &(login, ::libprocess::generated::serde_bytes::Bytes::new(data), choices), ::libprocess::wire::Passing::new()).await?;
                 let answer = answer.map_err(::libprocess::ClientError::Service)?;
                 Ok(answer)
             }
+            #[doc = " "]
+            #[doc = " # Errors"]
+            #[doc = " [`NotFound`](Error::NotFound), [`Failed`](Error::Failed), [`Wrong`](Error::Wrong)."]
             pub async fn open(&self, to: ::libprocess::Cap<::libprocess::capability::Endpoint>, by: &::libprocess::Cap<::libprocess::capability::Any>, more: ::libprocess::generated::Vec<::libprocess::Cap<::libprocess::capability::Any>>) -> ::core::result::Result<(u32, ::libprocess::Cap<::libprocess::capability::Endpoint>, ::core::option::Option<::libprocess::Cap<::libprocess::capability::Any>>), ::libprocess::ClientError<Error>> {
                 let mut passing = ::libprocess::wire::Passing::new();
                 let to = passing.moves(to);
@@ -229,8 +247,17 @@ pub mod sample {
             async fn nothing(&self, caller: ::libprocess::Caller);
             #[doc = " Adds."]
             async fn add(&self, caller: ::libprocess::Caller, a: u32, b: ::core::option::Option<::libprocess::generated::String>) -> u64;
+            #[doc = " "]
+            #[doc = " # Errors"]
+            #[doc = " [`NotFound`](Error::NotFound), [`Failed`](Error::Failed), [`Wrong`](Error::Wrong)."]
             async fn get(&self, caller: ::libprocess::Caller, key: Key, colour: Colour) -> ::core::result::Result<::libprocess::generated::Vec<u8>, Error>;
+            #[doc = " "]
+            #[doc = " # Errors"]
+            #[doc = " [`NotFound`](Error::NotFound), [`Failed`](Error::Failed), [`Wrong`](Error::Wrong)."]
             async fn put(&self, caller: ::libprocess::Caller, login: Login, data: ::libprocess::generated::Vec<u8>, choices: ::libprocess::generated::Vec<Choice>) -> ::core::result::Result<(), Error>;
+            #[doc = " "]
+            #[doc = " # Errors"]
+            #[doc = " [`NotFound`](Error::NotFound), [`Failed`](Error::Failed), [`Wrong`](Error::Wrong)."]
             async fn open(&self, caller: ::libprocess::Caller, to: ::libprocess::Cap<::libprocess::capability::Endpoint>, by: ::libprocess::Cap<::libprocess::capability::Any>, more: ::libprocess::generated::Vec<::libprocess::Cap<::libprocess::capability::Any>>) -> ::core::result::Result<(u32, ::libprocess::Cap<::libprocess::capability::Endpoint>, ::core::option::Option<::libprocess::Cap<::libprocess::capability::Any>>), Error>;
             async fn request(&self, caller: ::libprocess::Caller, request: (bool, char), answer: ::core::result::Result<u8, i8>) -> (Token, ::libprocess::generated::Vec<::libprocess::Cap<::libprocess::capability::Any>>);
         }
