@@ -438,6 +438,11 @@ impl Axiom {
         (self.journal.pending() > 0).then(|| self.journal.base_time())
     }
 
+    /// Bytes of memory that are set aside for records that the host has not taken.
+    pub fn memory_of_records(&self) -> usize {
+        self.journal.memory() + self.wide.memory()
+    }
+
     /// Ends the block being written, so that [`Axiom::take_block`] gives all there is. Not between
     /// [`Outcome::Host`] and [`Axiom::finish`].
     pub fn cut(&mut self, now: u64) {

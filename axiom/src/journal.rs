@@ -317,6 +317,15 @@ impl Journal {
         self.full.pop_front()
     }
 
+    /// Bytes of memory that it has for blocks. As many as waited at one time, and no more than `bound` says.
+    pub(crate) fn memory(&self) -> usize {
+        let waiting = self.full.iter().map(|block| &block.slots);
+        let slots = waiting.chain(&self.spare).chain([&self.block.slots]).map(Vec::capacity).sum::<usize>();
+        slots * size_of::<Slot>()
+            + self.full.capacity() * size_of::<RawBlock>()
+            + self.spare.capacity() * size_of::<Vec<Slot>>()
+    }
+
     /// Whether a block waits to be taken.
     #[inline]
     pub(crate) fn has_full(&self) -> bool {
@@ -348,6 +357,11 @@ impl Wide {
     /// Drops what was added; the memory is used again.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+    }
+
+    /// Bytes of memory that it has.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Adds a commit, in its compact form if it has one.

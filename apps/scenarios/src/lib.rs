@@ -8,6 +8,7 @@
 //! | [`play`] | running a scenario against a [`Host`] |
 //! | [`program`] | a [`Host`] that is a program of this machine |
 //! | [`terminal`] | a program of this machine with a person in front of it |
+//! | [`upgrades`] | storage is upgraded under load, on any host |
 #![forbid(unsafe_code)]
 
 pub mod document;
@@ -15,6 +16,7 @@ pub mod pattern;
 pub mod play;
 pub mod program;
 pub mod terminal;
+pub mod upgrades;
 
 use std::path::{Path, PathBuf};
 

@@ -35,6 +35,11 @@ impl Frontier {
         &self.roots
     }
 
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.roots.capacity() * size_of::<Hash>()
+    }
+
     /// Appends a leaf, given its hash.
     pub fn push(&mut self, leaf: Hash) {
         let mut hash = leaf;

@@ -145,6 +145,11 @@ impl<D: BlockDevice> ImageLog<D> {
         self.buffer.len()
     }
 
+    /// Bytes of memory that it takes: mostly the buffer, which has what it once needed.
+    pub fn memory(&self) -> usize {
+        self.buffer.capacity() + self.frontier.memory() + self.before.memory()
+    }
+
     /// Whether only the reserve is left: an eighth of the image, at most 4 MiB. The machine must be shut down now; blocks
     /// are still taken while they fit.
     pub fn is_full(&self) -> bool {

@@ -186,7 +186,10 @@ impl Machine {
         }
         if fw_cfg::is_there(&mut fw_cfg::Real, MEMORY) {
             let (frames, bytes) = (self.frames.count(), crate::start::heap_taken());
-            say!("orbital: at the end {frames} frames are free and {bytes} bytes of the kernel's heap are taken");
+            let log = self.record.log.as_ref().map_or(0, ImageLog::memory) + self.axiom.memory_of_records();
+            say!(
+                "orbital: at the end {frames} frames are free and {bytes} bytes of the kernel's heap are taken, {log} of them for the log"
+            );
         }
         self.devices.stop();
         super::power::off(if self.off == Some(LOG_LOST) { LOG_LOST } else { status })

@@ -11,6 +11,7 @@ mod live;
 mod log;
 mod questions;
 mod state;
+mod upgrade;
 mod witness;
 
 use std::ffi::OsStr;

@@ -12,6 +12,7 @@ mod garbage;
 mod power;
 mod terminal;
 mod two_hosts;
+mod upgrade;
 
 use qemu::console::{Gathered, gather};
 use qemu::machine::{End, Machine};
