@@ -6,6 +6,7 @@ use log_store::commands::{Bound, Format, Show, show};
 use qemu::console::{Gathered, gather};
 use qemu::machine::Machine;
 use qemu::{State, build};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -104,6 +105,56 @@ fn who_tries_what_he_must_not_hurts_himself_alone() {
         assert!(passed.contains(&name), "{name}: not among {passed:?}");
     }
     assert_eq!(passed.len(), 48);
+}
+
+#[path = "../../../kernel/src/tests/table.rs"]
+#[allow(dead_code)] // Part of it is the kernel's tests' alone.
+mod table;
+
+/// Each call is seen to succeed, and to refuse each handle that is no good, with the error that its row in
+/// docs/system-calls.md names; whatever else it answers is there too.
+#[test]
+fn every_call_from_ring_3_ends_as_the_table_says() {
+    use abi::{Error, Number};
+    // What this host has not, what no program can bring about from the inside, and what others test.
+    const NOT_HERE: &[Number] = &[Number::CaptureBegin, Number::CaptureEnd, Number::DeviceComplete];
+    let ends_otherwise = |call: Number, error: Option<Error>| match call {
+        // An executable to make an image of: tests/machine/executables.rs.
+        Number::ImageCreate => error.is_none(),
+        // Threads are the library's, which gives nobody a capability to one.
+        Number::ThreadConfigure => {
+            matches!(error, Some(Error::StaleHandle | Error::MissingRight | Error::Expired))
+        }
+        _ => false,
+    };
+    let said = boot(NATIVE_GUESTS, "calls", &[], &[]);
+    let lines = said.messages.lines().filter_map(|line| line.split_once("[init] call "));
+    let mut seen = BTreeSet::new();
+    for (_, line) in lines {
+        let (name, ends) = line.trim_end().split_once(' ').unwrap();
+        let call = *Number::ALL.iter().find(|call| call.name() == name).unwrap();
+        seen.extend(ends.split(' ').map(|end| (call, Error::from_number(end.parse().unwrap()))));
+    }
+    for &(call, end) in &seen {
+        let named = end.is_none_or(|error| table::names(call, error));
+        assert!(named, "docs/system-calls.md does not say {end:?} of {}", call.name());
+    }
+    let handle = [Error::BadHandle, Error::StaleHandle, Error::WrongKind, Error::MissingRight, Error::Expired];
+    let expected = Number::ALL.iter().filter(|call| !NOT_HERE.contains(call)).flat_map(|&call| {
+        let errors = &table::errors()[&call].kernel;
+        let bad = handle.into_iter().filter(|error| errors.contains(error));
+        bad.map(move |error| (call, Some(error))).chain([(call, None)])
+    });
+    // A reply is no handle; capabilities that ride on one are tested where messages are.
+    let expected = expected.filter(|&(call, end)| {
+        let rides = call == Number::Reply && matches!(end, Some(Error::MissingRight | Error::Expired));
+        !rides && !ends_otherwise(call, end)
+    });
+    let missing: Vec<_> = expected.filter(|end| !seen.contains(end)).collect();
+    assert!(missing.is_empty(), "not seen: {missing:?}\n{}{}", said.output, said.messages);
+    for call in NOT_HERE {
+        assert!(seen.contains(&(*call, Some(Error::Unsupported))), "{}", call.name());
+    }
 }
 
 /// The same programs as on the WebAssembly host (host-wasm/tests/machine/attacks.rs): each rages beside a server and its
