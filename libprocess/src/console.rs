@@ -180,10 +180,10 @@ impl Console {
         Console { device, read: Rc::default(), reading: Rc::default() }
     }
 
-    /// Writes text and waits until the console has taken it.
-    pub async fn write(&self, text: &str) -> Result<(), Error> {
+    /// Writes text, or any bytes, and waits until the console has taken it.
+    pub async fn write(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
         carry().await;
-        for chunk in text.as_bytes().chunks(CHUNK) {
+        for chunk in text.as_ref().chunks(CHUNK) {
             let (completion, _) = self.device.operate(Operation::Write, 0, 0, chunk).await?;
             if completion.status != CompletionStatus::Done {
                 return Err(Error::PeerGone);

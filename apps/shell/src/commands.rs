@@ -7,3 +7,5 @@ mod log;
 mod processes;
 mod services;
 mod session;
+mod values;
+mod watch;

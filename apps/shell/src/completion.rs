@@ -12,6 +12,8 @@ pub enum Wanted {
     Command,
     /// A service.
     Service,
+    /// A key of a value.
+    Key,
     /// A path in this folder (it ends in `/`).
     Path(String),
 }
@@ -37,6 +39,7 @@ pub fn wanted(before: &str) -> (Wanted, &str) {
         Some("help") => Wanted::Command,
         Some("services" | "start" | "stop" | "restart" | "kill" | "caps" | "capture") => Wanted::Service,
         Some("upgrade") if words.len() == 1 => Wanted::Service,
+        Some("set" | "get" | "unset" | "keys" | "watch" | "transact") => Wanted::Key,
         Some(_) => Wanted::Path(String::from(&word[..word.rfind('/').map_or(0, |at| at + 1)])),
     };
     match wanted {
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(wanted("ls; ca"), (Wanted::Command, "ca"));
         assert_eq!(wanted("ls && "), (Wanted::Command, ""));
         assert_eq!(wanted("kill st"), (Wanted::Service, "st"));
+        assert_eq!(wanted("get no/te"), (Wanted::Key, "no/te"));
         assert_eq!(wanted("cat /no"), (Wanted::Path("/".into()), "no"));
         assert_eq!(wanted("mv /a/b /c/"), (Wanted::Path("/c/".into()), ""));
     }

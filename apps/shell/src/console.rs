@@ -45,12 +45,17 @@ impl Screen {
 
     /// Shows text; returns when the console has taken it.
     pub async fn show(&self, text: &str) {
+        self.show_bytes(text.as_bytes()).await;
+    }
+
+    /// Shows bytes as they are.
+    pub async fn show_bytes(&self, bytes: &[u8]) {
         let Some(console) = &self.console else {
-            libprocess::print!("{text}");
+            libprocess::print!("{}", String::from_utf8_lossy(bytes));
             return;
         };
         // A console that is gone shows nothing, and there is nobody to tell.
-        let _ = console.write(text).await;
+        let _ = console.write(bytes).await;
     }
 }
 

@@ -137,3 +137,100 @@ impl Explain for process::lifecycle::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    // Tests see the crates of these names, too.
+    use libprocess::interfaces::{init, process};
+
+    /// Every way in which a call can fail, and what the user is told: each names what it is about and a next step.
+    #[test]
+    fn a_call_that_fails_is_told_with_what_to_do() {
+        let told = |error| failed::<init::control::Error>("storage", "/f", error).message;
+        let down = |refusal| told(ClientError::Refused(refusal));
+        assert_eq!(
+            told(ClientError::ServiceRestarted),
+            "/f: the storage service ended before it answered, so it may be done or not; look, and try again when \
+             `services storage` says up"
+        );
+        assert_eq!(
+            told(ClientError::TimedOut),
+            "/f: the storage service did not answer in time, so it may be done or not; `services storage` shows how it is"
+        );
+        assert_eq!(
+            told(ClientError::BadAnswer),
+            "/f: the storage service's answer was not understood; its version may be another"
+        );
+        assert_eq!(
+            told(ClientError::System(Error::QuotaExceeded)),
+            "/f: the shell has too little left to ask; `self` shows what it uses"
+        );
+        assert_eq!(
+            told(ClientError::System(Error::PeerGone)),
+            format!("/f: the storage service cannot be asked: {}", Error::PeerGone)
+        );
+        assert_eq!(
+            down(Refusal::Unknown),
+            format!("/f: {}; its version may be another than the shell's", Refusal::Unknown)
+        );
+        for (refusal, words) in [
+            (Refusal::Stopped, "the storage service is stopped; `start storage` starts it"),
+            (Refusal::Finished, "the storage service has finished; `start storage` runs it again"),
+            (
+                Refusal::Disabled,
+                "the storage service failed too often and is disabled; `services storage` says how, `start storage` \
+                 tries again",
+            ),
+            (Refusal::Waiting, "the storage service waits for another that is down; `services` shows which"),
+            (
+                Refusal::Failed,
+                "the storage service failed and is not started again; `services storage` says why, `start storage` \
+                 tries again",
+            ),
+        ] {
+            assert_eq!(down(refusal), format!("/f: {words}"));
+        }
+    }
+
+    #[test]
+    fn what_init_refuses_is_told_with_what_to_do() {
+        use init::control::Error;
+        for (error, words) in [
+            (Error::NoSuchService, "there is no service x; `services` lists them"),
+            (Error::PermissionDenied, "x: this session may not control services"),
+            (Error::AlreadyRunning, "x is running already; `restart x` begins anew"),
+            (Error::NotRunning, "x is not running; `start x` starts it"),
+            (Error::DependencyDown("y".to_string()), "x needs y, which does not answer; `start y` first"),
+            (Error::Failed("why".to_string()), "x did not come up: why; `log --process x` shows what it did"),
+            (Error::Upgrading, "x is being upgraded; try again in a moment"),
+            (
+                Error::ImageNotFound("y".to_string()),
+                "there is no image y for x; it is the name of a boot image, or a path with a / in it",
+            ),
+            (Error::InvalidImage("why".to_string()), "x is not upgraded, the old one goes on: the image: why"),
+            (Error::ShuttingDown, "the system is coming up or going down; try again in a moment"),
+        ] {
+            assert_eq!(error.explain("x"), words);
+        }
+    }
+
+    #[test]
+    fn what_the_process_service_refuses_is_told_with_what_to_do() {
+        use process::lifecycle::Error;
+        let why = || "why".to_string();
+        for (error, words) in [
+            (Error::NoSuchProcess, "there is no process x; `ps` lists them"),
+            (Error::ImageNotFound(why()), "there is no image why; it is the name of a boot image or a path"),
+            (Error::InvalidImage(why()), "x cannot be run: why"),
+            (Error::PermissionDenied(why()), "x: this session may not do that: why"),
+            (Error::LimitExceeded(why()), "x: there is no room for it: why"),
+            (Error::InvalidRequest(why()), "x: why"),
+            (Error::TimedOut, "x has not ended yet"),
+            (Error::StorageFailed(why()), "x could not be read: why"),
+        ] {
+            assert_eq!(error.explain("x"), words);
+        }
+    }
+}

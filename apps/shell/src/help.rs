@@ -43,15 +43,16 @@ pub const TOPICS: &[Topic] = &[
         name: "cat",
         summary: "show files",
         usage: "cat PATH...",
-        details: "",
+        details: "Byte for byte, a part at a time: a file may be larger than memory.",
         examples: &[("cat /motd", "one file"), ("cat /a /b", "two, one after the other")],
     },
     Topic {
         name: "put",
         summary: "write a file, replacing what was there",
-        usage: "put [-n] PATH TEXT...",
+        usage: "put [-n] [--if-version N] PATH TEXT...",
         details: "The words of TEXT are joined by one blank and end with a newline; -n leaves the newline out.\n\
-                  When the command returns, the file is on the disk: a power cut does not lose it.",
+                  When the command returns, the file is on the disk: a power cut does not lose it.\n\
+                  --if-version N   only if the file has this version, as `stat` shows it; 0: only if nothing is there",
         examples: &[("put /motd Hello, world", "a line"), ("put /list \"one\\ntwo\"", "two lines")],
     },
     Topic {
@@ -76,6 +77,14 @@ pub const TOPICS: &[Topic] = &[
         examples: &[("mv /list /old/list", "into another folder")],
     },
     Topic {
+        name: "cp",
+        summary: "copy a file",
+        usage: "cp FROM TO",
+        details: "A file at TO is replaced, all or nothing; if TO is a folder, the copy lies in that. It goes a part at a\n\
+                  time: a file may be larger than memory.",
+        examples: &[("cp /list /old/list", "into another folder")],
+    },
+    Topic {
         name: "mkdir",
         summary: "make folders",
         usage: "mkdir [-p] PATH...",
@@ -88,6 +97,65 @@ pub const TOPICS: &[Topic] = &[
         usage: "stat PATH...",
         details: "",
         examples: &[("stat /motd", "one file")],
+    },
+    Topic {
+        name: "set",
+        summary: "put a value under a key, replacing what was there",
+        usage: "set [-n] [--for SECONDS] [--if-version N] KEY TEXT...",
+        details: "Values lie beside the files, each under a key, which is any text and in no folder. TEXT is as for put.\n\
+                  --for SECONDS    the value expires after that time: it is not there any more\n\
+                  --if-version N   only if the value has this version, as `keys -l` shows it; 0: only if there is none\n\
+                  --input          in place of TEXT: what the input has up to its end, however much that is; nothing of it\n\
+                                   is seen before all is there",
+        examples: &[
+            ("set color green", "a value"),
+            ("set --for 60 token 71c4", "one that is gone after a minute"),
+            ("set --input photo", "what is piped into `orbital run -c 'set --input photo'`"),
+        ],
+    },
+    Topic {
+        name: "get",
+        summary: "show values",
+        usage: "get KEY...",
+        details: "Byte for byte, a part at a time: a value may be larger than memory.",
+        examples: &[("get color", "one value")],
+    },
+    Topic {
+        name: "unset",
+        summary: "remove values",
+        usage: "unset [--if-version N] KEY...",
+        details: "--if-version N   only if the value has this version",
+        examples: &[("unset color", "one value")],
+    },
+    Topic {
+        name: "keys",
+        summary: "list the keys that have values",
+        usage: "keys [-l] [PREFIX]",
+        details: "-l adds size, version, when it was changed, and the time that it has left if it expires.",
+        examples: &[("keys", "all of them"), ("keys -l user/", "those that begin so, with sizes")],
+    },
+    Topic {
+        name: "transact",
+        summary: "change several values, all or none",
+        usage: "transact STEP...",
+        details: "A STEP is `set KEY TEXT`, `unset KEY`, or `check KEY VERSION`, which lets nothing happen if the key has\n\
+                  another version; 0: if it has a value. A TEXT of several words is quoted.",
+        examples: &[
+            ("transact set from 70 set to 30", "both or none"),
+            ("transact check lock 0 set lock mine", "only if nobody has it"),
+        ],
+    },
+    Topic {
+        name: "watch",
+        summary: "tell changes of values as they come",
+        usage: "watch [--count N] [--for SECONDS] [PREFIX]",
+        details: "Of every key, or of those that begin with PREFIX, in their order, once they are on the disk; up to Ctrl-C.\n\
+                  --count N        up to so many changes\n\
+                  --for SECONDS    for so long; with --count the status is 1 if fewer have come by then",
+        examples: &[
+            ("watch --for 10", "for ten seconds"),
+            ("watch --count 1 token", "until the value changes or expires"),
+        ],
     },
     Topic {
         name: "ps",
@@ -320,6 +388,10 @@ mod tests {
             }
             let page = page(topic);
             assert!(page.contains(topic.usage));
+            // An option that is told is one of the command's, and the other way round.
+            for option in topic.usage.split(['[', ' ', ']']).filter(|word| word.starts_with("--")) {
+                assert!(page.matches(option).count() > 1, "{option} of {} is told nowhere", topic.name);
+            }
             assert!(page.lines().all(|line| line.chars().count() <= 120), "{page}");
         }
     }

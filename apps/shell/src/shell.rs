@@ -17,7 +17,7 @@ use libprocess::abi::Handle;
 use libprocess::interfaces::init::control;
 use libprocess::interfaces::process::lifecycle;
 use libprocess::interfaces::storage::files;
-use libprocess::{Any, Cap, Log, Process};
+use libprocess::{Any, Cap, Log, Process, yield_now};
 
 /// The shell, with all that it was given.
 pub struct Shell {
@@ -177,7 +177,8 @@ impl Shell {
             Arguments::parse(words, options, Order::OptionsFirst).map_err(|problem| Failure::misuse(name, &problem))
         };
         match name {
-            "ls" | "cat" | "put" | "append" | "rm" | "mv" | "mkdir" | "stat" => self.attend("storage").await?,
+            "ls" | "cat" | "put" | "append" | "rm" | "mv" | "cp" | "mkdir" | "stat" => self.attend("storage").await?,
+            "set" | "get" | "unset" | "keys" | "transact" | "watch" => self.attend("storage").await?,
             "ps" | "wait" | "kill" => self.attend("process").await?,
             _ => {}
         }
@@ -185,12 +186,24 @@ impl Shell {
             "help" => self.help(&plain(&[])?).await?,
             "ls" => self.ls(&plain(&[Opt::Flag("-l"), Opt::Flag("-a")])?).await?,
             "cat" => self.cat(&plain(&[])?).await?,
-            "put" => self.put(&text(&[Opt::Flag("-n")])?).await?,
+            "put" => self.put(&text(&[Opt::Flag("-n"), Opt::Value("--if-version")])?).await?,
             "append" => self.append(&text(&[Opt::Flag("-n")])?).await?,
             "rm" => self.rm(&plain(&[Opt::Flag("-r")])?).await?,
             "mv" => self.mv(&plain(&[])?).await?,
+            "cp" => self.cp(&plain(&[])?).await?,
             "mkdir" => self.mkdir(&plain(&[Opt::Flag("-p")])?).await?,
             "stat" => self.stat(&plain(&[])?).await?,
+            "set" => {
+                let options = [Opt::Flag("-n"), Opt::Flag("--input"), Opt::Value("--for"), Opt::Value("--if-version")];
+                self.set(&text(&options)?).await?;
+            }
+            "get" => self.get(&plain(&[])?).await?,
+            "unset" => self.unset(&plain(&[Opt::Value("--if-version")])?).await?,
+            "keys" => self.keys(&plain(&[Opt::Flag("-l")])?).await?,
+            "transact" => self.transact(&text(&[])?).await?,
+            "watch" => {
+                return self.watch(&plain(&[Opt::Value("--count"), Opt::Value("--for")])?).await.map(Done::Status);
+            }
             "ps" => self.ps(&plain(&[])?).await?,
             "spawn" => return self.spawn(words, mode).await.map(Done::Status),
             "wait" => return self.wait(&plain(&[])?).await.map(Done::Status),
@@ -267,6 +280,14 @@ impl Shell {
         }
     }
 
+    /// Between the parts of what takes long: whether it goes on, or Ctrl-C was typed.
+    pub async fn goes_on(&mut self) -> Result<(), Failure> {
+        match Shell::interruptible(&mut self.keyboard, &self.stop, yield_now()).await {
+            Some(()) => Ok(()),
+            None => Err(Failure { message: String::from("given up by Ctrl-C, before it was done"), status: KILLED }),
+        }
+    }
+
     /// Runs `operation` until it ends, Ctrl-C is typed, or the shell is asked to end.
     pub async fn interruptible<T>(
         keyboard: &mut Option<Keyboard>,
@@ -335,5 +356,34 @@ pub fn end_in_words(end: &lifecycle::End) -> String {
             format!("needed more memory than its {} and was killed", crate::text::size(end.code))
         }
         Reason::Reclaimed => String::from("ended, because what paid for it went"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lifecycle::{End, Reason};
+
+    /// Every end that a program can come to: its words, and the status that stands for it.
+    #[test]
+    fn each_end_of_a_program_has_its_words_and_its_status() {
+        for (reason, code, words, status) in [
+            (Reason::Exited, 0, "ended", 0),
+            (Reason::Exited, 3, "ended with status 3", 3),
+            (Reason::Exited, 256, "ended with status 256", 255),
+            (Reason::Killed, 0, "was killed", KILLED),
+            (Reason::Terminated, 0, "was asked to end, did not, and was killed", KILLED),
+            (Reason::Faulted, 1, "touched memory that it must not touch and was killed", 134),
+            (Reason::Faulted, 2, "executed an instruction that it must not execute and was killed", 134),
+            (Reason::Faulted, 4, "trapped and was killed", 134),
+            (Reason::Faulted, 5, "ran out of stack and was killed", 134),
+            (Reason::Faulted, 9, "did what it could not and was killed", 134),
+            (Reason::ProcessorTimeLimit, 2_000_000_000, "used up its processor time of 2.00 s and was killed", FAILED),
+            (Reason::MemoryLimit, 2 << 20, "needed more memory than its 2.00 MiB and was killed", FAILED),
+            (Reason::Reclaimed, 0, "ended, because what paid for it went", FAILED),
+        ] {
+            let end = End { reason, code, processor_time: 0 };
+            assert_eq!((end_in_words(&end).as_str(), status_of(&end)), (words, status));
+        }
     }
 }

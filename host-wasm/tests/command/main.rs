@@ -10,6 +10,7 @@ mod limits;
 mod live;
 mod log;
 mod questions;
+mod shell;
 mod state;
 mod upgrade;
 mod witness;

@@ -226,7 +226,10 @@ mod tests {
              which is the first capability of the object\n"
         );
         let cut = chain_in_words(&chain[..1], &names);
-        assert!(cut.ends_with("in the log alone\n"), "{cut}");
+        assert!(cut.ends_with("\nthe rest of the chain is in the log alone\n"), "{cut}");
+        let expires = CapabilityInfo { expiry: 2_000_000_000, ..chain[1] };
+        let text = chain_in_words(&[expires], &names);
+        assert!(text.starts_with("capability 4 of init: device disk, read+write, until 2.00 s after boot\n"), "{text}");
     }
 
     #[test]

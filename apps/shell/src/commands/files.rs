@@ -1,6 +1,7 @@
-//! `ls`, `cat`, `put`, `append`, `rm`, `mv`, `mkdir`, `stat`: files of the storage service,
-//! in the namespace of the capability that the shell was given.
+//! `ls`, `cat`, `put`, `append`, `rm`, `mv`, `cp`, `mkdir`, `stat`: files of the storage service,
+//! in the namespace of the capability that the shell was given. However long a file is, a part of it is held at a time.
 
+use super::session::number;
 use crate::arguments::Arguments;
 use crate::completion::{Wanted, wanted};
 use crate::failure::{Explain, Failure, failed};
@@ -12,6 +13,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use libprocess::interfaces::storage::files::{Client, Entry, Error, Kind};
 use libprocess::interfaces::storage::namespaces::Access;
+use libprocess::interfaces::storage::types::{Metadata, Part};
 use libprocess::interfaces::storage::{namespaces, objects};
 use libprocess::{Any, Cap, ClientError};
 
@@ -19,8 +21,8 @@ use libprocess::{Any, Cap, ClientError};
 pub(crate) const PART: usize = 61_440;
 /// Names that are listed at once.
 const NAMES: u32 = 256;
-/// The longest file that `cat` shows.
-const LONGEST: u64 = 16 << 20;
+/// The largest program that is read to be passed on.
+const LARGEST: u64 = 16 << 20;
 /// How long the history and Tab may wait for storage: they must not hold anyone up.
 const BRIEFLY: Duration = Duration::from_millis(300);
 
@@ -33,11 +35,17 @@ impl Explain for Error {
             },
             Error::AlreadyExists => format!("{subject} is there already; `rm {subject}` removes it"),
             Error::QuotaExceeded(left) => {
-                format!("there is no room for {subject}: {} are left of the quota; `rm` makes some", size(*left))
+                format!(
+                    "there is no room for {subject}: {} are left of the quota; `rm` and `unset` make some",
+                    size(*left)
+                )
             }
-            Error::NoSpace => format!("the disk is full: there is no room for {subject}; `rm` makes some"),
+            Error::NoSpace => format!("the disk is full: there is no room for {subject}; `rm` and `unset` make some"),
             Error::KeyTooLong => format!("{subject} is too long: a name may have 255 bytes, a path 1,024"),
             Error::Invalid(reason) => format!("{subject} is not possible: {reason}"),
+            Error::VersionConflict(0) => {
+                format!("{subject} is not there, so it has no version; `--if-version 0` asks for that")
+            }
             Error::VersionConflict(version) => {
                 format!("{subject} was changed meanwhile: it has version {version} now; look, and try again")
             }
@@ -69,7 +77,7 @@ fn parent(path: &str) -> &str {
     }
 }
 
-fn about(path: &str) -> impl FnOnce(ClientError<Error>) -> Failure {
+pub(crate) fn about(path: &str) -> impl FnOnce(ClientError<Error>) -> Failure {
     let path = shown(path);
     move |error| failed("storage", &path, error)
 }
@@ -160,22 +168,94 @@ impl Shell {
     pub(crate) async fn cat(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         for path in paths("cat", arguments)? {
             let path = absolute(path);
-            let bytes = self.read_file(&path).await?;
-            let text = String::from_utf8_lossy(&bytes);
-            self.show(&text).await;
-            // A person's prompt begins on a line of its own; a pipe gets the bytes alone.
-            if self.screen.is_terminal() && !text.is_empty() && !text.ends_with('\n') {
-                self.show("\n").await;
-            }
+            let mut part = self.first_part(&path).await?;
+            let mut last = None;
+            let shown = loop {
+                self.screen.show_bytes(&part.bytes).await;
+                last = part.bytes.last().copied().or(last);
+                if part.is_last() {
+                    break Ok(());
+                }
+                let next = match self.goes_on().await {
+                    Ok(()) => self.next_part(&path, &part).await,
+                    Err(failure) => Err(failure),
+                };
+                match next {
+                    Ok(next) => part = next,
+                    Err(failure) => break Err(failure),
+                }
+            };
+            self.end_line(last).await;
+            shown?;
         }
         Ok(())
+    }
+
+    /// A person's prompt begins on a line of its own; a pipe gets the bytes alone, of which this is the last.
+    pub(crate) async fn end_line(&self, last: Option<u8>) {
+        if self.screen.is_terminal() && last.is_some_and(|last| last != b'\n') {
+            self.show("\n").await;
+        }
+    }
+
+    async fn first_part(&self, path: &str) -> Result<Span, Failure> {
+        let Part { stat, bytes } = self.files()?.read(path, 0, PART as u32).await.map_err(about(path))?;
+        Ok(Span { end: bytes.len() as u64, stat, bytes })
+    }
+
+    /// The part that comes after this one, of the same version.
+    async fn next_part(&self, path: &str, before: &Span) -> Result<Span, Failure> {
+        let Span { end, stat, .. } = before;
+        let part = self.files()?.read(path, *end, PART as u32).await.map_err(about(path))?;
+        if part.stat.version != stat.version {
+            return Err(Failure::new(format!("{} was changed while it was read; try again", shown(path))));
+        }
+        Ok(Span { end: end + part.bytes.len() as u64, stat: part.stat, bytes: part.bytes })
     }
 
     /// `put`.
     pub(crate) async fn put(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         let (path, text) = path_and_text("put", arguments)?;
+        let if_version = version("put", arguments)?;
         let files = self.files()?;
-        write(files, &path, text.as_bytes()).await.map_err(in_folder(&path))
+        write(files, &path, text.as_bytes(), if_version).await.map_err(in_folder(&path))
+    }
+
+    /// `cp`.
+    pub(crate) async fn cp(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        let [from, to] = arguments.exactly().ok_or_else(|| Failure::misuse("cp", "it takes two paths"))?;
+        let from = absolute(from);
+        let to = self.place_for(&from, absolute(to)).await?;
+        if from == to {
+            return Err(Failure::new(format!("{} is the same file", shown(&to))));
+        }
+        let mut part = self.first_part(&from).await?;
+        let objects = objects::Client::over(self.files()?.connection());
+        let upload = self.files()?.begin(&to, part.stat.size).await.map_err(in_folder(&to))?;
+        let copied = async {
+            loop {
+                objects.add(upload, &part.bytes).await.map_err(about(&to))?;
+                if part.is_last() {
+                    return Ok(());
+                }
+                self.goes_on().await?;
+                part = self.next_part(&from, &part).await?;
+            }
+        };
+        let copied: Result<(), Failure> = copied.await;
+        if copied.is_err() {
+            // The first error counts; an upload that stays behind goes when storage restarts.
+            let _ = objects.abandon(upload).await;
+            return copied;
+        }
+        objects.finish(upload, None).await.map(|_| ()).map_err(in_folder(&to))
+    }
+
+    /// Where `from` comes to lie: in the folder `to`, under its own name, if that is one.
+    async fn place_for(&self, from: &str, to: String) -> Result<String, Failure> {
+        let is_folder = self.files()?.stat(&to).await.is_ok_and(|info| info.kind == Kind::Folder);
+        let name = from.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        Ok(if is_folder { format!("{}/{name}", to.trim_end_matches('/')) } else { to })
     }
 
     /// `append`.
@@ -219,13 +299,9 @@ impl Shell {
     /// `mv`.
     pub(crate) async fn mv(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         let [from, to] = arguments.exactly().ok_or_else(|| Failure::misuse("mv", "it takes two paths"))?;
-        let (from, mut to) = (absolute(from), absolute(to));
+        let from = absolute(from);
+        let to = self.place_for(&from, absolute(to)).await?;
         let files = self.files()?;
-        // Into a folder that is there, under its own name.
-        if files.stat(&to).await.is_ok_and(|info| info.kind == Kind::Folder) {
-            let name = from.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-            to = format!("{}/{name}", to.trim_end_matches('/'));
-        }
         match files.rename(&from, &to).await {
             // Which of the two is not there?
             Err(ClientError::Service(Error::NotFound)) if files.stat(&from).await.is_ok() => {
@@ -281,8 +357,9 @@ impl Shell {
         let mut version = None;
         loop {
             let part = files.read(path, bytes.len() as u64, PART as u32).await.map_err(about(path))?;
-            if part.stat.size > LONGEST {
-                return Err(Failure::new(format!("{} is too long to show: {}", shown(path), size(part.stat.size))));
+            if part.stat.size > LARGEST {
+                let (most, size) = (size(LARGEST), size(part.stat.size));
+                return Err(Failure::new(format!("{} has {size}, and a program has at most {most}", shown(path))));
             }
             if version.replace(part.stat.version).is_some_and(|before| before != part.stat.version) {
                 // It was changed between two parts.
@@ -345,6 +422,14 @@ impl Shell {
                 }
                 Err(_) => Vec::new(),
             },
+            Wanted::Key => match self.files() {
+                Ok(files) if self.is_up("storage").await => {
+                    let objects = objects::Client::over(files.connection());
+                    let page = objects.within(BRIEFLY).list("", NAMES, None).await;
+                    page.map_or_else(|_| Vec::new(), |page| page.entries.into_iter().map(|entry| entry.key).collect())
+                }
+                _ => Vec::new(),
+            },
             Wanted::Path(folder) => match self.files() {
                 Ok(files) if self.is_up("storage").await => {
                     match entries(&files.within(BRIEFLY), &absolute(&folder)).await {
@@ -370,8 +455,8 @@ fn in_folder(path: &str) -> impl FnOnce(ClientError<Error>) -> Failure {
 }
 
 /// Replaces a file, all or nothing, however long it is.
-async fn write(files: &Client, path: &str, bytes: &[u8]) -> Result<(), ClientError<Error>> {
-    if bytes.len() <= PART {
+async fn write(files: &Client, path: &str, bytes: &[u8], if_version: Option<u64>) -> Result<(), ClientError<Error>> {
+    if bytes.len() <= PART && if_version.is_none() {
         return files.replace(path, bytes).await.map(|_| ());
     }
     let objects = objects::Client::over(files.connection());
@@ -383,7 +468,25 @@ async fn write(files: &Client, path: &str, bytes: &[u8]) -> Result<(), ClientErr
             return Err(error);
         }
     }
-    objects.finish(upload, None).await.map(|_| ())
+    objects.finish(upload, if_version).await.map(|_| ())
+}
+
+/// The version that must be there, if one is asked for.
+pub(crate) fn version(command: &str, arguments: &Arguments) -> Result<Option<u64>, Failure> {
+    arguments.value("--if-version").map(|text| number(command, "version", text)).transpose()
+}
+
+/// A part of a file, and how far it reaches.
+struct Span {
+    end: u64,
+    stat: Metadata,
+    bytes: Vec<u8>,
+}
+
+impl Span {
+    fn is_last(&self) -> bool {
+        self.bytes.is_empty() || self.end >= self.stat.size
+    }
 }
 
 /// The end of `text` that fits one message, from the beginning of a line.
@@ -407,6 +510,39 @@ fn path_and_text(command: &str, arguments: &Arguments) -> Result<(String, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Those of which no scenario tells are those that need a damaged disk, a smaller capability or bad luck.
+    #[test]
+    fn what_storage_refuses_is_told_with_what_to_do() {
+        let why = || String::from("why");
+        for (error, words) in [
+            (Error::NotFound, "there is no /f; `ls` shows what is there"),
+            (Error::AlreadyExists, "/f is there already; `rm /f` removes it"),
+            (
+                Error::QuotaExceeded(2048),
+                "there is no room for /f: 2.00 KiB are left of the quota; `rm` and `unset` make some",
+            ),
+            (Error::NoSpace, "the disk is full: there is no room for /f; `rm` and `unset` make some"),
+            (Error::KeyTooLong, "/f is too long: a name may have 255 bytes, a path 1,024"),
+            (Error::Invalid(why()), "/f is not possible: why"),
+            (Error::VersionConflict(0), "/f is not there, so it has no version; `--if-version 0` asks for that"),
+            (Error::VersionConflict(7), "/f was changed meanwhile: it has version 7 now; look, and try again"),
+            (Error::PermissionDenied, "this session may not do that with /f"),
+            (Error::Corrupt(why()), "why is damaged on the disk and cannot be read; everything else stays readable"),
+            (Error::TooLarge(PART as u64), "/f is too large: 60.0 KiB at a time"),
+            (Error::NotAFolder, "/f is a file, or lies in one; `stat` shows what it is"),
+            (Error::IsAFolder, "/f is a folder; `ls /f` lists it"),
+            (Error::FolderNotEmpty, "the folder /f has something in it; `rm -r /f` removes it with all that is in it"),
+            (Error::NoSuchUpload, "/f: storage was restarted before all was there; try again"),
+            (Error::TooManyUploads, "/f: storage has too many unfinished uploads; try again later"),
+            (Error::NoSuchWatch, "/f: storage was restarted, and the watch ended; try again"),
+            (Error::TooManyWatches, "/f: storage has too many watches; try again later"),
+            (Error::ReadOnly, "/f cannot be changed: the disk refuses writes"),
+            (Error::Device, "/f: the disk reports an error, so it may be done or not"),
+        ] {
+            assert_eq!(error.explain("/f"), words);
+        }
+    }
 
     #[test]
     fn paths_begin_at_the_top() {

@@ -452,7 +452,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Seconds with at most nine digits after the point, in ns; more than none.
-fn seconds(text: &str) -> Option<u64> {
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     if part.len() > 9 || !part.chars().all(|c| c.is_ascii_digit()) {
         return None;

@@ -1,0 +1,110 @@
+//! What the shell does with input that is larger than a line, and larger than its memory should be.
+
+use super::*;
+
+/// Bytes that do not repeat, of all kinds (SplitMix64).
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 7u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bytes.extend((z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Runs a script with these bytes as its input.
+fn fed(system: &System, script: &str, input: &[u8]) -> Output {
+    let mut command = system.command(["run", "-c", script]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut to, input) = (child.stdin.take().unwrap(), input.to_vec());
+    // It may end before it has read all.
+    let writer = std::thread::spawn(move || drop(to.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+#[test]
+fn what_comes_in_by_a_pipe_goes_out_again_byte_for_byte_in_little_memory() {
+    let system = System::new();
+    let bytes = noise(7 << 20);
+    let output = fed(&system, "set --input big; self", &bytes);
+    let memory = |text: &str| text.lines().find_map(|line| line.strip_prefix("memory ")).unwrap().trim().to_owned();
+    let before = memory(&good(&fed(&system, "self", b"")));
+    let after = memory(&good(&output));
+    let mebibytes = |text: &str| text.strip_suffix(" MiB").map_or(0.0, |number| number.parse::<f64>().unwrap());
+    assert!(mebibytes(&after) < mebibytes(&before) + 2.0, "{before}, with 7 MiB {after}");
+    assert!(system.run(["run", "-c", "get big"]).stdout == bytes);
+    let output = system.run(["run", "-c", "get big; get big; echo; self"]);
+    assert!(output.stdout.starts_with(&[&bytes[..], &bytes[..]].concat()));
+    let after = memory(&String::from_utf8_lossy(&output.stdout[2 * bytes.len()..]));
+    assert!(mebibytes(&after) < mebibytes(&before) + 2.0, "{before}, with 7 MiB {after}");
+}
+
+#[test]
+fn a_file_larger_than_a_message_is_copied_and_shown_whole() {
+    let system = System::new();
+    // Of two bytes a character, so that one lies across each part.
+    let line = "ä".repeat(24_999);
+    let script: String = (0..40).map(|number| format!("append -n /f '{number}{line}'\n")).collect();
+    let mut child =
+        system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert_eq!(good(&child.wait_with_output().unwrap()), "");
+    let whole: String = (0..40).map(|number| format!("{number}{line}")).collect();
+    assert!(good(&system.run(["run", "-c", "cat /f"])) == whole);
+    assert!(good(&system.run(["run", "-c", "cp /f /g; rm /f; cat /g"])) == whole);
+    assert!(good(&system.run(["disk", "check"])).contains("all good"));
+}
+
+#[test]
+fn what_is_too_large_is_told_and_leaves_nothing() {
+    let system = System::new();
+    let refused = |output: &Output, words: &str| {
+        assert_eq!(output.status.code(), Some(1), "{}{}", out(output), err(output));
+        assert!(out(output).contains(words), "{}", out(output));
+    };
+    let long = "x".repeat(61_440);
+    let by_line = |line: String| {
+        let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    refused(
+        &by_line(format!("append /a {long}\n")),
+        "at most 60.0 KiB are appended at once, so that it is all or nothing",
+    );
+    refused(&by_line(format!("set --for 9 a {long}\n")), "a value that expires has at most 60.0 KiB, and this 61441");
+    assert_eq!(good(&by_line(format!("set a {long}\nput /a {long}\nkeys\nls\nunset a\nrm /a\n"))), "a\na\n");
+    // More than the namespace may hold.
+    refused(&fed(&system, "set --input big", &noise(11 << 20)), "are left of the quota; `rm` and `unset` make some");
+    assert_eq!(good(&system.run(["run", "-c", "keys; ls"])), "");
+    assert!(good(&system.run(["disk", "check"])).contains("all good"));
+}
+
+#[test]
+fn a_stream_that_is_cut_off_is_not_seen() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "set k before"]));
+    let mut child = system
+        .command(["run", "-c", "echo ready; set --input k"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&noise(1 << 20)).unwrap();
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}{}", out(&output), err(&output));
+    if out(&output).contains("ready") {
+        assert!(out(&output).contains("set: it was ended before the input"), "{}", out(&output));
+    }
+    drop(input);
+    assert_eq!(good(&system.run(["run", "-c", "get k"])), "before\n");
+}
