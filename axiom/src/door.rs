@@ -7,6 +7,7 @@ use crate::event::{Event, OtherLog, Platform, PreviousEnd};
 use crate::header::{BOOT, END, Hash, STATE};
 use crate::journal::{Journal, ONE_SECTION, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
+use crate::snapshot;
 use abi::message::FaultKind;
 use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, ReplyToken, Request, Returned};
 use kernel::commit::Form;
@@ -14,7 +15,7 @@ use kernel::{
     Brief, BriefEnd, Commit, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId,
 };
 
-/// The state hash is taken every so many blocks.
+/// The state hash is taken every so many blocks, if not said otherwise.
 pub const STATE_EVERY: u64 = 4096;
 
 /// What a machine is started with.
@@ -26,6 +27,10 @@ pub struct Config {
     pub slots: usize,
     /// Blocks that may wait to be taken.
     pub waiting: usize,
+    /// The state hash is taken every so many blocks, at least 1.
+    pub state_every: u64,
+    /// Whether a snapshot goes with each state hash: where the host has a place for it.
+    pub snapshots: bool,
     /// Host, manifest and images, for the log.
     pub platform: Platform,
     /// The public half of the machine's key, for the first record of a new log.
@@ -39,12 +44,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Blocks of 64 KiB, of which 16 may wait; nothing known of the machine.
+    /// Blocks of 64 KiB, of which 16 may wait; no snapshots; nothing known of the machine.
     pub fn new(kernel: kernel::Platform) -> Config {
         Config {
             kernel,
             slots: 2048,
             waiting: 16,
+            state_every: STATE_EVERY,
+            snapshots: false,
             platform: Platform::default(),
             key: [0; 32],
             disk: [0; 16],
@@ -82,6 +89,8 @@ pub struct Axiom {
     wide: Wide,
     boot: u32,
     mode: Mode,
+    state_every: u64,
+    snapshots: bool,
 }
 
 /// A message or a reply that went straight from one thread to another. Not an `Option`: on the fast path what
@@ -143,6 +152,8 @@ impl Axiom {
             wide: Wide::default(),
             boot,
             mode: Mode::Recording,
+            state_every: config.state_every.max(1),
+            snapshots: config.snapshots,
         };
         axiom.journal.cut(0);
         axiom.journal.flag(BOOT);
@@ -482,8 +493,8 @@ impl Axiom {
             return;
         }
         self.event(Op::End, &Event::End { number: u64::from(self.boot), status }, now);
-        self.journal.flag(END | STATE);
-        self.journal.state(state_hash(&self.kernel));
+        self.journal.flag(END);
+        self.take_state();
         self.mode = Mode::Ended;
         if self.journal.cut(now) {
             self.journal.close();
@@ -527,11 +538,21 @@ impl Axiom {
 
     /// Ends the block being written and begins the next. Every so many of them have the state hash.
     fn close_block(&mut self, now: u64) -> bool {
-        if self.journal.pending() > 0 && self.journal.block_number() % STATE_EVERY == STATE_EVERY - 1 {
-            self.journal.flag(STATE);
-            self.journal.state(state_hash(&self.kernel));
+        if self.journal.pending() > 0 && self.journal.block_number() % self.state_every == self.state_every - 1 {
+            self.take_state();
         }
         self.journal.cut(now)
+    }
+
+    /// Gives the block being written the state hash, and a snapshot, if the host keeps them: its bytes are what is
+    /// hashed, so it costs the memory alone; whoever writes the log writes it down.
+    fn take_state(&mut self) {
+        self.journal.flag(STATE);
+        let taken = if self.snapshots { snapshot::take(&self.kernel, self.journal.block_number()) } else { None };
+        match taken {
+            Some((bytes, hashes)) => self.journal.state(hashes, Some(bytes)),
+            None => self.journal.state(state_hash(&self.kernel), None),
+        }
     }
 
     /// A call that is not given from hand to hand.

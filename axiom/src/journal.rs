@@ -47,12 +47,19 @@ pub struct RawBlock {
     pub(crate) flags: u8,
     pub(crate) boot: u32,
     pub(crate) state: [Hash; 2],
+    /// The state itself, where the host keeps snapshots.
+    pub(crate) snapshot: Option<Vec<u8>>,
 }
 
 impl RawBlock {
     /// Its number.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The snapshot of the state after it, if one was taken.
+    pub fn snapshot(&self) -> Option<&[u8]> {
+        self.snapshot.as_deref()
     }
 
     /// One more than the number of its last record.
@@ -255,9 +262,10 @@ impl Journal {
         self.block.flags |= flags;
     }
 
-    /// Notes the state hash after the block being written.
-    pub(crate) fn state(&mut self, state: [Hash; 2]) {
+    /// Notes the state hash after the block being written, and the snapshot that it is of.
+    pub(crate) fn state(&mut self, state: [Hash; 2], snapshot: Option<Vec<u8>>) {
         self.block.state = state;
+        self.block.snapshot = snapshot;
     }
 
     /// Ends the block being written, if anything is in it, and begins one at `now`.

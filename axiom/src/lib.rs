@@ -9,7 +9,7 @@
 //! | [`seal`] | a block of the journal becomes bodies, header, leaf |
 //! | [`header`], [`block`], [`scan`] | what is kept, and reading it back |
 //! | [`tree`], [`note`] | the tree over the headers, the signed checkpoint |
-//! | [`replay`] | the state again, from the commits alone |
+//! | [`replay`], [`snapshot`] | the state again, from the commits alone; written whole, to begin there |
 //! | [`words`], [`reader`] | records for people, and for processes that hold the log |
 //!
 //! Sealing and reading need no host: they turn bytes into bytes. The folder that they lie in is
@@ -31,6 +31,7 @@ pub mod record;
 pub mod replay;
 pub mod scan;
 pub mod seal;
+pub mod snapshot;
 pub mod tree;
 pub mod words;
 

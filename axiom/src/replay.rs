@@ -3,7 +3,7 @@
 use crate::block::{Block, Step, Wrong};
 use crate::commit::{Class, CommitRef};
 use crate::door::state_hash;
-use crate::header::{BOOT, Body, STATE};
+use crate::header::{BOOT, Body, Header, STATE};
 use kernel::{Effect, Kernel};
 
 /// A kernel that follows a log.
@@ -27,6 +27,18 @@ impl Replay {
     /// Before the first block.
     pub fn new(platform: kernel::Platform) -> Replay {
         Replay { platform, kernel: Kernel::new(platform), boot: 0, whole: true, compared: 0, commits: 0 }
+    }
+
+    /// After a block with this header, of which `kernel` is the state: as [`crate::snapshot::Snapshot::kernel`] gives it.
+    pub fn resume(platform: kernel::Platform, header: &Header, kernel: Kernel) -> Replay {
+        Replay { platform, kernel, boot: header.boot, whole: true, compared: 0, commits: 0 }
+    }
+
+    /// Takes `kernel` for the state that it has come to, activity included: of a snapshot of the block just
+    /// replayed, by whose header authority was compared.
+    pub fn adopt(&mut self, kernel: Kernel) {
+        self.kernel = kernel;
+        self.whole = true;
     }
 
     /// Applies the commits of the next block; where it has state hashes, the state must be what they say.

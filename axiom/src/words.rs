@@ -4,6 +4,7 @@
 use crate::block::{Block, Entry, Step, Wrong};
 use crate::commit::{Class, CommitRef, Told};
 use crate::event::{Event, PreviousEnd};
+use crate::header::Header;
 use crate::record::{Ending, NONE, Op, Record};
 use crate::replay::Replay;
 use abi::pci::{Register, Space};
@@ -58,6 +59,18 @@ impl Narrator {
             waits: BTreeMap::new(),
             threads: BTreeMap::new(),
         }
+    }
+
+    /// After a block with this header, of which `kernel` is the state. What the records before would have said it does
+    /// not know: since when who waits waits, and who received where no thread does now.
+    pub fn resume(platform: kernel::Platform, header: &Header, kernel: Kernel) -> Narrator {
+        let mut narrator = Narrator::new(platform);
+        for view in kernel.endpoints() {
+            let receiver = view.receivers.first().and_then(|&thread| kernel.process_name(kernel.process_of(thread)?));
+            narrator.receivers.extend(receiver.map(|name| (view.endpoint.0, name)));
+        }
+        narrator.replay = Replay::resume(platform, header, kernel);
+        narrator
     }
 
     /// The state as far as it was told.

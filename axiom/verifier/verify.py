@@ -236,12 +236,21 @@ def check_tiles(folder, headers, leaves, covered):
         for at in range(0, count, 256):
             need((level, at // 256, min(256, count - at)) in seen or (level, at // 256, 256) in seen, f"tile/{level}", f"tile {at // 256} is missing")
 
+def check_snapshots(folder, raws, covered):
+    for path in sorted((folder / "snapshots").glob("*")):
+        where, data = f"snapshots/{path.name}", path.read_bytes()
+        need(re.fullmatch(r"\d{20}", path.name) and int(path.name) < covered, where, "does not belong here")
+        magic, block, authority, activity = struct.unpack_from("<4sQQQ", data) if len(data) >= 28 else (b"", 0, 0, 0)
+        need((magic, block, 28 + authority + activity) == (b"OLS1", int(path.name), len(data)), where, "is no snapshot of its block")
+        hashes, raw = b"".join(blake3(half).digest() for half in (data[28:28 + authority], data[28 + authority:])), raws[block]
+        need(raw[1] & 2 and raw[190:] == hashes, where, "is not the state that its block's header has the hash of")
+
 def plain(said): return re.sub(r"\b([A-Z]\w*Id|Some)\(|(?:(?<=: )|(?<=\())(?!Orderly|Crashed)[A-Z]\w* (?=\{)|\)", "", said)
 
 def verify(folder, vkey, agree):
     folder = pathlib.Path(folder)
     covered, root, key = read_checkpoint((folder / "checkpoint").read_bytes().decode(), vkey)
-    for path in folder.iterdir(): need(path.name in ("checkpoint", "segments", "tile"), path.name, "does not belong here")
+    for path in folder.iterdir(): need(path.name in ("checkpoint", "segments", "snapshots", "tile"), path.name, "does not belong here")
     segments = {}
     for path in sorted((folder / "segments").iterdir()):
         form = re.fullmatch(r"(\d{20})\.(seg|kept)", path.name)
@@ -280,6 +289,7 @@ def verify(folder, vkey, agree):
         need(not any(data[at:]), f"segments/{path.name}, byte {at}", "bytes behind the last frame")
     need(covered <= len(leaves) and subtree(leaves[:covered]) == root, "checkpoint", f"its root is not that of the first {covered} blocks")
     check_tiles(folder, raws, leaves, covered)
+    check_snapshots(folder, raws, covered)
     need(not agree or next(agree, None) is None, "`show`", "has more records than the log")
     print(f"good: {total} records in {len(leaves)} blocks, {covered} of them under the checkpoint" + (f"; {compared} records agree with `show`" if agree else ""))
 

@@ -8,6 +8,7 @@
 //! | [`manifest`] | `manifest` | the system manifest |
 //! | [`disk`] | `disk` | the disk of storage |
 //! | [`log`] | `log`, `records`, `image` | the folder of a log, the records in a block, a log image |
+//! | [`snapshot`] | `snapshot` | a snapshot of the kernel's state |
 //! | [`executable`] | `executable` | ELF files |
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod executable;
 pub mod log;
 pub mod manifest;
 pub mod messages;
+pub mod snapshot;
 
 pub use calls::calls;
 pub use disk::disk;
@@ -29,3 +31,4 @@ pub use executable::executable;
 pub use log::{image, log, records};
 pub use manifest::manifest;
 pub use messages::{control, process, registry, storage};
+pub use snapshot::snapshot;

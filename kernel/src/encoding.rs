@@ -327,11 +327,21 @@ pub(crate) fn get_count(input: &mut &[u8]) -> Option<u64> {
     u64::get(input).filter(|&count| count <= input.len() as u64)
 }
 
+/// The names of a record's fields, as docs/log-format.md must have them.
+#[cfg(test)]
+pub(crate) trait Described {
+    const FIELDS: &'static [&'static str];
+}
+
 /// A record as its fields, one after the other.
 macro_rules! fields {
     ($type:ty: $($field:ident)*) => {
         impl $crate::encoding::Encode for $type {
             fn put<S: $crate::encoding::Sink>(&self, out: &mut S) { $($crate::encoding::Encode::put(&self.$field, out);)* }
+        }
+        #[cfg(test)]
+        impl $crate::encoding::Described for $type {
+            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
         }
         impl $crate::encoding::Decode for $type {
             fn get(input: &mut &[u8]) -> Option<Self> {

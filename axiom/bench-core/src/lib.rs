@@ -40,7 +40,11 @@ impl Pair {
 
     /// The same; its log begins with this public key, and nothing of it was taken yet.
     pub fn with_key(key: [u8; 32]) -> Option<Pair> {
-        let config = Config { key, ..Config::new(Platform::WASM) };
+        Pair::with(Config { key, ..Config::new(Platform::WASM) })
+    }
+
+    /// The same, on a machine of this configuration.
+    pub fn with(config: Config) -> Option<Pair> {
         let mut axiom = Axiom::new(config, Head::EMPTY);
         let quota = axiom.setup(Setup::Quota { memory: 64 << 20, pages: 4096 }, 0).ok()?.handle;
         axiom.setup(Setup::Init { image: [1; 32], length: 1, name: Name::new("client") }, 0).ok()?;

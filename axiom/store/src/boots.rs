@@ -27,6 +27,8 @@ pub(crate) struct Boot {
     pub wall_time: u64,
     /// Whether nothing of it was trimmed.
     pub whole: bool,
+    /// Of its blocks, those below this number were trimmed.
+    pub trimmed: u64,
 }
 
 /// Every boot, in order. Bodies are not held against their hashes.
@@ -59,11 +61,14 @@ fn add(boots: &mut Vec<Boot>, block: &Block<'_>) {
             last: 0,
             wall_time: wall_time(block),
             whole: true,
+            trimmed: 0,
         });
     }
     if let Some(boot) = boots.last_mut() {
         boot.last = header.first_record.saturating_add(u64::from(header.records)).saturating_sub(1);
-        boot.whole &= !block.is_trimmed();
+        if block.is_trimmed() {
+            (boot.whole, boot.trimmed) = (false, header.number + 1);
+        }
     }
 }
 
@@ -124,11 +129,22 @@ pub(crate) fn tell(
     folder: &impl Folder,
     boot: &Boot,
     last: u64,
+    wanted: impl FnMut(u64) -> bool,
+    each: impl FnMut(&Narrator, Line),
+) -> Result<Narrator, Error> {
+    tell_on(folder, Narrator::new(PLATFORM), boot.block, last, wanted, each)
+}
+
+/// The same of what comes from block `first` on, to a narrator that knows what came before.
+pub(crate) fn tell_on(
+    folder: &impl Folder,
+    mut narrator: Narrator,
+    first: u64,
+    last: u64,
     mut wanted: impl FnMut(u64) -> bool,
     mut each: impl FnMut(&Narrator, Line),
 ) -> Result<Narrator, Error> {
-    let mut narrator = Narrator::new(PLATFORM);
-    walk_covered(folder, boot.block, |block| {
+    walk_covered(folder, first, |block| {
         if block.header.first_record > last {
             return Ok(Go::Stop);
         }

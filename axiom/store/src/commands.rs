@@ -5,11 +5,13 @@ use crate::boots::{Boot, PLATFORM, boots_so_far, wall_time};
 use crate::error::Error;
 use crate::folder::{DiskFolder, Folder};
 use crate::image::{Image, Source};
+use crate::prove::proved_header;
 use crate::segments::{CHECKPOINT, Go, SEGMENTS, covered, not_whole, walk, walk_covered};
-use crate::{key, verify};
+use crate::verify::{Start, Verified};
+use crate::{key, snapshots, verify};
 use axiom::block::Block;
-use axiom::header::{BOOT, Body};
-use axiom::note::VerifierKey;
+use axiom::header::{BOOT, Body, Hash, STATE};
+use axiom::note::{Checkpoint, VerifierKey};
 use axiom::record::Ending;
 use axiom::replay::Replay;
 use axiom::words::{Line, Narrator};
@@ -150,9 +152,21 @@ pub fn show_key(state: &Path, format: Format, out: &mut dyn Write) -> Result<(),
 }
 
 /// `orbital log verify [--key KEY]`: checks all of the log. What lies behind the last whole block and is none
-/// is an error, which says how far the log is whole.
+/// is an error, which says how far the log is whole; so is a snapshot that is not what the log says.
 pub fn verify(state: &Path, key: Option<&VerifierKey>, format: Format, out: &mut dyn Write) -> Result<(), Error> {
-    let verified = verify::verify(&open(state)?, &verifier(state, key)?)?;
+    verify_from(state, key, &Start::Genesis, format, out)
+}
+
+/// `orbital log verify --from genesis|snapshot|checkpoint`: the same of what comes after that.
+pub fn verify_from(
+    state: &Path,
+    key: Option<&VerifierKey>,
+    from: &Start,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let folder = open(state)?;
+    let verified = verify::verify_from(&folder, &verifier(state, key)?, from)?;
     let head = &verified.head;
     if let Some(torn) = &verified.torn {
         return Err(Error::new(
@@ -167,44 +181,100 @@ pub fn verify(state: &Path, key: Option<&VerifierKey>, format: Format, out: &mut
             },
         ));
     }
+    // Where one was gone on from, it is said beside the rest.
+    if verified.resumed.is_none() && !verified.bad_snapshots.is_empty() {
+        return Err(Error::new(
+            format!(
+                "The log is whole, {} blocks, {} records, {} boots, but not what was written beside it: {}",
+                head.blocks,
+                head.records,
+                head.boot,
+                verified.bad_snapshots.join("; ")
+            ),
+            "A snapshot is only a place for replay to begin: remove the file, and nothing is lost.",
+        ));
+    }
+    let replayed = match verified.resumed {
+        None => None,
+        resumed => Some(make_again(&folder, &verified.checkpoint, resumed)?),
+    };
     match format {
-        Format::Text => {
-            put(
-                out,
-                format_args!(
-                    "The log is whole: {} blocks, {} records, {} commits, {} boots.",
-                    head.blocks, head.records, head.commits, head.boot
-                ),
-            )?;
-            put(
-                out,
-                format_args!(
-                    "The checkpoint covers {} blocks; its root is {}.",
-                    verified.checkpoint.size,
-                    hex(&verified.checkpoint.root)
-                ),
-            )?;
-            if verified.trimmed > 0 {
-                put(
-                    out,
-                    format_args!("Of {} blocks activity and calls were trimmed; authority is there.", verified.trimmed),
-                )?;
-            }
-            if verified.crashes > 0 {
-                put(out, format_args!("{} boots ended by a crash.", verified.crashes))?;
-            }
-        }
+        Format::Text => verified_text(&verified, from, replayed.as_ref(), out)?,
         Format::Json => put(
             out,
             format_args!(
                 "{}",
                 json!({
-                    "blocks": head.blocks, "records": head.records, "commits": head.commits, "boots": head.boot,
+                    "from": verified.from, "blocks": head.blocks, "records": head.records, "commits": head.commits,
+                    "boots": head.boot,
                     "checkpoint": { "size": verified.checkpoint.size, "root": hex(&verified.checkpoint.root) },
                     "trimmed": verified.trimmed, "crashes": verified.crashes, "ended": head.ended,
+                    "snapshot": verified.resumed, "snapshots": verified.snapshots,
+                    "bad_snapshots": verified.bad_snapshots,
+                    "compared": replayed.map(|replayed| replayed.compared),
                 })
             ),
         )?,
+    }
+    Ok(())
+}
+
+/// What was checked, and what not.
+fn verified_text(
+    verified: &Verified,
+    from: &Start,
+    replayed: Option<&Replayed>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let (head, first, size) = (&verified.head, verified.from, verified.checkpoint.size);
+    for bad in verified.bad_snapshots.iter().filter(|_| verified.resumed.is_some()) {
+        put(out, format_args!("{bad}. Nothing is lost by it: gone on from an earlier one."))?;
+    }
+    match (verified.resumed, from) {
+        (Some(block), _) => put(out, format_args!("The snapshot after block {block} is what the signed tree says."))?,
+        (None, Start::Checkpoint(_)) => put(
+            out,
+            format_args!("The log goes on from the checkpoint that was kept: its first {first} blocks are the same."),
+        )?,
+        _ => {}
+    }
+    if *from == Start::Genesis {
+        put(
+            out,
+            format_args!(
+                "The log is whole: {} blocks, {} records, {} commits, {} boots.",
+                head.blocks, head.records, head.commits, head.boot
+            ),
+        )?;
+    } else {
+        let checked = head.blocks - first;
+        put(
+            out,
+            format_args!(
+                "From there on it is whole: {checked} of its {} blocks, {} records in all, {} boots.",
+                head.blocks, head.records, head.boot
+            ),
+        )?;
+        put(
+            out,
+            format_args!(
+                "Of the {first} blocks before, no more was looked at than their place in the tree: `--from genesis` reads them too."
+            ),
+        )?;
+    }
+    put(out, format_args!("The checkpoint covers {size} blocks; its root is {}.", hex(&verified.checkpoint.root)))?;
+    if let Some(replayed) = replayed {
+        put(out, format_args!("Replayed from there: {} commits; {}.", replayed.commits, replayed.compared_in_words()))?;
+    }
+    if verified.trimmed > 0 {
+        put(out, format_args!("Of {} blocks activity and calls were trimmed; authority is there.", verified.trimmed))?;
+    }
+    if verified.crashes > 0 {
+        put(out, format_args!("{} boots ended by a crash.", verified.crashes))?;
+    }
+    if *from == Start::Genesis && !verified.snapshots.is_empty() {
+        let blocks = verified.snapshots.iter().map(u64::to_string).collect::<Vec<_>>().join(" and ");
+        put(out, format_args!("The snapshots after block {blocks} are what the log says."))?;
     }
     Ok(())
 }
@@ -231,14 +301,43 @@ pub fn export(state: &Path, body: Body, block: u64, out: &mut dyn Write) -> Resu
     }
 }
 
-/// `orbital log replay`: makes the state again from the commits, and compares it with the state hashes.
-pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), Error> {
-    let folder = open(state)?;
-    // Replay judges nothing, so it comes after what does.
-    verify::verify(&folder, &verifier(state, None)?)?;
-    let mut replay = Replay::new(PLATFORM);
+/// A state made again.
+struct Replayed {
+    blocks: u64,
+    commits: u64,
+    /// State hashes that were compared.
+    compared: u64,
+    boot: u32,
+    authority: Hash,
+    /// `None` where activity was trimmed.
+    activity: Option<Hash>,
+}
+
+impl Replayed {
+    fn compared_in_words(&self) -> String {
+        match self.compared {
+            0 => "the log has no state hash to compare with yet".to_owned(),
+            compared => format!("{compared} state hashes compared, all equal"),
+        }
+    }
+}
+
+/// Makes the state again from a log that was verified: from its beginning, or from the snapshot after a block. Where
+/// activity was trimmed, the next boot or snapshot has it again.
+fn make_again(folder: &impl Folder, checkpoint: &Checkpoint, resumed: Option<u64>) -> Result<Replayed, Error> {
+    let (mut replay, first) = match resumed {
+        None => (Replay::new(PLATFORM), 0),
+        Some(block) => {
+            let (header, _) = proved_header(folder, checkpoint, block)?;
+            let again = "The machine that runs has a newer one by now: repeat it.";
+            let kernel = snapshots::load(folder, &header)
+                .and_then(|kernel| kernel.ok_or_else(|| format!("{}: it is gone", snapshots::path(block))))
+                .map_err(|wrong| Error::new(wrong, again))?;
+            (Replay::resume(PLATFORM, &header, kernel), block + 1)
+        }
+    };
     let mut blocks = 0u64;
-    walk(&folder, 0, |block| {
+    walk(folder, first, |block| {
         replay.block(block).map_err(|wrong| {
             Error::new(
                 format!("block {}: {wrong}", block.header.number),
@@ -246,28 +345,61 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
             )
         })?;
         blocks += 1;
+        if !replay.is_whole()
+            && block.header.number < checkpoint.size
+            && block.header.has(STATE)
+            && let Ok(Some(kernel)) = snapshots::load(folder, &block.header)
+        {
+            replay.adopt(kernel);
+        }
         Ok(Go::On)
     })?;
     let [authority, activity] = axiom::state_hash(replay.kernel());
-    let (commits, compared) = (replay.commits(), replay.compared());
+    Ok(Replayed {
+        blocks,
+        commits: replay.commits(),
+        compared: replay.compared(),
+        boot: replay.boot(),
+        authority,
+        activity: replay.is_whole().then_some(activity),
+    })
+}
+
+/// `orbital log replay`: makes the state again from the commits, and compares it with the state hashes.
+pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+    replay_from(state, &Start::Genesis, format, out)
+}
+
+/// `orbital log replay --from genesis|snapshot`: the same from there on.
+pub fn replay_from(state: &Path, from: &Start, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+    if let Start::Checkpoint(_) = from {
+        let cause = "a checkpoint has no state for a replay to begin with";
+        return Err(Error::absent(cause, "Replay from genesis or from a snapshot."));
+    }
+    let folder = open(state)?;
+    // Replay judges nothing, so it comes after what does.
+    let verified = verify::verify_from(&folder, &verifier(state, None)?, from)?;
+    let replayed = make_again(&folder, &verified.checkpoint, verified.resumed)?;
+    let Replayed { blocks, commits, compared, boot, ref authority, .. } = replayed;
     match format {
         Format::Text => {
+            for bad in &verified.bad_snapshots {
+                put(out, format_args!("{bad}. Nothing is lost by it."))?;
+            }
+            if let Some(block) = verified.resumed {
+                put(out, format_args!("Begun with the snapshot after block {block}."))?;
+            }
             put(
                 out,
                 format_args!(
-                    "Replayed {commits} commits in {blocks} blocks, up to boot {}; {}.",
-                    replay.boot(),
-                    match compared {
-                        0 => "the log has no state hash to compare with yet".to_owned(),
-                        compared => format!("{compared} state hashes compared, all equal"),
-                    }
+                    "Replayed {commits} commits in {blocks} blocks, up to boot {boot}; {}.",
+                    replayed.compared_in_words()
                 ),
             )?;
-            put(out, format_args!("authority {}", hex(&authority)))?;
-            if replay.is_whole() {
-                put(out, format_args!("activity  {}", hex(&activity)))
-            } else {
-                put(out, format_args!("Activity of this boot was trimmed: authority alone was replayed."))
+            put(out, format_args!("authority {}", hex(authority)))?;
+            match replayed.activity {
+                Some(activity) => put(out, format_args!("activity  {}", hex(&activity))),
+                None => put(out, format_args!("Activity of this boot was trimmed: authority alone was replayed.")),
             }
         }
         Format::Json => put(
@@ -275,8 +407,8 @@ pub fn replay(state: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
             format_args!(
                 "{}",
                 json!({
-                    "blocks": blocks, "commits": commits, "compared": compared, "boot": replay.boot(),
-                    "authority": hex(&authority), "activity": replay.is_whole().then(|| hex(&activity)),
+                    "from": verified.resumed, "blocks": blocks, "commits": commits, "compared": compared, "boot": boot,
+                    "authority": hex(authority), "activity": replayed.activity.map(|activity| hex(&activity)),
                 })
             ),
         ),

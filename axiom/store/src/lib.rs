@@ -6,6 +6,7 @@
 //! | `recover` | opening a log, after an orderly end and after a crash |
 //! | [`folder`], [`segments`] | the operations on files; names and walking |
 //! | [`image`] | a log image of the bare machine, read as a folder |
+//! | [`snapshots`] | the state, written beside the log for replay to begin with |
 //! | [`verify`], [`prove`] | checking all of it; proofs of a record, and of two trees |
 //! | [`commands`], [`outsider`] | what stands behind `orbital log`; of it, proofs |
 //! | [`state`], [`why`], [`lives`] | the state after a record; why a record came; where a capability comes from |
@@ -30,6 +31,7 @@ pub mod prove;
 pub mod reader;
 mod recover;
 pub mod segments;
+pub mod snapshots;
 pub mod state;
 mod time;
 pub mod verify;

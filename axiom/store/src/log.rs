@@ -6,12 +6,14 @@
 //! segments/<first block>.seg       frames, then zeros
 //! segments/<first block>.kept      a trimmed segment: headers and authority
 //! tile/<level>/..., tile/entries/  the tree over the headers (C2SP tlog-tiles)
+//! snapshots/<block>                the state after that block
 //! ```
 
 use crate::error::Error;
 use crate::folder::{Folder, Mark, UNFINISHED, parent};
 use crate::recover::{self, Opened};
 use crate::segments::{CHECKPOINT, Segment, read};
+use crate::snapshots::Keeper;
 use axiom::block::{Block, Head};
 use axiom::header::{HEADER, Hash};
 use axiom::note::MachineKey;
@@ -24,7 +26,8 @@ use axiom::{RawBlock, Sealer};
 pub struct Settings {
     /// A segment is closed when it has so many bytes.
     pub segment: u64,
-    /// Closed segments keep activity and calls while they have no more bytes than this together.
+    /// Closed segments keep activity and calls while they have no more bytes than this together; those in which replay
+    /// of what comes later must begin, for want of a boot or a snapshot, while they have no more than twice this.
     pub keep: u64,
 }
 
@@ -87,6 +90,9 @@ pub struct Log<F> {
     closed: Vec<Closed>,
     /// How many closed segments and full tiles were looked at.
     looked: u64,
+    /// The first block of the boot that writes.
+    begun: u64,
+    snapshots: Keeper,
     /// Set when a write failed: what is on disk is not known any more.
     lost: bool,
 }
@@ -97,6 +103,7 @@ impl<F: Folder> Log<F> {
     pub fn open(mut folder: F, key: MachineKey, settings: Settings) -> Result<(Log<F>, Opened), Error> {
         let recovered = recover::recover(&mut folder, key)?;
         let synced = *recovered.sealer.head();
+        let snapshots = Keeper::new(&folder)?;
         let mut log = Log {
             folder,
             sealer: recovered.sealer,
@@ -108,6 +115,8 @@ impl<F: Folder> Log<F> {
             signed: recovered.signed,
             closed: recovered.closed,
             looked: 0,
+            begun: synced.blocks,
+            snapshots,
             lost: false,
         };
         if log.published < synced.blocks {
@@ -136,6 +145,11 @@ impl<F: Folder> Log<F> {
         self.published
     }
 
+    /// Why the last snapshot could not be written; the log goes on without it.
+    pub fn snapshot_trouble(&self) -> Option<&Error> {
+        self.snapshots.trouble()
+    }
+
     /// Bytes that are sealed and not yet durable.
     pub fn waiting(&self) -> usize {
         self.buffer.len()
@@ -155,6 +169,9 @@ impl<F: Folder> Log<F> {
     pub fn append(&mut self, block: &RawBlock) -> Result<(), Error> {
         self.usable()?;
         self.sealer.seal(block, self.synced.blocks, &mut self.buffer);
+        if let Some(snapshot) = block.snapshot() {
+            self.snapshots.take(block.number(), snapshot);
+        }
         if self.buffer.len() as u64 >= self.room().min(WRITE_AT) {
             self.guard(Self::write)?;
         }
@@ -305,6 +322,7 @@ impl<F: Folder> Log<F> {
         self.published = publication.size;
         self.signed = publication.checkpoint.into_bytes();
         self.remove_stale(before)?;
+        self.snapshots.write(&mut self.folder, self.published);
         self.trim()
     }
 
@@ -358,12 +376,17 @@ impl<F: Folder> Log<F> {
         Ok(())
     }
 
-    /// Takes activity and calls out of the oldest segments, while there is more than is to be kept.
+    /// Takes activity and calls out of the oldest segments, while there is more than is to be kept, and a boot or a
+    /// snapshot from which what is left can be replayed. Without one, when there is twice as much.
     fn trim(&mut self) -> Result<(), Error> {
+        let begin = self.begun.max(self.snapshots.begin());
         let trimmed_already = self.closed.partition_point(|closed| closed.segment.trimmed);
         let mut whole: u64 = self.closed[trimmed_already..].iter().map(|closed| closed.mark.length).sum();
         for index in trimmed_already..self.closed.len() {
-            if whole <= self.settings.keep {
+            let open = self.open.as_ref().map(|open| open.segment);
+            let next = self.closed.get(index + 1).map(|closed| closed.segment).or(open);
+            let unneeded = next.is_some_and(|next| next.first <= begin);
+            if whole <= self.settings.keep || !unneeded && whole <= self.settings.keep.saturating_mul(2) {
                 break;
             }
             let Closed { segment, mark } = self.closed[index];

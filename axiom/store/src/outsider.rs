@@ -20,6 +20,8 @@ pub struct Trust {
     pub witnesses: Vec<WitnessKey>,
     /// A checkpoint with their cosignatures.
     pub cosigned: Option<Vec<u8>>,
+    /// A checkpoint of this log that someone kept, to prove the way to.
+    pub kept: Option<Vec<u8>>,
 }
 
 /// `orbital log prove RECORD [--to DIR]`: writes the proof of one record into a folder: the `.tlog-proof`, which is
@@ -97,7 +99,10 @@ pub fn prove_consistency(
 ) -> Result<(), Error> {
     let folder = open(state)?;
     let key = verifier(state, trust.key.as_ref())?;
-    let prover = Prover::new(&folder, &key, trust.cosigned.clone(), &trust.witnesses)?;
+    let mut prover = Prover::new(&folder, &key, trust.cosigned.clone(), &trust.witnesses)?;
+    if let Some(kept) = &trust.kept {
+        prover.keep(kept.clone(), &key, &trust.witnesses)?;
+    }
     let proof = prover.consistency(old, new)?;
     let checkpoint = key.check_cosigned(&proof.checkpoint, &trust.witnesses);
     let new = checkpoint.map(|cosigned| cosigned.checkpoint.size).unwrap_or_default();

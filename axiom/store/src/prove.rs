@@ -85,6 +85,23 @@ impl<'a, F: Folder> Prover<'a, F> {
         Ok(Prover { folder, published, signed })
     }
 
+    /// Takes a checkpoint that someone kept, to prove the way to: it must be of this log, and of blocks that are still
+    /// its first.
+    pub fn keep(&mut self, note: Vec<u8>, key: &VerifierKey, witnesses: &[WitnessKey]) -> Result<(), Error> {
+        let next = "Give a signed checkpoint of this log, as its file `checkpoint` was then.";
+        let said = key.check_cosigned(&note, witnesses);
+        let kept = said.map_err(|error| Error::new(format!("the checkpoint that was kept: {error}"), next))?.checkpoint;
+        if kept.size > self.published.size || self.root(kept.size)? != kept.root {
+            let cause = format!(
+                "the checkpoint that was kept covers {} blocks, which are not the first {} of this log",
+                kept.size, kept.size
+            );
+            return Err(Error::new(cause, RESTORE));
+        }
+        self.signed.insert(0, (note, kept));
+        Ok(())
+    }
+
     /// What the log's checkpoint says.
     pub fn published(&self) -> Checkpoint {
         self.published
@@ -127,7 +144,10 @@ impl<'a, F: Folder> Prover<'a, F> {
             let sizes: Vec<String> = self.signed.iter().map(|(_, there)| there.size.to_string()).collect();
             return Err(Error::absent(
                 format!("there is no signed checkpoint of {} blocks", new.unwrap_or_default()),
-                format!("There is one of {}; leave the second size away for the newest.", sizes.join(", one of ")),
+                format!(
+                    "There is one of {}; leave the second size away for the newest, or give one of that size with --checkpoint: only what the machine signed then can be held against it.",
+                    sizes.join(", one of ")
+                ),
             ));
         };
         if old > checkpoint.size {
@@ -146,7 +166,7 @@ fn find_block(folder: &impl Folder, size: u64, record: u64) -> Result<u64, Error
     let (mut low, mut high) = (0, size);
     while low < high {
         let middle = low + (high - low) / 2;
-        let header = published_header(folder, size, middle)?;
+        let (header, _) = published_header(folder, size, middle)?;
         if record < header.first_record {
             high = middle;
         } else if record >= header.first_record + u64::from(header.records) {
@@ -161,8 +181,26 @@ fn find_block(folder: &impl Folder, size: u64, record: u64) -> Result<u64, Error
     ))
 }
 
+/// The header of a block that the checkpoint covers, proved by its tree.
+pub(crate) fn proved_header(
+    folder: &impl Folder,
+    checkpoint: &Checkpoint,
+    block: u64,
+) -> Result<(Header, [u8; HEADER]), Error> {
+    let Checkpoint { size, root } = *checkpoint;
+    let (header, bytes) = published_header(folder, size, block)?;
+    let path = Hashes { stored: size, read: &mut |id| folder.read(&id.path()).ok() }
+        .inclusion(block, size)
+        .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))?;
+    if header.number != block || tree::root_from_proof(leaf_hash(&bytes), block, size, &path) != Some(root) {
+        let cause = format!("tile: the header of block {block} there does not lead to the root in the checkpoint");
+        return Err(Error::new(cause, RESTORE));
+    }
+    Ok((header, bytes))
+}
+
 /// The header of a block, from the bundles of entries.
-fn published_header(folder: &impl Folder, size: u64, block: u64) -> Result<Header, Error> {
+fn published_header(folder: &impl Folder, size: u64, block: u64) -> Result<(Header, [u8; HEADER]), Error> {
     let index = block / tree::TILE as u64;
     let width = (size - index * tree::TILE as u64).min(tree::TILE as u64) as u16;
     let path = tree::TileId { level: None, index, width }.path();
@@ -170,7 +208,8 @@ fn published_header(folder: &impl Folder, size: u64, block: u64) -> Result<Heade
     let at = (block % tree::TILE as u64) as usize * (HEADER + 2) + 2;
     bytes
         .get(at..at + HEADER)
-        .and_then(|bytes| Header::decode(bytes.first_chunk()?))
+        .and_then(|bytes| bytes.first_chunk())
+        .and_then(|bytes| Some((Header::decode(bytes)?, *bytes)))
         .ok_or_else(|| Error::new(format!("{path}: entry {block} is not a header"), RESTORE))
 }
 

@@ -1,11 +1,15 @@
 //! `orbital replay --to RECORD`: the kernel's state after a record, made again from the log.
 
-use crate::boots::{Boot, boot_of, boots, tell, whole_boot_of};
+use crate::boots::{Boot, PLATFORM, boot_of, boots, tell, tell_on, whole_boot_of};
 use crate::commands::{Format, open, put, verifier};
 use crate::error::Error;
+use crate::folder::Folder;
+use crate::snapshots::{Found, newest};
 use crate::verify;
 use abi::{CapabilityInfo, ExitReason, FOREVER, ProcessState};
-use axiom::words::{Narrator, rights_in_words, tag_in_words};
+use axiom::header::Header;
+use axiom::note::Checkpoint;
+use axiom::words::{Line, Narrator, rights_in_words, tag_in_words};
 use kernel::queue::Queued;
 use kernel::view::{EndpointView, QueuedView, ThreadView, WaitsFor};
 use kernel::{EndpointId, Object, ProcessId, State, ThreadId};
@@ -29,20 +33,47 @@ pub struct Options {
 pub fn show(state: &Path, options: &Options, format: Format, out: &mut dyn Write) -> Result<(), Error> {
     let folder = open(state)?;
     // Replay judges nothing, so it comes after what does.
-    verify::verify(&folder, &verifier(state, None)?)?;
+    let checkpoint = verify::verify(&folder, &verifier(state, None)?)?.checkpoint;
     let boots = boots(&folder)?;
-    let boot = if options.authority_alone {
-        boot_of(&boots, options.to)?
-    } else {
-        whole_boot_of(&boots, options.to, "`--authority` shows who could do what then, which is never trimmed.")?
-    };
+    let boot = boot_of(&boots, options.to)?;
+    let found =
+        if boot.whole || options.authority_alone { None } else { snapshot(&folder, &checkpoint, &boot, options.to)? };
     let mut time = 0;
-    let narrator = tell(&folder, &boot, options.to, |_| true, |_, line| time = line.entry.time)?;
+    // No other record is told: it is the state that is asked for. Where records are gone, the last that is there has the time.
+    let every = !boot.whole && options.authority_alone;
+    let wanted = |record| every || record == options.to;
+    let each = |_: &Narrator, line: Line| time = line.entry.time;
+    let narrator = if let Some(Found { header, kernel, .. }) = found {
+        let narrator = Narrator::resume(PLATFORM, &header, kernel);
+        tell_on(&folder, narrator, header.number + 1, options.to, wanted, each)?
+    } else {
+        if !options.authority_alone {
+            whole_boot_of(&boots, options.to, "`--authority` shows who could do what then, which is never trimmed.")?;
+        }
+        tell(&folder, &boot, options.to, wanted, each)?
+    };
     let view = View { narrator: &narrator, activity: !options.authority_alone };
     let shown = view.processes(options.process.as_deref())?;
     match format {
         Format::Text => view.text(options, &boot, time, &shown, out),
         Format::Json => put(out, format_args!("{}", view.json(options, &boot, time, &shown))),
+    }
+}
+
+/// Where the beginning of the boot was trimmed: a snapshot behind that and before the record.
+fn snapshot(folder: &impl Folder, checkpoint: &Checkpoint, boot: &Boot, record: u64) -> Result<Option<Found>, Error> {
+    let mut end = u64::MAX;
+    loop {
+        let (found, _) = newest(folder, checkpoint, end)?;
+        let Some(found) = found else { return Ok(None) };
+        let Header { number, first_record, records, .. } = found.header;
+        if number < boot.block || number + 1 < boot.trimmed {
+            return Ok(None);
+        }
+        if first_record.saturating_add(records.into()) <= record {
+            return Ok(Some(found));
+        }
+        end = number;
     }
 }
 

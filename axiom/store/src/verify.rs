@@ -1,32 +1,55 @@
-//! Checking all of a log: every byte of every file in its folder, in one pass, in memory
-//! that does not grow with the log.
+//! Checking a log: every byte of every file in its folder, in one pass, in memory that does not grow with
+//! the log; or what came after a snapshot or after a checkpoint that someone kept, and that the log goes on from it.
 
 use crate::error::Error;
 use crate::folder::{Folder, Item, parent};
 use crate::log::trimmed;
+use crate::prove::proved_header;
 use crate::segments::{
     CHECKPOINT, READABLE, RESTORE, SEGMENTS, Segment, bad_block, check_order, checkpoint, no_checkpoint, read,
     read_segment, segments,
 };
+use crate::snapshots::{self, SNAPSHOTS};
 use axiom::block::{Head, Step};
 use axiom::commit::Class;
 use axiom::event::Event;
-use axiom::header::{BOOT, END, HEADER};
+use axiom::header::{BOOT, END, HEADER, Header};
 use axiom::note::{Checkpoint, VerifierKey};
 use axiom::scan::{self, Next};
 use axiom::tree::{TILE, Tile, TileId, Tree, tiles};
 use axiom::{Block, Wrong};
+use std::collections::VecDeque;
+
+/// From where on a log is checked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// All of it.
+    #[default]
+    Genesis,
+    /// From its newest good snapshot on.
+    Snapshot,
+    /// From this checkpoint on, which someone kept: a signed note, with the lines of witnesses or without.
+    Checkpoint(Vec<u8>),
+}
 
 /// What a log was found to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified {
+    /// The first block that was checked. Of those before it, their number and that the tree begins with them.
+    pub from: u64,
+    /// The snapshot that it went on from, by its block.
+    pub resumed: Option<u64>,
+    /// Snapshots that are what the headers say, by their blocks. Of those before `from`, that one alone.
+    pub snapshots: Vec<u64>,
+    /// What is wrong with the others, in words that name the file. Nothing rests on them.
+    pub bad_snapshots: Vec<String>,
     /// Where it ends.
     pub head: Head,
     /// What its checkpoint covers.
     pub checkpoint: Checkpoint,
-    /// Blocks of which only authority is left.
+    /// Blocks of which only authority is left, of those that were checked.
     pub trimmed: u64,
-    /// Boots that did not end in order, the last one not counted: it may be running.
+    /// Boots that did not end in order, the last one not counted: it may be running. Of those that ended in what was checked.
     pub crashes: u32,
     /// What lies behind the last whole block, in words: the trace of a crash, which the next start cuts off.
     pub torn: Option<String>,
@@ -37,10 +60,15 @@ const BETWEEN: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Checks everything in `folder` against `key`. An error names the file and what in it is wrong.
 pub fn verify(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
+    verify_from(folder, key, &Start::Genesis)
+}
+
+/// The same of what comes after `from`.
+pub fn verify_from(folder: &impl Folder, key: &VerifierKey, from: &Start) -> Result<Verified, Error> {
     let mut attempts = 3;
     loop {
         let before = folder.read(CHECKPOINT).ok();
-        let result = attempt(folder, key);
+        let result = attempt(folder, key, from);
         attempts -= 1;
         // A machine that is running may have published in between, or be writing a block just now.
         match &result {
@@ -52,20 +80,46 @@ pub fn verify(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error
     }
 }
 
-fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
+fn attempt(folder: &impl Folder, key: &VerifierKey, from: &Start) -> Result<Verified, Error> {
     let around = folder.check(key)?;
     let (_, checkpoint) = checkpoint(folder, key)?.ok_or_else(no_checkpoint)?;
     check_names(folder, "", |name, is_folder| match name {
         CHECKPOINT => !is_folder,
-        SEGMENTS | "tile" => is_folder,
+        SEGMENTS | SNAPSHOTS | "tile" => is_folder,
         _ => false,
     })?;
-    let mut pass =
-        Pass { folder, key, checkpoint, head: Head::EMPTY, tree: Tree::new(), trimmed: 0, crashes: 0, torn: None };
+    check_names(folder, SNAPSHOTS, |name, is_folder| !is_folder && snapshots::named(name).is_some())?;
+    let mut begin = begin(folder, key, &checkpoint, from)?;
+    let (head, tree) = (begin.head, begin.tree);
+    if tree.size() == checkpoint.size && tree.root() != checkpoint.root {
+        return Err(Error::new("tile: the tiles do not lead to the root in the checkpoint", RESTORE));
+    }
+    let (from, mut good) = (head.blocks, Vec::from_iter(begin.resumed));
+    // Those that are newer than the one gone on from were looked at when it was chosen.
+    let judged = |block: u64| begin.resumed.is_some() && block < checkpoint.size;
+    let waiting = snapshots::list(folder)?.into_iter().filter(|&block| block >= from && !judged(block)).collect();
+    let mut pass = Pass {
+        begun: from,
+        folder,
+        key,
+        checkpoint,
+        head,
+        tree,
+        trimmed: 0,
+        crashes: 0,
+        torn: None,
+        waiting,
+        good: Vec::new(),
+        bad: Vec::new(),
+    };
     let all = segments(folder)?;
     check_order(folder, &all)?;
-    for (index, segment) in all.iter().enumerate() {
-        if index > 0 && all[index - 1].first == segment.first {
+    let mut start = all.iter().rposition(|segment| segment.first <= from).unwrap_or(0);
+    while start > 0 && all[start - 1].first == all[start].first {
+        start -= 1;
+    }
+    for (index, segment) in all.iter().enumerate().skip(start) {
+        if index > start && all[index - 1].first == segment.first {
             pass.check_pair(&all[index - 1], segment)?;
         } else {
             pass.segment(segment, all[index + 1..].iter().all(|next| next.first == segment.first))?;
@@ -80,11 +134,101 @@ fn attempt(folder: &impl Folder, key: &VerifierKey) -> Result<Verified, Error> {
     }
     pass.check_edge()?;
     pass.check_tile_names("tile")?;
+    pass.bad.extend(pass.waiting.iter().map(|&block| format!("{}: there is no such block", snapshots::path(block))));
     let Pass { head, trimmed, crashes, torn, .. } = pass;
-    Ok(Verified { head, checkpoint, trimmed, crashes, torn: around.or(torn) })
+    good.append(&mut pass.good);
+    begin.bad.append(&mut pass.bad);
+    Ok(Verified {
+        from,
+        resumed: begin.resumed,
+        snapshots: good,
+        bad_snapshots: begin.bad,
+        head,
+        checkpoint,
+        trimmed,
+        crashes,
+        torn: around.or(torn),
+    })
+}
+
+/// Where checking begins.
+struct Begin {
+    head: Head,
+    tree: Tree,
+    resumed: Option<u64>,
+    bad: Vec<String>,
+}
+
+fn begin(folder: &impl Folder, key: &VerifierKey, checkpoint: &Checkpoint, from: &Start) -> Result<Begin, Error> {
+    match from {
+        Start::Genesis => Ok(Begin { head: Head::EMPTY, tree: Tree::new(), resumed: None, bad: Vec::new() }),
+        Start::Checkpoint(note) => {
+            let kept = key.check_cosigned(note, &[]).map_err(|error| {
+                Error::new(
+                    format!("the checkpoint that was kept: {error}"),
+                    "Give one of this log, as its file `checkpoint` was then; --key names another key than this machine's.",
+                )
+            })?;
+            let kept = kept.checkpoint;
+            if kept.size > checkpoint.size {
+                let cause = format!(
+                    "{CHECKPOINT}: it covers {} blocks, and the one that was kept {}: this is an older copy of the log, or what came after was taken away",
+                    checkpoint.size, kept.size
+                );
+                return Err(Error::new(cause, RESTORE));
+            }
+            let begin = after(folder, checkpoint, kept.size)?;
+            if begin.tree.root() != kept.root {
+                let cause = format!(
+                    "tile: the first {} blocks are not those of the checkpoint that was kept: this log is another, or its past was changed",
+                    kept.size
+                );
+                return Err(Error::new(cause, RESTORE));
+            }
+            Ok(begin)
+        }
+        Start::Snapshot => match snapshots::newest(folder, checkpoint, u64::MAX)? {
+            (Some(found), bad) => {
+                let number = found.header.number;
+                let tree = tree_of(folder, checkpoint, number + 1)?;
+                Ok(Begin { head: Head::after(&found.header, &found.bytes), tree, resumed: Some(number), bad })
+            }
+            (None, bad) => {
+                let cause = if bad.is_empty() { "there is no snapshot".to_owned() } else { bad.join("; ") };
+                Err(Error::absent(cause, "Without a good one, check from genesis: nothing is lost."))
+            }
+        },
+    }
+}
+
+/// After the first `size` blocks, which the checkpoint covers.
+fn after(folder: &impl Folder, checkpoint: &Checkpoint, size: u64) -> Result<Begin, Error> {
+    let head = match size.checked_sub(1) {
+        None => Head::EMPTY,
+        Some(last) => {
+            let (header, bytes): (Header, [u8; HEADER]) = proved_header(folder, checkpoint, last)?;
+            Head::after(&header, &bytes)
+        }
+    };
+    Ok(Begin { head, tree: tree_of(folder, checkpoint, size)?, resumed: None, bad: Vec::new() })
+}
+
+/// The tree of the first `size` blocks, out of the files of that which the checkpoint covers. If they were changed, it
+/// does not grow to the root in the checkpoint.
+fn tree_of(folder: &impl Folder, checkpoint: &Checkpoint, size: u64) -> Result<Tree, Error> {
+    Tree::load(size, |id| {
+        let count = checkpoint.size.checked_shr(8 * u32::from(id.level.unwrap_or(0))).unwrap_or(0);
+        let width = count.saturating_sub(id.index * TILE as u64).min(TILE as u64) as u16;
+        let mut bytes = folder.read(&TileId { width, ..*id }.path()).ok()?;
+        bytes.truncate(usize::from(id.width) * if id.level.is_some() { 32 } else { HEADER + 2 });
+        Some(bytes)
+    })
+    .map_err(|tile| Error::new(format!("{tile}: missing or too short"), RESTORE))
 }
 
 struct Pass<'a, F> {
+    /// Blocks before the first that is checked.
+    begun: u64,
     folder: &'a F,
     key: &'a VerifierKey,
     checkpoint: Checkpoint,
@@ -93,12 +237,18 @@ struct Pass<'a, F> {
     trimmed: u64,
     crashes: u32,
     torn: Option<String>,
+    /// Blocks that have a snapshot and were not come to, the first of them first.
+    waiting: VecDeque<u64>,
+    good: Vec<u64>,
+    bad: Vec<String>,
 }
 
 impl<F: Folder> Pass<'_, F> {
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
         let mut segment = *segment;
-        if segment.first != self.head.blocks {
+        // In the first one, what comes before is stepped over: its place in the tree is known.
+        let begins = segment.first <= self.head.blocks && self.head.blocks == self.begun;
+        if segment.first != self.head.blocks && !begins {
             let path = segment.path();
             let cause =
                 format!("{path}: begins with block {}, but block {} comes next", segment.first, self.head.blocks);
@@ -107,6 +257,15 @@ impl<F: Folder> Pass<'_, F> {
         let bytes = read_segment(self.folder, &mut segment)?;
         let path = segment.path();
         let mut at = 0;
+        for number in segment.first..self.head.blocks {
+            at += match scan::next_head(&bytes, at) {
+                Next::Block(block, length) if block.header.number == number => length,
+                Next::Bad(wrong) => return Err(bad_block(&path, (&bytes, at), (number, None), wrong)),
+                Next::Block(..) | Next::End => {
+                    return Err(bad_block(&path, (&bytes, at), (number, None), Wrong::Number));
+                }
+            };
+        }
         loop {
             let (number, first) = (self.head.blocks, Some(self.head.records));
             match scan::next(&bytes, at) {
@@ -147,6 +306,12 @@ impl<F: Folder> Pass<'_, F> {
         }
         if block.header.has(END) != self.head.ended {
             return Err(Wrong::Version);
+        }
+        if self.waiting.pop_front_if(|waiting| *waiting == block.header.number).is_some() {
+            match snapshots::load(self.folder, &block.header) {
+                Ok(kernel) => self.good.extend(kernel.map(|_| block.header.number)),
+                Err(wrong) => self.bad.push(wrong),
+            }
         }
         self.tree.push(block.header_bytes);
         if self.tree.size() == self.checkpoint.size && self.tree.root() != self.checkpoint.root {

@@ -36,6 +36,7 @@ fn boot(opened: &Opened) -> Machine {
     let mut config = Machine::config();
     config.key = key().public();
     config.previous = opened.previous;
+    (config.snapshots, config.state_every) = (true, 2);
     Machine::boot(config, opened.head)
 }
 
@@ -110,6 +111,7 @@ proptest! {
                 let verified = verify(&folder, &key().verifier()).map_err(|error| TestCaseError::fail(error.to_string()))?;
                 prop_assert_eq!(verified.head, opened.head);
                 prop_assert_eq!(verified.torn, None);
+                prop_assert!(verified.bad_snapshots.is_empty(), "{:?}", verified.bad_snapshots);
             }
         }
         run(&folder, &trace, group, true, &mut Promised::default()).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -132,6 +134,9 @@ proptest! {
             changed[at] ^= 1 << (random() % 8);
             folder.put(name, &changed);
             match verify(&folder, &key().verifier()) {
+                Ok(Verified { torn: None, bad_snapshots, .. }) if !bad_snapshots.is_empty() => {
+                    prop_assert!(bad_snapshots[0].contains(name.as_str()), "{}: {:?}", name, bad_snapshots);
+                }
                 Ok(Verified { torn: None, .. }) => prop_assert!(false, "byte {} of {} was changed unseen", at, name),
                 Ok(Verified { torn: Some(torn), .. }) => prop_assert!(torn.contains(name.as_str()), "{}: {}", name, torn),
                 Err(error) => {

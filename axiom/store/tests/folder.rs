@@ -63,6 +63,7 @@ fn boot_and_run_with(settings: Settings, state: &State, steps: u64, secret: u64)
     config.previous = opened.previous;
     config.platform.name = "a test".into();
     config.platform.wall_time = 1_795_249_800_000_000_000;
+    (config.snapshots, config.state_every) = (true, 64);
     let mut machine = Machine::boot(config, opened.head);
     machine.secret = secret;
     let mut state = opened.head.blocks + 1;
@@ -290,7 +291,9 @@ fn segments_are_no_larger_than_was_set() {
     let state = State::new("sizes");
     let key = key::load_or_create(&state.0.join("machine.key")).expect("a key");
     let (mut log, opened) = Log::open(DiskFolder::new(state.0.join("log")), key, SMALL).expect("it opens");
-    let mut machine = Machine::boot(Machine::config(), opened.head);
+    let mut config = Machine::config();
+    (config.snapshots, config.state_every) = (true, 64);
+    let mut machine = Machine::boot(config, opened.head);
     for choice in 0..40_000u64 {
         machine.step(&choice.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
     }
@@ -365,6 +368,10 @@ fn a_trimmed_log_says_what_is_gone() {
 
     let verified = text(|out| commands::verify(&state.0, None, Format::Text, out));
     assert!(verified.contains("activity and calls were trimmed; authority is there"), "{verified}");
+    // The next snapshot has activity again; without one it is gone until the next boot.
+    let replayed = text(|out| commands::replay(&state.0, Format::Text, out));
+    assert!(replayed.contains("all equal") && replayed.contains("activity  "), "{replayed}");
+    fs::remove_dir_all(state.0.join("log/snapshots")).expect("they are there");
     let replayed = text(|out| commands::replay(&state.0, Format::Text, out));
     assert!(replayed.contains("all equal") && replayed.contains("authority alone was replayed"), "{replayed}");
 }
@@ -401,7 +408,7 @@ fn verify_and_replay_say_what_they_found() {
     let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
     assert_eq!((found["boots"].as_u64(), found["ended"].as_bool()), (Some(1), Some(true)));
     let replayed = text(|out| commands::replay(&state.0, Format::Text, out));
-    assert!(replayed.contains("1 state hashes compared, all equal"), "{replayed}");
+    assert!(replayed.contains("2 state hashes compared, all equal"), "{replayed}");
     let segment = state.files("log/segments").pop().expect("a segment");
     let mut bytes = fs::read(&segment).expect("readable");
     bytes[5_000] ^= 4;

@@ -9,9 +9,10 @@ use axiom::note::{MachineKey, VerifierKey};
 use log_image::layout::{Found, Slot};
 use log_image::{BLOCK, BlockDevice, DeviceError, ImageLog, recover};
 use log_store::commands::{self, Format, Show};
+use log_store::error::Kind;
 use log_store::folder::{DiskFolder, Folder};
 use log_store::image::{Image, unpack};
-use log_store::verify::{Verified, verify};
+use log_store::verify::{Start, Verified, verify, verify_from};
 use log_store::{Error, Log, Settings};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -399,4 +400,26 @@ proptest! {
         prop_assert_eq!(again.head, verified.head);
         prop_assert_eq!(again.cut.is_some(), verified.torn.is_some());
     }
+}
+
+/// Given an image that grew since someone kept its checkpoint, when it is checked from there, then it goes on from it;
+/// another log does not. A snapshot it has none.
+#[test]
+fn an_image_goes_on_from_a_checkpoint_that_was_kept() {
+    let state = State::new("kept");
+    let device = run(new(8192), None, &steps(300), 5, true);
+    write(&device, &state.image());
+    let kept = Image::open(&state.image()).expect("an image").read("checkpoint").expect("it has one");
+    let size = check(&state.image()).expect("it is whole").head.blocks;
+    write(&run(device, None, &steps(400), 5, true), &state.image());
+    let image = Image::open(&state.image()).expect("an image");
+    let from = |start| verify_from(&image, &key().verifier(), &start);
+    let (whole, verified) =
+        (from(Start::Genesis).expect("whole"), from(Start::Checkpoint(kept.clone())).expect("it goes on"));
+    assert_eq!((verified.from, verified.head), (size, whole.head));
+    assert_eq!(from(Start::Snapshot).expect_err("there is none").kind, Kind::Absent);
+    write(&run(run(new(8192), None, &steps(299), 5, true), None, &steps(400), 5, true), &state.image());
+    let other = Image::open(&state.image()).expect("an image");
+    let error = verify_from(&other, &key().verifier(), &Start::Checkpoint(kept)).expect_err("it is another");
+    assert!(error.cause.contains("another"), "{error}");
 }

@@ -10,15 +10,18 @@ use clap::Subcommand;
 use log_store::commands::{self, Bound, Format, Show};
 use log_store::diff::{self, Side};
 use log_store::outsider::{self, Claim, Trust};
+use log_store::verify::Start;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Examples:
   orbital log show --process notes --limit 20    what notes did last, in words
   orbital log show --from 2026-11-21T08:00:00Z   from a time on; a record's number does too
   orbital log verify                             checks every block, the tree and the signature
+  orbital log verify --from checkpoint kept      that it goes on from a checkpoint you kept, and all after that
+  orbital log verify --from snapshot             from the newest snapshot of the state on
   orbital log why 4711                           its causes, one after the other, back to what came from outside
   orbital log diff first second                  whether each process did the same in two systems; 0..500 501..900: in two runs
   orbital log prove 4711 --to proof              a folder that proves one record to an outsider
@@ -67,6 +70,10 @@ enum Verb {
         /// The key that must have signed it, as `orbital log key` shows it [default: this machine's]
         #[arg(long, value_name = "VKEY", value_parser = vkey)]
         key: Option<VerifierKey>,
+        /// From where on: `genesis`, `snapshot` (the newest good one of the state) or `checkpoint FILE` (one that you
+        /// kept: the log must go on from it). What lies before is not read
+        #[arg(long, value_names = ["WHERE", "FILE"], num_args = 1..=2, default_value = "genesis")]
+        from: Vec<String>,
     },
     /// Write the proof of one record into a folder; or that an older log is the beginning of this one
     Prove {
@@ -77,6 +84,9 @@ enum Verb {
         /// checkpoint covers]
         #[arg(long, value_names = ["OLD", "NEW"], num_args = 1..=2, conflicts_with = "record")]
         consistency: Option<Vec<u64>>,
+        /// A signed checkpoint of NEW blocks, where NEW is neither the log's own nor one that witnesses signed
+        #[arg(long, value_name = "FILE", requires = "consistency")]
+        checkpoint: Option<PathBuf>,
         /// The folder
         #[arg(long, value_name = "DIR", default_value = "proof")]
         to: PathBuf,
@@ -162,6 +172,37 @@ fn body(text: &str) -> Result<Body, String> {
 /// With what `verify` ends where the log is not good.
 const NOT_GOOD: u8 = 1;
 
+/// Where verifying begins: `--from`.
+fn start(from: &[String]) -> Result<Start, Problem> {
+    let words: Vec<&str> = from.iter().map(String::as_str).collect();
+    match words[..] {
+        ["genesis"] => Ok(Start::Genesis),
+        ["snapshot"] => Ok(Start::Snapshot),
+        ["checkpoint", file] => kept(Path::new(file)).map(Start::Checkpoint),
+        ["checkpoint"] => Err(Problem::new(
+            status::USAGE,
+            "--from checkpoint needs the file of the checkpoint that was kept",
+            "name it: orbital log verify --from checkpoint FILE",
+        )),
+        _ => Err(Problem::new(
+            status::USAGE,
+            &format!("--from {}: it must be genesis, snapshot or checkpoint FILE", shortened(&words.join(" "))),
+            "`orbital log verify --help` says what each of them checks",
+        )),
+    }
+}
+
+/// A checkpoint that someone kept.
+fn kept(file: &Path) -> Result<Vec<u8>, Problem> {
+    // A signed note with a few signatures: what is longer is none, and need not be read whole to be refused.
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file).and_then(|opened| opened.take(1 << 16).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| {
+        let cause = format!("{}: the checkpoint cannot be read: {error}", file.display());
+        Problem::new(status::NO_INPUT, &cause, "name the file in which you kept it")
+    })
+}
+
 /// How often `--follow` looks for more.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
@@ -192,7 +233,7 @@ fn trust(state: &std::path::Path, key: Option<VerifierKey>) -> Result<Trust, Pro
         return Ok(Trust { key, ..Trust::default() });
     }
     let witnesses = Witnesses::load(state)?;
-    Ok(Trust { key, cosigned: witnesses.witnessed()?, witnesses: witnesses.keys() })
+    Ok(Trust { key, cosigned: witnesses.witnessed()?, witnesses: witnesses.keys(), kept: None })
 }
 
 /// The log that is meant: the image that was named, or the state folder.
@@ -243,8 +284,9 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
                 trimmed = shown.trimmed;
             })
         }
-        Verb::Verify { key } => {
-            let verified = commands::verify(&state, key.as_ref(), format, &mut out).map_err(Problem::from);
+        Verb::Verify { key, from } => {
+            let start = start(&from)?;
+            let verified = commands::verify_from(&state, key.as_ref(), &start, format, &mut out).map_err(Problem::from);
             let witnessed = verified.and_then(|()| {
                 super::written(out.flush())?;
                 if state.is_dir() { super::witness::check(global, &state, key.as_ref()) } else { Ok(()) }
@@ -255,8 +297,9 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
                 _ => problem,
             });
         }
-        Verb::Prove { record, consistency, to, key } => {
-            let trust = trust(&state, key)?;
+        Verb::Prove { record, consistency, checkpoint, to, key } => {
+            let mut trust = trust(&state, key)?;
+            trust.kept = checkpoint.as_deref().map(kept).transpose()?;
             match (record, consistency.as_deref()) {
                 (Some(record), _) => outsider::prove_record(&state, &trust, record, &to, format, &mut out),
                 (None, sizes) => {
@@ -267,7 +310,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
             }
         }
         Verb::CheckProof { file, key, witness, record, old } => {
-            let trust = Trust { key, witnesses: witness, cosigned: None };
+            let trust = Trust { key, witnesses: witness, ..Trust::default() };
             outsider::check_proof(Some(&state), &file, &trust, &Claim { record, old }, format, &mut out)
         }
         Verb::Witness(arguments) => return super::witness::run(global, &state, arguments),

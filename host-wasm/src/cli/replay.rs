@@ -5,12 +5,14 @@ use super::log::{form, source};
 use crate::problem::Problem;
 use log_store::commands::{self, Format};
 use log_store::state;
+use log_store::verify::Start;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Examples:
   orbital replay                                 the whole log, held against the state hashes in it
+  orbital replay --from snapshot                 from the newest snapshot on: sooner, and it comes to the same
   orbital replay --to 812                        what the kernel's state was after record 812
   orbital replay --to 812 --process storage      the same of one process: threads, capabilities, what it reaches
   orbital replay --to 812 --authority            who could do what; of every record, also where the rest was trimmed
@@ -30,16 +32,29 @@ pub struct Arguments {
     /// Who may do what alone, which is never trimmed: no threads, no queues
     #[arg(long, requires = "to")]
     authority: bool,
+    /// Where to begin: `genesis` compares every state hash that there is; `snapshot`, the newest good one, those after it
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Begin::Genesis, conflicts_with = "to")]
+    from: Begin,
+}
+
+/// Where a replay begins.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Begin {
+    Genesis,
+    Snapshot,
 }
 
 impl Arguments {
     /// Writes what was asked for.
     pub fn write(self, log: &Path, format: Format, out: &mut dyn Write) -> Result<(), log_store::Error> {
         match self {
-            Arguments { to: Some(to), process, authority } => {
+            Arguments { to: Some(to), process, authority, .. } => {
                 state::show(log, &state::Options { to, process, authority_alone: authority }, format, out)
             }
-            Arguments { to: None, .. } => commands::replay(log, format, out),
+            Arguments { to: None, from: Begin::Genesis, .. } => commands::replay(log, format, out),
+            Arguments { to: None, from: Begin::Snapshot, .. } => {
+                commands::replay_from(log, &Start::Snapshot, format, out)
+            }
         }
     }
 }

@@ -117,6 +117,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         key,
         previous: opened.previous,
         other,
+        snapshots: true,
         ..AxiomConfig::new(PLATFORM)
     };
     let thread = |error: std::io::Error| Problem::thread("a thread cannot be started", &error);

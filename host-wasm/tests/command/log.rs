@@ -88,6 +88,12 @@ fn whatever_is_changed_in_the_log_is_named_with_status_1() {
             refused(what, &[if segments { "segments: block 0" } else { name }]);
         }
         std::fs::remove_file(file).unwrap();
+        if name.starts_with("snapshots/") {
+            // Nothing rests on it: the log is no less whole.
+            good(&system.run(["log", "verify"]));
+            std::fs::write(file, &whole).unwrap();
+            continue;
+        }
         refused("removed", &[if name.starts_with("segments/") { "segments: block 0" } else { name }]);
         std::fs::write(file, &whole).unwrap();
     }
@@ -194,4 +200,52 @@ fn what_lies_behind_the_log_has_one_verdict() {
     assert!(good(&system.run(["log", "verify"])).contains("whole"));
     let shown = good(&system.run(["log", "show", "--process", "host", "--limit", "200"]));
     assert!(shown.contains("the boot before ended in order") && !shown.contains("crash"), "{shown}");
+}
+
+#[test]
+fn a_log_is_checked_from_a_snapshot_and_from_a_checkpoint_that_was_kept() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let kept = system.path("kept");
+    std::fs::copy(system.path("log/checkpoint"), &kept).unwrap();
+    let name = kept.to_str().unwrap();
+    good(&system.run(["run", "-c", "put note hello"]));
+    assert!(good(&system.run(["log", "verify"])).contains("The snapshots after block"));
+    let from = good(&system.run(["log", "verify", "--from", "checkpoint", name]));
+    assert!(
+        from.contains("goes on from the checkpoint that was kept") && from.contains("no more was looked at"),
+        "{from}"
+    );
+    let from = good(&system.run(["log", "verify", "--from", "snapshot"]));
+    assert!(from.contains("The snapshot after block") && from.contains("Replayed from there"), "{from}");
+    let state = |output: String| output.split_once("\nauthority ").unwrap().1.to_owned();
+    let replayed = state(good(&system.run(["replay"])));
+    assert_eq!(state(good(&system.run(["replay", "--from", "snapshot"]))), replayed);
+    bad(&system.run(["log", "verify", "--from", "nowhere"]), 2, "--from nowhere");
+    bad(&system.run(["log", "verify", "--from", "checkpoint"]), 2, "needs the file");
+    bad(&system.run(["log", "verify", "--from", "checkpoint", "/no/such/file"]), 66, "/no/such/file");
+
+    // The proof of the way to a size that was signed once; to one that never was, there is none.
+    let size = std::fs::read_to_string(&kept).unwrap().lines().nth(1).unwrap().to_owned();
+    let proof = system.path("proof");
+    let prove = ["log", "prove", "--consistency", "1", &size, "--to", proof.to_str().unwrap()];
+    bad(&system.run(prove), 66, "no signed checkpoint");
+    good(&system.command([&prove[..], &["--checkpoint", name]].concat()).output().unwrap());
+    assert!(proof.join(format!("consistency-1-{size}.proof")).exists());
+
+    let mut snapshots: Vec<_> =
+        std::fs::read_dir(system.path("log/snapshots")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    snapshots.sort();
+    let newest = snapshots.pop().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let output = system.run(["log", "verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("The log is whole") && err(&output).contains("snapshots/"), "{}", err(&output));
+    assert!(err(&output).contains("snapshots/") && err(&output).contains("nothing is lost"), "{}", err(&output));
+    assert!(good(&system.run(["log", "verify", "--from", "snapshot"])).contains("gone on from an earlier one"));
+    assert_eq!(state(good(&system.run(["replay", "--from", "snapshot"]))), replayed);
+    // The machine starts as ever.
+    good(&system.run(["run", "-c", "cat note"]));
 }

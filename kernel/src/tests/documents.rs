@@ -81,3 +81,78 @@ fn the_format_of_the_log_has_every_commit_and_its_fields() {
         assert_eq!(FORMAT.matches(&row).count(), 1, "{}", call.name());
     }
 }
+
+/// Given the records of the state, then docs/log-format.md has each with its fields in the order in which they are written.
+#[test]
+fn the_log_format_has_every_record_of_the_state() {
+    use crate::encoding::Described;
+    macro_rules! records {
+        ($($name:literal $type:ty)*) => { [$(($name, <$type>::FIELDS)),*] };
+    }
+    let mut records = Vec::from(records! {
+        "header" crate::authority::Header
+        "process" crate::process::Process
+        "table" crate::table::Table
+        "slot" crate::table::Slot
+        "thread" crate::thread::Thread
+        "endpoint" crate::endpoint::Endpoint
+        "notification" crate::notification::Notification
+        "region" crate::region::Region
+        "mapping" crate::region::Mapping
+        "image" crate::image::Image
+        "quota" crate::quota::Quota
+        "log" crate::log::Log
+        "device" crate::device::Device
+        "interrupt" crate::interrupt::Interrupt
+        "capability" crate::capability::Capability
+        "thread's activity" crate::thread::ThreadActivity
+        "process's activity" crate::process::ProcessActivity
+        "endpoint's activity" crate::endpoint::EndpointActivity
+        "notification's activity" crate::notification::NotificationActivity
+        "interrupt's activity" crate::interrupt::InterruptActivity
+        "message" crate::endpoint::Message
+        "link" crate::queue::Link
+        "queue" crate::queue::Queue
+        "queues" crate::capture::Queues
+        "timer" crate::timer::Timer
+        "offer" abi::Transfer
+        "faulted" crate::thread::Fault
+        "checking" crate::thread::Checking
+    });
+    // Written by hand, in the order of the record.
+    records.push((
+        "thread's detail",
+        &[
+            "previous",
+            "next",
+            "time",
+            "budget",
+            "period",
+            "left",
+            "timers",
+            "badge",
+            "tag",
+            "length",
+            "capabilities",
+            "offers",
+            "arrived",
+            "arrived_count",
+            "fault",
+            "checking",
+        ],
+    ));
+    let (_, page) =
+        include_str!("../../../docs/log-format.md").split_once("## Snapshots").expect("the section is there");
+    for (name, fields) in records {
+        let row = page.lines().find_map(|line| line.strip_prefix("| ")?.strip_prefix(name)?.strip_prefix(" | "));
+        let row = row.unwrap_or_else(|| panic!("there is no row of {name}"));
+        // Without what is said in brackets.
+        let plain: alloc::string::String = row.split('(').map(|part| part.rsplit(')').next().unwrap_or(part)).collect();
+        let told: Vec<_> = plain
+            .trim_end_matches(" |")
+            .split(", ")
+            .filter_map(|field| Some(field.split_once(": ")?.0.replace(' ', "_")))
+            .collect();
+        assert_eq!(told, fields, "{name}");
+    }
+}
