@@ -35,7 +35,7 @@ pub struct Config {
     pub platform: Platform,
     /// The public half of the machine's key, for the first record of a new log.
     pub key: Hash,
-    /// Id of the data disk; zero if there is none.
+    /// The name that the data disk got when it was formatted; zero if it is not formatted, or there is none.
     pub disk: [u8; 16],
     /// How the boot before this one ended.
     pub previous: PreviousEnd,

@@ -82,7 +82,7 @@ pub enum Event {
         number: u64,
         /// The machine.
         platform: Platform,
-        /// Id of the data disk; zero if there is none.
+        /// The name that the data disk got when it was formatted; zero if it is not formatted, or there is none.
         disk: [u8; 16],
         /// How the boot before it ended.
         previous: PreviousEnd,

@@ -497,12 +497,14 @@ fn event_in_words(event: &Event) -> String {
                     format!("; the boot before ended by a crash, {cut} unfinished bytes were cut")
                 }
             };
-            let disk =
-                if *disk == [0; 16] { String::new() } else { format!(", disk {:032x}", u128::from_be_bytes(*disk)) };
+            let disk = match u128::from_be_bytes(*disk) {
+                0 => "no formatted disk".into(),
+                name => format!("disk {name:032x}"),
+            };
             let other = other.as_ref().map_or(String::new(), |other| {
                 format!("; the other log, {}, was known to have {} blocks", other.origin, other.size)
             });
-            format!("boot {number}, {}, {} images{disk}{before}{other}", platform.name, platform.images.len())
+            format!("boot {number}, {}, {} images, {disk}{before}{other}", platform.name, platform.images.len())
         }
         Event::End { number, status } => format!("boot {number} ends in order, status {status}"),
     }

@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use storage_engine::layout::{SUPERBLOCKS, disk_name};
 
 /// Size of a new disk in bytes. The file is sparse: it takes what is written.
 pub const DISK_SIZE: u64 = 64 << 20;
@@ -102,6 +103,14 @@ impl State {
             File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(problem)?;
         }
         Ok(file)
+    }
+
+    /// The name that the disk got when it was formatted, if it was.
+    pub fn disk_name(&self) -> Result<Option<[u8; 16]>, Problem> {
+        let mut start = Vec::new();
+        let read = self.disk()?.take(SUPERBLOCKS as u64).read_to_end(&mut start);
+        read.map_err(|error| Problem::file(&disk(&self.folder), &error))?;
+        Ok(disk_name(&start))
     }
 
     /// Before a start: nothing that the system had is gone, but for what is to be `anew`. Gives what its user should

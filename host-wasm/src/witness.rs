@@ -2,17 +2,18 @@
 //! tlog-witness, `add-checkpoint`). What they have signed nobody can take back, not even with the machine's key and
 //! all of its files; and they tell when the whole state folder is an old copy.
 //!
-//! `witness.toml` in the state folder names them; `witnessed` beside it is the last checkpoint that they signed, with
+//! `witness.toml` in the state folder names them; `witnessed` beside it is the last checkpoint that each signed, with
 //! their signatures. A witness that cannot be reached stops nothing: that is said, and the system goes on.
 
 use crate::problem::{Problem, status};
 use crate::progress::Progress;
-use axiom::note::{Checkpoint, VerifierKey, WitnessKey};
+use axiom::note::{Checkpoint, Cosigned, VerifierKey, WitnessKey};
 use axiom::tree::root_of;
 use base64ct::{Base64, Encoding};
 use log_store::folder::DiskFolder;
 use log_store::prove::Prover;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 /// Name of the file that names the witnesses.
 pub const CONFIG: &str = "witness.toml";
-/// Name of the file with the last checkpoint that witnesses signed.
+/// Name of the file with the last checkpoint that each witness signed: notes one after the other, the newest first.
 pub const WITNESSED: &str = "witnessed";
 /// A witness has so long to answer, connecting included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,26 +93,32 @@ pub struct Submitted {
 impl Submitted {
     /// That a witness has seen more than there is, or something else.
     pub fn contradiction(&self) -> Option<Problem> {
+        self.answers.iter().find_map(|answer| self.contradicts(answer))
+    }
+
+    fn contradicts(&self, (witness, answer): &(Witness, Answer)) -> Option<Problem> {
         let size = self.size;
-        self.answers.iter().find_map(|(witness, answer)| {
-            let cause = match answer {
-                Answer::Older(theirs) => format!(
-                    "the log is older than what was witnessed: it has {size} blocks, and witness {} has signed {theirs}; the state folder is an old copy, or its end was removed",
-                    witness.key.name()
-                ),
-                Answer::Forked(theirs) => format!(
-                    "the log is not the one that was witnessed: its first blocks are not the {theirs} that witness {} has signed",
-                    witness.key.name()
-                ),
-                _ => return None,
-            };
-            Some(Problem::new(status::LOG, cause, PUT_BACK))
-        })
+        let cause = match answer {
+            Answer::Older(theirs) => format!(
+                "the log is older than what was witnessed: it has {size} blocks, and witness {} has signed {theirs}; the state folder is an old copy, or its end was removed",
+                witness.key.name()
+            ),
+            Answer::Forked(theirs) => format!(
+                "the log is not the one that was witnessed: its first blocks are not the {theirs} that witness {} has signed",
+                witness.key.name()
+            ),
+            _ => return None,
+        };
+        Some(Problem::new(status::LOG, cause, PUT_BACK))
     }
 
     /// Of the witnesses that did not sign, who and why.
     pub fn missing(&self) -> Vec<String> {
-        let said = |(witness, answer): &(Witness, Answer)| match answer {
+        self.answers.iter().filter_map(|answer| self.misses(answer)).collect()
+    }
+
+    fn misses(&self, (witness, answer): &(Witness, Answer)) -> Option<String> {
+        match answer {
             Answer::Refused(why) => {
                 Some(format!("witness {} at {} does not sign: {why}", witness.key.name(), witness.url))
             }
@@ -119,8 +126,7 @@ impl Submitted {
                 Some(format!("witness {} at {} cannot be reached: {why}", witness.key.name(), witness.url))
             }
             _ => None,
-        };
-        self.answers.iter().filter_map(said).collect()
+        }
     }
 }
 
@@ -180,39 +186,45 @@ impl Witnesses {
         self.all.iter().map(|witness| witness.key.clone()).collect()
     }
 
-    /// The last checkpoint that witnesses signed, as it lies there.
-    pub fn witnessed(&self) -> Result<Option<Vec<u8>>, Problem> {
+    /// The last checkpoints that witnesses signed, as they lie there, the newest first.
+    pub fn witnessed(&self) -> Result<Vec<Vec<u8>>, Problem> {
         let path = self.folder.join(WITNESSED);
         match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            note => note.map(Some).map_err(|error| Problem::file(&path, &error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            notes => notes.map(|notes| split(&notes)).map_err(|error| Problem::file(&path, &error)),
         }
     }
 
     /// Checks what witnesses have signed against the log, of which the rest is checked: every line is a known
     /// witness's, and the tree had that root. Gives what it says, if there is something.
     pub fn check(&self, key: &VerifierKey) -> Result<Option<String>, Problem> {
-        let Some(note) = self.witnessed()? else { return Ok(None) };
         let path = self.folder.join(WITNESSED);
         let wrong = |what: String| {
             let cause = format!("{}: {what}", path.display());
             Problem::new(status::LOG, cause, "`orbital log witness submit` gets a new one; find out who changed it")
         };
-        let said = key.check_cosigned(&note, &self.keys()).map_err(|error| wrong(error.to_string()))?;
-        if let Some(line) = said.cosignatures.iter().find(|line| line.time.is_none()) {
-            return Err(wrong(format!("the key of witness {} is not in {CONFIG}", line.witness)));
-        }
         let folder = self.log();
-        let prover = Prover::new(&folder, key, None, &[])?;
-        let Checkpoint { size, root } = said.checkpoint;
-        if size > prover.published().size {
-            return Err(wrong(format!("{size} blocks were witnessed, and the log has {}", prover.published().size)));
+        let mut signed = Vec::new();
+        for note in self.witnessed()? {
+            let said = key.check_cosigned(&note, &self.keys()).map_err(|error| wrong(error.to_string()))?;
+            if let Some(line) = said.cosignatures.iter().find(|line| line.time.is_none()) {
+                return Err(wrong(format!("the key of witness {} is not in {CONFIG}", line.witness)));
+            }
+            let prover = Prover::new(&folder, key, None, &[])?;
+            let Checkpoint { size, root } = said.checkpoint;
+            if size > prover.published().size {
+                return Err(wrong(format!(
+                    "{size} blocks were witnessed, and the log has {}",
+                    prover.published().size
+                )));
+            }
+            if prover.root(size)? != root {
+                return Err(wrong(format!("the log had another root when it had {size} blocks")));
+            }
+            let names: Vec<&str> = said.cosignatures.iter().map(|line| line.witness.as_str()).collect();
+            signed.push(format!("{} signed {size} blocks", names.join(", ")));
         }
-        if prover.root(size)? != root {
-            return Err(wrong(format!("the log had another root when it had {size} blocks")));
-        }
-        let names: Vec<&str> = said.cosignatures.iter().map(|line| line.witness.as_str()).collect();
-        Ok(Some(format!("{} signed {size} blocks", names.join(", "))))
+        Ok((!signed.is_empty()).then(|| signed.join("; ")))
     }
 
     fn log(&self) -> DiskFolder {
@@ -251,13 +263,13 @@ impl Witnesses {
             Problem::new(status::LOG, format!("{}: {error}", self.folder.join("log/checkpoint").display()), next)
         })?;
         let prover = if checkpoint.size > 0 { Some(Prover::new(&folder, &key, None, &[])?) } else { None };
-        let seen = self.witnessed()?.and_then(|note| key.check_cosigned(&note, &self.keys()).ok());
+        let kept = self.witnessed()?;
+        let seen: Vec<Cosigned> = kept.iter().filter_map(|note| key.check_cosigned(note, &self.keys()).ok()).collect();
         let agent = agent();
         let mut answers = Vec::new();
         for witness in &self.all {
-            let signed =
-                |note: &axiom::note::Cosigned| note.cosignatures.iter().any(|line| line.witness == witness.key.name());
-            let old = seen.as_ref().filter(|note| signed(note)).map_or(0, |note| note.checkpoint.size);
+            let signed = |note: &&Cosigned| note.cosignatures.iter().any(|line| line.witness == witness.key.name());
+            let old = seen.iter().find(signed).map_or(0, |note| note.checkpoint.size);
             let submission = Submission { agent: &agent, witness, origin: key.name(), note: &note, checkpoint };
             let answer = submission.run(old, |old| match &prover {
                 Some(prover) => Ok(prover.consistency(old, None)?.path),
@@ -273,6 +285,10 @@ impl Witnesses {
         let signed = witnessed.len();
         witnessed.extend(lines);
         if witnessed.len() > signed && checkpoint.size > 0 {
+            for note in &kept {
+                let silent = answers.iter().filter(|(_, answer)| !matches!(answer, Answer::Cosigned(..)));
+                witnessed.push_str(&only_of(note, &silent.map(|(witness, _)| witness.key.name()).collect::<Vec<_>>()));
+            }
             replace(&self.folder.join(WITNESSED), witnessed.as_bytes())?;
         }
         Ok(Submitted { size: checkpoint.size, answers })
@@ -293,21 +309,85 @@ impl Witnesses {
         submitted.contradiction().map_or(Ok(()), Err)
     }
 
-    /// Submits while a system runs, until [`Watch::stop`].
-    pub fn watch(self) -> std::io::Result<Watch> {
+    /// Submits while a system runs, until [`Watch::stop`]. That a witness signs no more is told when it happens, once, and when it
+    /// signs again.
+    pub fn watch(self, progress: Progress) -> std::io::Result<Watch> {
         let (stop, stopped) = mpsc::channel();
         let every = self.every;
         let thread = std::thread::Builder::new().name("witness".into()).spawn(move || {
             if self.all.is_empty() {
                 return None;
             }
+            let mut failing = Failing::default();
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                // What came of it is told at the end, and by `doctor`: a session has the terminal.
-                let _ = self.submit();
+                failing.news(&self.submit()).iter().for_each(|news| progress.note(news));
             }
             Some(self.submit())
         })?;
         Ok(Watch { stop, thread })
+    }
+}
+
+/// The notes in the file of what was witnessed: each ends with signatures, lines that begin as no other line of a note does.
+fn split(notes: &[u8]) -> Vec<Vec<u8>> {
+    let mut split: Vec<Vec<u8>> = Vec::new();
+    let mut was_signature = true;
+    for line in notes.split_inclusive(|&byte| byte == b'\n') {
+        let is_signature = line.starts_with("\u{2014} ".as_bytes());
+        if was_signature && !is_signature {
+            split.push(Vec::new());
+        }
+        was_signature = is_signature;
+        match split.last_mut() {
+            Some(note) => note.extend_from_slice(line),
+            None => split.push(line.to_vec()),
+        }
+    }
+    // A file without anything in it is none of ours, and is to be told as that.
+    if split.is_empty() { vec![Vec::new()] } else { split }
+}
+
+/// A note with the signatures of these witnesses alone; nothing if it has none of them.
+fn only_of(note: &[u8], witnesses: &[&str]) -> String {
+    let note = String::from_utf8_lossy(note);
+    let Some(end) = note.find("\n\n").and_then(|body| Some(body + 2 + note[body + 2..].find('\n')? + 1)) else {
+        return String::new();
+    };
+    let (own, lines) = note.split_at(end);
+    let is_theirs = |line: &&str| {
+        let name = line.strip_prefix("\u{2014} ").and_then(|line| line.split(' ').next());
+        name.is_some_and(|name| witnesses.contains(&name))
+    };
+    let theirs: String = lines.split_inclusive('\n').filter(is_theirs).collect();
+    if theirs.is_empty() { theirs } else { format!("{own}{theirs}") }
+}
+
+/// Who does not sign while a system runs, by name; nobody's name stands for the submission itself.
+#[derive(Default)]
+struct Failing(BTreeSet<String>);
+
+impl Failing {
+    /// What is to be said of this submission that was not said of those before.
+    fn news(&mut self, submission: &Result<Submitted, Problem>) -> Vec<String> {
+        let all = match submission {
+            Ok(submitted) => {
+                let of = |answer: &(Witness, Answer)| {
+                    let told = submitted.misses(answer).or(submitted.contradicts(answer).map(|told| told.to_string()));
+                    (answer.0.key.name().to_owned(), told)
+                };
+                [(String::new(), None)].into_iter().chain(submitted.answers.iter().map(of)).collect()
+            }
+            Err(problem) => vec![(String::new(), Some(format!("the log is not witnessed just now: {problem}")))],
+        };
+        let mut news = Vec::new();
+        for (name, told) in all {
+            match told {
+                Some(told) if self.0.insert(name.clone()) => news.push(told),
+                None if self.0.remove(&name) && !name.is_empty() => news.push(format!("witness {name} signs again")),
+                _ => {}
+            }
+        }
+        news
     }
 }
 

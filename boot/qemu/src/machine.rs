@@ -5,9 +5,10 @@ use crate::problem::{Problem, status};
 use crate::state::State;
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use storage_engine::layout::{self, SUPERBLOCKS};
 
 /// The program.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -46,6 +47,8 @@ pub struct Machine {
     pub log: Option<String>,
     /// The disk of storage, as `-drive` says it; `None`: there is none.
     pub disk: Option<String>,
+    /// The file of that disk, of which the machine is told the name.
+    pub disk_file: Option<PathBuf>,
     /// The file of the machine's key.
     pub key: Option<PathBuf>,
     /// The checkpoint of the log that the other host keeps in the same folder.
@@ -127,6 +130,14 @@ fn ovmf() -> Result<PathBuf, Problem> {
     })
 }
 
+/// The name that a disk got when it was formatted, for the log. None if it is not, or cannot be read: then what there is to say
+/// is said when it is used.
+fn disk_name(file: &Path) -> Option<u128> {
+    let mut start = Vec::new();
+    fs::File::open(file).ok()?.take(SUPERBLOCKS as u64).read_to_end(&mut start).ok()?;
+    layout::disk_name(&start).map(u128::from_be_bytes)
+}
+
 impl Machine {
     /// Of a system, with everything that it has.
     pub fn new(product: &Product, state: &State) -> Result<Machine, Problem> {
@@ -137,6 +148,7 @@ impl Machine {
             memory: MEMORY,
             log: Some(drive(&state.log())),
             disk: Some(drive(&state.disk())),
+            disk_file: Some(state.disk()),
             key: Some(state.key()),
             other_log: Some(state.other_log()).filter(|checkpoint| checkpoint.exists()),
             arguments: Vec::new(),
@@ -185,6 +197,9 @@ impl Machine {
         if let Some(disk) = &self.disk {
             word("-drive", format!("if=none,id=data,{disk}"));
             word("-device", format!("virtio-blk-pci,drive=data,disable-legacy=on,{REPORTED}"));
+        }
+        if let Some(name) = self.disk_file.as_deref().and_then(disk_name) {
+            word("-fw_cfg", format!("name=opt/orbital/disk,string={name:032x}"));
         }
         if let Some(log) = &self.log {
             word("-drive", format!("if=none,id=log,{log}"));

@@ -139,6 +139,7 @@ fn run(state: Option<&Path>, verb: Option<Verb>) -> Result<u8, Problem> {
         // QEMU says which file is missing, too, but not what to do.
         let disk = disk.canonicalize().map_err(|error| Problem::file(disk, &error))?;
         machine.disk = Some(machine::drive(&disk));
+        machine.disk_file = Some(disk);
     }
     match wanted.script {
         Some(script) => machine = machine.script(&script),

@@ -62,6 +62,7 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     if let Some(opened) = opened {
         config.key = opened.log.key().public();
         config.other = opened.other;
+        config.disk = disk_name().unwrap_or_default();
         log = Some(opened.log);
         head = opened.found.head;
         config.previous = opened.found.previous;
@@ -126,6 +127,17 @@ fn file(name: &str, limit: usize) -> Option<Vec<u8>> {
             stop("what the machine was started with cannot be used");
         }
     }
+}
+
+/// The name that the data disk got when it was formatted, as who started the machine read it there, in 32 digits of base 16.
+fn disk_name() -> Option<[u8; 16]> {
+    let file = file("opt/orbital/disk", 64)?;
+    let name = core::str::from_utf8(&file).ok().filter(|name| name.len() == 32);
+    let name = name.and_then(|name| u128::from_str_radix(name, 16).ok());
+    if name.is_none() {
+        say!("orbital: the file opt/orbital/disk of the firmware configuration is no name of a disk");
+    }
+    name.map(u128::to_be_bytes)
 }
 
 /// The texts in a file of the firmware configuration.

@@ -233,7 +233,7 @@ fn trust(state: &std::path::Path, key: Option<VerifierKey>) -> Result<Trust, Pro
         return Ok(Trust { key, ..Trust::default() });
     }
     let witnesses = Witnesses::load(state)?;
-    Ok(Trust { key, cosigned: witnesses.witnessed()?, witnesses: witnesses.keys(), kept: None })
+    Ok(Trust { key, cosigned: witnesses.witnessed()?.into_iter().next(), witnesses: witnesses.keys(), kept: None })
 }
 
 /// The log that is meant: the image that was named, or the state folder.

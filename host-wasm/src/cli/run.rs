@@ -117,7 +117,8 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let boot = Boot { session: file, images, arguments, environment, console, path, progress };
     let (mut system, events) = boot::boot(&state, boot)?;
     signals::listen(events).map_err(|error| Problem::thread("signals cannot be listened to", &error))?;
-    let watch = witnesses.watch().map_err(|error| Problem::thread("a thread cannot be started", &error))?;
+    let watch =
+        witnesses.watch(global.progress()).map_err(|error| Problem::thread("a thread cannot be started", &error))?;
     let end = system.run();
     drop(system);
     watch.stop(&global.progress());

@@ -118,6 +118,7 @@ pub fn boot(state: &State, boot: Boot) -> Result<(System, Events), Problem> {
         previous: opened.previous,
         other,
         snapshots: true,
+        disk: state.disk_name()?.unwrap_or_default(),
         ..AxiomConfig::new(PLATFORM)
     };
     let thread = |error: std::io::Error| Problem::thread("a thread cannot be started", &error);

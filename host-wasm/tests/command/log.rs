@@ -119,6 +119,25 @@ fn whatever_is_changed_in_the_log_is_named_with_status_1() {
     assert!(good(&system.run(["log", "verify"])).contains("whole"));
 }
 
+/// A boot says which disk it had: another disk, or the same made anew, has another name.
+#[test]
+fn each_boot_says_which_disk_it_had() {
+    let system = System::new();
+    for new in [&[][..], &[], &["--new-disk"], &[]] {
+        good(&system.command([&["run", "-c", "put a b"], new].concat()).output().unwrap());
+    }
+    let shown = good(&system.run(["log", "show", "--process", "host", "--from", "0"]));
+    let boots = shown.lines().filter_map(|line| line.split_once(" images, "));
+    let disks: Vec<&str> = boots.filter_map(|(_, said)| said.split([';', '.']).next()).collect();
+    let start = std::fs::read(system.path("disk.img")).unwrap();
+    let name = storage_engine::layout::disk_name(&start[..storage_engine::layout::SUPERBLOCKS]).unwrap();
+    let disk = format!("disk {:032x}", u128::from_be_bytes(name));
+    assert_eq!(disks.len(), 4, "{shown}");
+    // Formatted by storage, which runs after it was told.
+    assert_eq!([disks[0], disks[2], disks[3]], ["no formatted disk", "no formatted disk", &disk]);
+    assert!(disks[1].starts_with("disk ") && disks[1] != disk, "{disks:?}");
+}
+
 #[test]
 fn what_is_not_there_is_status_66() {
     let system = System::new();

@@ -13,13 +13,13 @@ struct Witness {
 }
 
 impl Witness {
-    fn of(system: &System) -> Witness {
+    fn of(system: &System, name: &str) -> Witness {
         let install = concat!(env!("CARGO_MANIFEST_DIR"), "/../axiom/store/tests/outsiders/install");
         let installed = good(&Command::new(install).output().unwrap());
         let program = Path::new(installed.trim()).join("venv/bin/aics-witness");
         let folder = tempfile::tempdir().unwrap();
         let mut witness = Witness { folder, program, key: String::new(), url: String::new(), serving: None };
-        witness.key = good(&witness.call(&["init", "--name", "witness.test/w1"])).trim().to_owned();
+        witness.key = good(&witness.call(&["init", "--name", name])).trim().to_owned();
         let key = good(&system.run(["log", "key"]));
         let origin = key.split('+').next().unwrap();
         good(&witness.call(&["add-log", "--origin", origin, "--vkey", key.trim()]));
@@ -61,6 +61,18 @@ impl Drop for Witness {
     }
 }
 
+/// Copies a file; where it has holes, or zeros, the copy has holes: most of a disk is one.
+fn copy_sparse(from: &Path, to: &Path) {
+    use std::os::unix::fs::FileExt;
+    let bytes = std::fs::read(from).unwrap();
+    let file = std::fs::File::create(to).unwrap();
+    file.set_permissions(std::fs::metadata(from).unwrap().permissions()).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    for (index, part) in bytes.chunks(64 << 10).enumerate().filter(|(_, part)| part.iter().any(|&byte| byte != 0)) {
+        file.write_all_at(part, (index * (64 << 10)) as u64).unwrap();
+    }
+}
+
 /// Copies a folder, but for what is compiled.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -72,7 +84,7 @@ pub fn copy(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             copy(&entry.path(), &to);
         } else {
-            std::fs::copy(entry.path(), to).unwrap();
+            copy_sparse(&entry.path(), &to);
         }
     }
 }
@@ -92,7 +104,7 @@ impl System {
 fn what_was_witnessed_cannot_be_taken_back() {
     let system = System::new();
     good(&system.run(["run", "-c", "put note one"]));
-    let mut witness = Witness::of(&system);
+    let mut witness = Witness::of(&system, "witness.test/w1");
     bad(&system.run(["log", "witness", "submit"]), 66, "no witness is named");
     bad(&system.run(["log", "witness", "add", "nowhere", &witness.key]), 2, "no address");
     good(&system.run(["log", "witness", "add", &witness.url, &witness.key]));
@@ -160,6 +172,61 @@ fn what_was_witnessed_cannot_be_taken_back() {
     // All that ran is gone but the key: a new log under it is one without blocks.
     std::fs::remove_dir_all(system.path("log")).unwrap();
     bad(&system.run(["run", "--new-log", "-c", "ls"]), 65, "older than what was witnessed");
+}
+
+/// Given two witnesses, when one falls silent and speaks again, then both are told while the system runs, once; and where the other
+/// goes on alone, the last that each of them signed is kept, and checked.
+#[test]
+fn the_last_word_of_each_witness_is_kept_and_silence_is_told_at_once() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put note one"]));
+    let (steady, mut silent) =
+        (Witness::of(&system, "witness.test/steady"), Witness::of(&system, "witness.test/silent"));
+    std::fs::write(system.path("witness.toml"), "every = 1\n").unwrap();
+    for witness in [&steady, &silent] {
+        good(&system.run(["log", "witness", "add", &witness.url, &witness.key]));
+    }
+    let address = silent.url.trim_start_matches("http://").to_owned();
+    let (mut child, _out) = waiting_session(&system);
+    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    silent.stop();
+    let said = notes.by_ref().find(|line| line.contains("witness")).unwrap();
+    assert!(said.contains("witness.test/silent") && said.contains("cannot be reached"), "{said}");
+    std::thread::sleep(Duration::from_millis(2_500));
+    silent.serve(&address);
+    // Once alone: the next that is said is this.
+    let said = notes.by_ref().find(|line| line.contains("witness")).unwrap();
+    assert!(said.contains("witness witness.test/silent signs again"), "{said}");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(notes.find(|line| line.contains("witness")), None);
+
+    silent.stop();
+    good(&system.run(["run", "-c", "put note two"]));
+    let verified = system.run(["log", "verify"]);
+    good(&verified);
+    let text = err(&verified);
+    let signed = |name: &str| -> u64 {
+        let said = text.split_once(&format!("{name} signed ")).unwrap_or_else(|| panic!("{name}: {text}")).1;
+        said.split(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(signed("witness.test/steady") > signed("witness.test/silent"), "{text}");
+    // Of the two notes either is checked.
+    let notes = std::fs::read(system.path("witnessed")).unwrap();
+    for at in [60, notes.len() - 100, notes.len() - 20] {
+        let mut changed = notes.clone();
+        changed[at] ^= 1;
+        std::fs::write(system.path("witnessed"), changed).unwrap();
+        bad(&system.run(["log", "verify"]), 1, "witnessed");
+    }
+    std::fs::write(system.path("witnessed"), "").unwrap();
+    bad(&system.run(["log", "verify"]), 1, "witnessed");
+    std::fs::write(system.path("witnessed"), notes).unwrap();
+    // When it speaks again, its last word and the other's are one note.
+    silent.serve(&address);
+    good(&system.run(["log", "witness", "submit"]));
+    let verified = system.run(["log", "verify"]);
+    assert!(err(&verified).contains("witness.test/steady, witness.test/silent signed"), "{}", err(&verified));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use qemu::machine::{End, drive};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use storage_engine::layout::SUPERBLOCKS;
 
 /// Runs a script under `orbital`, which must end well. Gives its output.
 fn under_orbital(state: &Path, script: &str) -> String {
@@ -39,7 +40,7 @@ fn a_disk_goes_from_host_to_host_and_back() {
 }
 
 /// Given one folder for both hosts, when each has run, then each log has a key and an origin of its own, and every boot
-/// says where the other log stood; a damaged checkpoint of the other is told and not believed.
+/// says where the other log stood, and which disk it had; a damaged checkpoint of the other is told and not believed.
 #[test]
 fn every_boot_says_where_the_log_of_the_other_host_stood() {
     let (system, folder) = (system(), tempfile::tempdir().unwrap());
@@ -48,6 +49,7 @@ fn every_boot_says_where_the_log_of_the_other_host_stood() {
     let machine = || {
         let mut machine = system.machine();
         machine.disk = Some(drive(&state.join("disk.img")));
+        machine.disk_file = Some(state.join("disk.img"));
         machine.log = Some(drive(&image));
         machine.key = Some(state.join("machine.key"));
         machine.other_log = Some(checkpoint.clone());
@@ -69,6 +71,7 @@ fn every_boot_says_where_the_log_of_the_other_host_stood() {
     let came = run(&machine().script("cat /a"));
     assert_eq!((came.end, came.output.as_str()), (Some(End::Off(0)), "one\n"), "{}", came.messages);
     let said = boots(&image);
+    assert_eq!(disk_of(&said[0]), disk_name(&state.join("disk.img")));
     assert!(
         said[0].ends_with(&format!("; the other log, {}, was known to have {} blocks", key.name(), stood.size)),
         "{said:?}"
@@ -76,7 +79,8 @@ fn every_boot_says_where_the_log_of_the_other_host_stood() {
     let stood = log_store::verify::verify(&Image::open(&image).unwrap(), &bare.verifier()).unwrap().checkpoint;
     under_orbital(state, "cat /a");
     let said = boots(state);
-    assert!(!said[0].contains("the other log"), "{said:?}");
+    assert!(!said[0].contains("the other log") && said[0].contains(", no formatted disk"), "{said:?}");
+    assert_eq!(disk_of(&said[1]), disk_name(&state.join("disk.img")));
     assert!(
         said[1].ends_with(&format!("; the other log, {}, was known to have {} blocks", bare.name(), stood.size)),
         "{said:?}"
@@ -87,6 +91,17 @@ fn every_boot_says_where_the_log_of_the_other_host_stood() {
     assert_eq!(came.output, "one\n", "{}", came.messages);
     assert!(came.messages.contains("the checkpoint of the other log"), "{}", came.messages);
     assert!(!boots(&image)[1].contains("the other log"));
+}
+
+/// The name of the disk in what is said of a boot.
+fn disk_of(boot: &str) -> Option<u128> {
+    let name = boot.split_once(", disk ")?.1.split(';').next()?;
+    u128::from_str_radix(name, 16).ok()
+}
+
+/// The name that the storage service gave the disk.
+fn disk_name(file: &Path) -> Option<u128> {
+    storage_engine::layout::disk_name(&std::fs::read(file).unwrap()[..SUPERBLOCKS]).map(u128::from_be_bytes)
 }
 
 /// What a script does that touches every service, starts programs, and loses one service on the way.

@@ -157,6 +157,17 @@ pub struct Superblock {
     pub root: Option<Pointer>,
 }
 
+/// Bytes at the start of a disk in which its superblocks lie.
+pub const SUPERBLOCKS: usize = FIRST_PAGE as usize * PAGE;
+
+/// The name of the disk that begins with these [`SUPERBLOCKS`] bytes, for those who do not mount it: as its newest superblock has
+/// it. `None` if it is not formatted, or no superblock is whole.
+pub fn disk_name(start: &[u8]) -> Option<[u8; 16]> {
+    let blocks = start.chunks(PAGE).filter_map(|page| page.get(..BLOCK));
+    let superblocks = blocks.filter_map(|block| Superblock::decode(block).ok());
+    superblocks.max_by_key(|superblock| superblock.generation).map(|superblock| superblock.disk)
+}
+
 /// Why a block is not a superblock that can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotSuperblock {
