@@ -9,10 +9,10 @@ use crate::journal::{Journal, ONE_SECTION, Place, RawBlock, Wide};
 use crate::record::{Ending, NONE, Op, slot_of, subject};
 use crate::snapshot;
 use abi::message::FaultKind;
-use abi::{Delivery, DeliveryKind, Error, Handle, Message, Number, ReplyToken, Request, Returned};
+use abi::{Delivery, DeliveryKind, Error, FOREVER, Handle, Message, Number, ReplyToken, Request, Returned};
 use kernel::commit::Form;
 use kernel::{
-    Brief, BriefEnd, Commit, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, ThreadId,
+    Brief, BriefEnd, Commit, Effect, Input, InterruptId, Kernel, PayloadSource, ProcessId, SetUp, Setup, Sole, ThreadId,
 };
 
 /// The state hash is taken every so many blocks, if not said otherwise.
@@ -217,6 +217,20 @@ impl Axiom {
         }
     }
 
+    /// One that is no plain answer: if it is the verdict on a fault, it is brief.
+    #[inline(never)]
+    fn reply_receive(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {
+        match *request {
+            Request::ReplyReceive { endpoint, reply, message, timeout: FOREVER } if message.transfers.is_empty() => {
+                // Made anew, so that what is known of it is known where it is judged.
+                let message = Message { transfers: &[], ..message };
+                let request = Request::ReplyReceive { endpoint, reply, message, timeout: FOREVER };
+                self.brief(Number::ReplyReceive, thread, &request, now)
+            }
+            _ => self.general_call(thread, request, now),
+        }
+    }
+
     /// A call that changes one thing at most. Inlined for each such call, so that nothing is left of the choice
     /// between commits. What time brings about waits for the next tick, as it does on the fast path.
     #[inline(always)]
@@ -291,7 +305,10 @@ impl Axiom {
             return self.general_call(thread, request, now);
         }
         let Some(hand_over) = self.kernel.hand_over(thread, request, now) else {
-            return self.general_call(thread, request, now);
+            return match number {
+                Number::ReplyReceive => self.reply_receive(thread, request, now),
+                _ => self.general_call(thread, request, now),
+            };
         };
         self.journal.record(
             number as u8,
@@ -403,6 +420,13 @@ impl Axiom {
     pub fn handed_over(&mut self) -> Option<(ThreadId, ThreadId, &Delivery)> {
         let to = core::mem::replace(&mut self.handed.to, ThreadId::NONE);
         (!to.is_none()).then_some((to, self.handed.from, &self.handed.delivery))
+    }
+
+    /// What the host must do, if it is one of the frequent things: [`Axiom::effect`] makes the same of it. To be
+    /// asked after a brief call, which leaves nothing else before it.
+    #[inline(always)]
+    pub fn sole(&mut self) -> Option<Sole> {
+        self.kernel.sole()
     }
 
     /// Who must run now; `None`: nobody.

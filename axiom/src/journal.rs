@@ -300,17 +300,17 @@ impl Journal {
     pub(crate) fn uncounted(&mut self, mut each: impl FnMut(u32)) {
         for block in self.full.iter_mut().chain(core::iter::once(&mut self.block)) {
             let used = block.used.min(block.slots.len());
-            // Most records are one slot.
-            while let Some(&[first, _, head, _]) = block.slots[..used].get(block.counted)
+            let (slots, mut at) = (&block.slots[..used], block.counted);
+            // Most records have no escape.
+            while let Some(&[first, _, head, _]) = slots.get(at)
                 && (first >> 16) as u32 & NONE != ESCAPED
-                && head as u8 != WIDE
             {
                 if first & 0x80 == 0 {
                     each((first >> 16) as u32 & NONE);
                 }
-                block.counted += 1;
+                at += 1 + if head as u8 == WIDE { usize::from((head >> 16) as u16) } else { 0 };
             }
-            for entry in (RawEntries { slots: &block.slots[block.counted.min(used)..used] }) {
+            for entry in (RawEntries { slots: slots.get(at..).unwrap_or_default() }) {
                 // Numbers of system calls have the highest bit clear.
                 if entry.record[0] & 0x80 == 0 {
                     each(entry.escape.map_or((entry.record[0] >> 16) as u32 & NONE, |escape| escape[0] as u32));

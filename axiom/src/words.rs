@@ -268,6 +268,7 @@ impl Narrator {
                 | TimedOut { thread }
                 | Faulted { thread, .. }
                 | FaultResumed { thread }
+                | Judged { thread, .. }
                 | Preempted { thread }
                 | Depleted { thread },
             ) => self.process_of(thread.0)?,
@@ -461,6 +462,9 @@ impl Narrator {
                 format!("{} waits for the verdict on its fault {kind:?}", self.thread(*thread))
             }
             FaultResumed { thread } => format!("{} goes on after its fault", self.thread(*thread)),
+            Judged { server, thread, .. } => {
+                format!("{} goes on after its fault, {} waits for the next", self.thread(*thread), self.thread(*server))
+            }
             Suspended { process } => format!("{} is suspended", self.process(*process)),
             Resumed { process } => format!("{} goes on", self.process(*process)),
             ImageChecking { thread, .. } => {

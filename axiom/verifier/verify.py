@@ -33,6 +33,8 @@ CALLS = {int(row[0], 0): row[1].split(":")[0] for row in ROWS if len(row) in (4,
 COMMITS = {int(row[0], 16): (row[1], [field.split(": ") for field in row[2].split(";")[0].split(", ") if ": " in field])
            for row in ROWS if len(row) == 4 and re.fullmatch(r"0x[0-9A-F]{2}", row[0])}
 
+FOREVER = (1 << 64) - 1
+
 class Content:
     """Reads the fields of one commit; what it gives is written as `show` writes it, without the names of types."""
     def __init__(self, data, where): self.data, self.at, self.where = data, 0, where
@@ -47,7 +49,8 @@ class Content:
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80: break
-        need(value < 1 << bits and (byte or shift == 7), self.where, "a number is not in its shortest form, or too large")
+        if bits == 64 and (value, shift) == (0, 14): return FOREVER
+        need(value != FOREVER and value < 1 << bits and (byte or shift == 7), self.where, "a number is not in its shortest form, or too large")
         return value
     def wide(self, count): return int.from_bytes(self.take(count), "little")
     def one_of(self, names):

@@ -4,7 +4,7 @@
 use crate::arena::{Arena, set};
 use crate::authority::{Authority, Consequence, Witness};
 use crate::commit::{Activity as Change, Authority as Granted, MAX_COMMITS};
-use crate::effect::{Effect, PayloadSource};
+use crate::effect::{Effect, PayloadSource, Sole};
 use crate::encoding::{Decode, Encode, Sink, get_array};
 use crate::endpoint::{EndpointActivity, Message};
 use crate::ids::*;
@@ -12,6 +12,7 @@ use crate::interrupt::InterruptActivity;
 use crate::notification::NotificationActivity;
 use crate::process::ProcessActivity;
 use crate::queue::{Entry, Link, Queue, QueueId, Queued};
+use crate::region::Mapping;
 use crate::schedule::{End, PRIORITIES};
 use crate::thread::{ARRIVED, CAPTURED, Fault, SPENT, State, TIMED, ThreadActivity, ThreadDetail};
 use crate::timer::TimerKind;
@@ -31,7 +32,7 @@ pub struct Activity {
     pub(crate) messages: Arena<Message>,
     /// Bytes that queued messages cost, by the quota that pays.
     pub(crate) queued: Vec<u64>,
-    ready: [Queue; PRIORITIES as usize],
+    pub(crate) ready: [Queue; PRIORITIES as usize],
     /// Bit n: a thread of priority n is ready.
     pub(crate) ready_priorities: u32,
     pub(crate) announced: Queue,
@@ -44,6 +45,8 @@ pub struct Activity {
     pub(crate) about_to_receive: ThreadId,
     /// ns since boot up to which time is charged.
     pub(crate) clock: u64,
+    /// For the host, before all other effects; not part of the state.
+    pub(crate) sole: Option<Sole>,
     /// For the host, in order; not part of the state.
     pub(crate) effects: VecDeque<Effect>,
     /// What a number beyond the records reads and writes: `apply` judges nothing and
@@ -97,6 +100,7 @@ impl Activity {
             current: ThreadId::NONE,
             about_to_receive: ThreadId::NONE,
             clock: 0,
+            sole: None,
             effects: VecDeque::new(),
             nobody: Nobody::NEW,
         }
@@ -200,6 +204,7 @@ impl Activity {
                 self.faulted(thread, Fault { kind, detail, resumable }, supervisor, authority);
             }
             Change::FaultResumed { thread } => self.fault_resumed(thread),
+            Change::Judged { server, thread, via } => self.judged(server, thread, via, authority),
             Change::Suspended { process } => self.process_suspended(process),
             Change::Resumed { process } => self.process_resumed(process),
 
@@ -252,9 +257,9 @@ impl Activity {
                 self.interrupts.resize(authority.interrupts.len(), InterruptActivity::NONE)
             }
             Granted::Mapped { mapping, .. } => {
-                if let Some(mapping) = authority.mappings.get(mapping.0) {
-                    let crate::region::Mapping { process, region, address, rights, .. } = *mapping;
-                    self.effects.push_back(Effect::Map { process, region, address, rights });
+                if let Some(&mapping) = authority.mappings.get(mapping.0) {
+                    let Mapping { process, region, address, rights, .. } = mapping;
+                    self.tell(Sole::Map(mapping), Effect::Map { process, region, address, rights });
                 }
             }
             Granted::CaptureBegan { endpoint, process } => self.capture_began(endpoint, process),
@@ -451,6 +456,15 @@ impl Activity {
     #[inline]
     pub(crate) fn detach(&mut self, thread: ThreadId) {
         let record = self.view(thread);
+        // Most run, and stand in nothing.
+        let nowhere = record.state == State::Running && record.server.is_none() && self.about_to_receive != thread;
+        if !nowhere || record.flags & (TIMED | SPENT | CAPTURED) != 0 {
+            self.detach_from(thread);
+        }
+    }
+
+    fn detach_from(&mut self, thread: ThreadId) {
+        let record = self.view(thread);
         if record.state != State::Running
             && let Some(queue) = self.queue_of(record)
         {
@@ -473,6 +487,7 @@ impl Activity {
     }
 
     /// The running thread waits from now on, in a state that the caller sets.
+    #[inline]
     pub(crate) fn block(&mut self, thread: ThreadId, state: State, deadline: u64) -> &mut ThreadActivity {
         self.leave(thread);
         if deadline != FOREVER {
@@ -488,6 +503,22 @@ impl Activity {
         self.detach(thread);
         self.effects.push_back(Effect::Complete { thread, result });
         self.make_ready(thread, End::Back);
+    }
+
+    /// Tells the host: in few words, if there is nothing else to tell.
+    #[inline(always)]
+    fn tell(&mut self, sole: Sole, effect: Effect) {
+        if self.is_silent() {
+            self.sole = Some(sole);
+        } else {
+            self.effects.push_back(effect);
+        }
+    }
+
+    /// Whether the host has been told nothing yet: then a [`Sole`] may be.
+    #[inline(always)]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.sole.is_none() && self.effects.is_empty()
     }
 
     /// The call in which a thread waits ends with an error.
@@ -580,6 +611,8 @@ impl Activity {
 }
 
 impl Witness for Activity {
+    /// Inlined: which it is is known where it happens.
+    #[inline(always)]
     fn happened(&mut self, consequence: Consequence) {
         match consequence {
             Consequence::Lost { process, capability } => self.lost(process, capability),
@@ -588,22 +621,30 @@ impl Witness for Activity {
                     *place = handle;
                 }
             }
-            Consequence::Unmapped { process, region, address } => {
-                self.effects.push_back(Effect::Unmap { process, region, address });
+            Consequence::Unmapped(mapping) => {
+                let Mapping { process, region, address, .. } = mapping;
+                self.tell(Sole::Unmap(mapping), Effect::Unmap { process, region, address });
             }
             Consequence::SupervisorLost { process } => self.supervisor_lost(process),
             Consequence::Exited { process, tell } => self.process_exited(process, tell),
-            Consequence::Gone { object } => match object.kind {
-                Kind::Thread => self.thread_gone(ThreadId(object.index)),
-                Kind::Endpoint => self.endpoint_gone(EndpointId(object.index)),
-                Kind::Notification => self.notification_gone(NotificationId(object.index)),
-                Kind::Interrupt => self.interrupt_gone(InterruptId(object.index)),
-                Kind::Quota => self.quota_gone(QuotaId(object.index)),
-                Kind::Process => *self.process(ProcessId(object.index)) = ProcessActivity::NONE,
-                Kind::Region => self.effects.push_back(Effect::RegionGone(RegionId(object.index))),
-                Kind::Image => self.effects.push_back(Effect::ImageGone(ImageId(object.index))),
-                Kind::Device | Kind::Log => {}
-            },
+            Consequence::Gone { object } => self.gone(object),
+        }
+    }
+}
+
+impl Activity {
+    /// An object's record in the other half is gone.
+    fn gone(&mut self, object: Object) {
+        match object.kind {
+            Kind::Thread => self.thread_gone(ThreadId(object.index)),
+            Kind::Endpoint => self.endpoint_gone(EndpointId(object.index)),
+            Kind::Notification => self.notification_gone(NotificationId(object.index)),
+            Kind::Interrupt => self.interrupt_gone(InterruptId(object.index)),
+            Kind::Quota => self.quota_gone(QuotaId(object.index)),
+            Kind::Process => *self.process(ProcessId(object.index)) = ProcessActivity::NONE,
+            Kind::Region => self.effects.push_back(Effect::RegionGone(RegionId(object.index))),
+            Kind::Image => self.effects.push_back(Effect::ImageGone(ImageId(object.index))),
+            Kind::Device | Kind::Log => {}
         }
     }
 }

@@ -35,6 +35,7 @@ impl<T> Arena<T> {
     }
 
     /// The number that a record gets after `ahead` others.
+    #[inline]
     pub fn vacant_after(&self, ahead: usize) -> Result<u32, Error> {
         let mut number = self.first_free;
         let mut left = ahead;
@@ -51,6 +52,7 @@ impl<T> Arena<T> {
     }
 
     /// Puts a record at `number`, which [`Arena::vacant`] gave.
+    #[inline(always)]
     pub fn insert(&mut self, number: impl Into<u32>, value: T) {
         let number = number.into();
         if number == self.cells.len() as u32 && self.first_free == END {
@@ -125,6 +127,12 @@ impl<T> Arena<T> {
     /// How many records there are.
     pub fn len(&self) -> u32 {
         self.used
+    }
+
+    /// Whether there is room for one more.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.cells.len() < self.cells.capacity()
     }
 
     /// Makes room for so many more.

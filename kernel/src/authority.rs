@@ -80,7 +80,7 @@ pub enum Consequence {
     /// A capability came with a message.
     Arrived { thread: ThreadId, position: u8, handle: Handle },
     /// A mapping is gone.
-    Unmapped { process: ProcessId, region: RegionId, address: u64 },
+    Unmapped(Mapping),
     /// The process has nobody to tell of its faults and its end any longer.
     SupervisorLost { process: ProcessId },
     /// The process has ended; its threads are gone. `tell`: there is a supervisor.
@@ -189,6 +189,8 @@ impl Authority {
                         handle,
                     });
                 }
+                // Nothing goes because of it.
+                return;
             }
             Change::Granted { object, index, place, rights } => {
                 self.first_capability(Object { kind: object, index }, place, rights)
@@ -205,15 +207,26 @@ impl Authority {
             Change::Grown { process, pages } => self.grown(process, pages),
 
             Change::Mapped { mapping, capability, address, rights } => {
-                self.mapped(mapping, capability, address, rights)
+                return self.mapped(mapping, capability, address, rights);
             }
-            Change::Unmapped { mapping } => self.unmap(mapping, witness),
+            Change::Unmapped { mapping } => return self.unmap(mapping, witness),
             Change::CaptureBegan { endpoint, .. } => self.capture_began(endpoint),
             Change::CaptureEnded { endpoint, .. } => self.capture_ended(endpoint),
         }
         while let Some(object) = self.doomed.or(self.doomed_quotas) {
             self.finish(object, witness);
         }
+    }
+
+    /// Makes room for the capability that a decision's one commit adds, or a mapping. Mostly there is.
+    #[inline(always)]
+    pub(crate) fn reserve_capability(&mut self, commit: &Commit) -> Result<(), Error> {
+        let Commits::Authority(change) = &commit.change else { return Ok(()) };
+        let table = change.place().and_then(|place| self.tables.get(place.process.index()));
+        if table.is_none_or(Table::has_room) && self.capabilities.has_room() && self.mappings.has_room() {
+            return Ok(());
+        }
+        self.reserve_capabilities(&[*commit])
     }
 
     /// Makes room for the capabilities that a decision's commits add, and a mapping.

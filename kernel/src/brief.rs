@@ -6,7 +6,7 @@ use crate::commit::{Activity as Doing, Change, Commit, Decision, Outcome};
 use crate::ids::ThreadId;
 use crate::{Caller, Kernel};
 use abi::message::FaultKind;
-use abi::{Error, Handle, Request, Returned};
+use abi::{Error, FOREVER, Handle, Request, Returned};
 use smallvec::SmallVec;
 
 /// What was found about a brief call.
@@ -113,6 +113,9 @@ impl Kernel {
             Request::Delete { handle } => self.decide_delete(caller, handle),
             Request::RegionMap { region, address, rights } => self.decide_region_map(caller, region, address, rights),
             Request::RegionUnmap { region, address } => self.decide_region_unmap(caller, region, address),
+            Request::ReplyReceive { endpoint, reply, ref message, timeout: FOREVER } => {
+                Ok(self.decide_judged(caller, endpoint, reply, message)?)
+            }
             _ => return None,
         })
     }

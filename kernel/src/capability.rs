@@ -113,6 +113,7 @@ impl Authority {
     }
 
     /// A capability from another, into a table.
+    #[inline(always)]
     pub(crate) fn derived(
         &mut self,
         source: CapabilityId,
@@ -141,6 +142,7 @@ impl Authority {
         self.link_capability(capability, record);
     }
 
+    #[inline(always)]
     fn insert_capability(&mut self, place: Place, record: Capability) -> Handle {
         let Some(table) = self.tables.get_mut(place.process.index()) else { return Handle::NONE };
         let handle = table.fill(place.slot, place.capability);
@@ -149,6 +151,7 @@ impl Authority {
     }
 
     /// Puts a record into the arena and first among its siblings.
+    #[inline(always)]
     fn link_capability(&mut self, id: CapabilityId, mut record: Capability) {
         let object = record.object();
         if let Some(header) = self.header_mut(object) {
@@ -360,6 +363,7 @@ impl Capability {
     }
 
     /// What deriving with these wishes gives: rights, badge, expiry.
+    #[inline]
     pub fn attenuate(&self, rights: Rights, badge: u64, expiry: u64, now: u64) -> Result<(Rights, u64, u64), Error> {
         // Who asks for all that there is does not ask to read what others say to each other.
         let rights = if rights == Rights::ALL { self.rights.without(Rights::CAPTURE) } else { rights };
@@ -380,6 +384,7 @@ impl Capability {
 
 impl Kernel {
     /// Where a new capability of `process` goes, after `ahead` others of the same decision.
+    #[inline]
     pub(crate) fn place(&self, process: ProcessId, ahead: usize) -> Result<Place, Error> {
         let record = self.authority.processes.get(process.0).ok_or(Error::InvalidArgument)?;
         let table = self.authority.tables.get(process.index()).ok_or(Error::InvalidArgument)?;
@@ -391,6 +396,7 @@ impl Kernel {
     }
 
     /// The handle that a place has once it is filled.
+    #[inline]
     pub(crate) fn handle_at(&self, place: Place) -> Handle {
         let generation = self
             .authority

@@ -4,7 +4,7 @@
 
 use crate::effect::Effect;
 pub use crate::encoding::Form;
-use crate::encoding::{COMPACT, Decode, Encode, Short, Sink, fields};
+use crate::encoding::{COMPACT, Decode, Encode, Short, Sink, Tiny, fields};
 use crate::ids::*;
 use crate::input::{Hash, SetUp};
 use crate::queue::Entry;
@@ -285,6 +285,9 @@ commits! {
         FaultResumed = 0xB1 { thread: ThreadId }
         Suspended = 0xB2 { process: ProcessId }
         Resumed = 0xB3 { process: ProcessId }
+        /// The verdict on the fault of `thread`, which goes on, by who waits for the next message with it, for ever.
+        /// `via` is the receiving capability.
+        Judged = 0xB4 { server: ThreadId, thread: ThreadId, via: CapabilityId }
 
         /// A thread waits for the host to check what is to become an image.
         ImageChecking = 0xB8 { thread: ThreadId, quota: Handle, region: RegionId, length: u64, name: Name }
@@ -391,6 +394,14 @@ impl Commit {
             }
             _ => {}
         }
+        // What has so many fields, or an address, is not worth the attempt.
+        if !matches!(self.change, Change::Authority(Authority::Derived { .. } | Authority::Mapped { .. })) {
+            let mut tiny = Tiny::EMPTY;
+            self.put_fields(&mut tiny);
+            if let Some(words) = tiny.compact(self.kind(), self.elapsed) {
+                return Form::Compact(words);
+            }
+        }
         let mut short = Short::new(self.kind());
         self.put(&mut short);
         short.form()
@@ -429,6 +440,11 @@ impl Commit {
     #[inline(always)]
     fn put<S: Sink>(&self, out: &mut S) {
         self.elapsed.put(out);
+        self.put_fields(out);
+    }
+
+    #[inline(always)]
+    fn put_fields<S: Sink>(&self, out: &mut S) {
         match &self.change {
             Change::Authority(change) => change.put(out),
             Change::Activity(change) => change.put(out),

@@ -1,6 +1,7 @@
 //! What the host must do after a step. The kernel decides, the host carries out.
 
 use crate::input::Hash;
+use crate::region::Mapping;
 use crate::{BufferId, DeviceId, EndpointId, ImageId, InterruptId, ProcessId, RegionId, ThreadId};
 use abi::device::Operation;
 use abi::message::Words;
@@ -15,6 +16,30 @@ pub enum PayloadSource {
     Buffer(BufferId),
     /// The kernel itself sends these words: fault, exit, notification.
     Kernel(Words),
+}
+
+/// The effect of a step that has no other, and is frequent: in few words, so that it is told at no cost. The same as
+/// the [`Effect`] that [`crate::Kernel::effect`] makes of it, for hosts that count instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sole {
+    /// The wait of `thread` for a notification ended with these bits.
+    Woken {
+        /// Who waited.
+        thread: ThreadId,
+        /// Its result.
+        bits: u64,
+    },
+    /// The fault of `thread` was delivered: [`crate::Kernel::fault_of`] says what that is.
+    Fault {
+        /// Its supervisor.
+        to: ThreadId,
+        /// Who waits for the verdict.
+        thread: ThreadId,
+    },
+    /// [`Effect::Map`] through this capability's mapping.
+    Map(Mapping),
+    /// [`Effect::Unmap`] of what this was.
+    Unmap(Mapping),
 }
 
 /// One thing that the host must do. In the order in which they come.

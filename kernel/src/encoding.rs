@@ -1,6 +1,9 @@
 //! Bytes of commits and of state. One form, canonical: integers as LEB128 in the
 //! fewest bytes, what has a fixed size as it is. The same trait writes the log and
 //! feeds the state hash.
+//!
+//! `u64::MAX` is "for ever" nearly everywhere: it has the two bytes of a zero that is one byte too long, which
+//! are no number else.
 
 use crate::ids::*;
 use crate::queue::Entry;
@@ -18,6 +21,15 @@ pub trait Sink {
     #[inline]
     fn byte(&mut self, byte: u8) {
         self.put(&[byte]);
+    }
+
+    /// Takes a number. Most are small.
+    #[inline(always)]
+    fn number(&mut self, number: u64)
+    where
+        Self: Sized,
+    {
+        if number < 0x80 { self.byte(number as u8) } else { put_long(number, self) }
     }
 }
 
@@ -80,6 +92,36 @@ impl Short {
     }
 }
 
+impl Short {
+    /// A number of more than one byte: in one write, if it is not very large.
+    fn long(&mut self, number: u64) {
+        let (word, length) = match number {
+            0..0x4000 => (number & 0x7F | 0x80 | number >> 7 << 8, 2),
+            0x4000..SPREAD => spread(number),
+            _ => return put_long(number, self),
+        };
+        match self.bytes.get_mut(self.used..self.used + 8) {
+            Some(place) => place.copy_from_slice(&word.to_le_bytes()),
+            None => return put_long(number, self),
+        }
+        self.used += length;
+    }
+}
+
+/// The first number that has more than eight bytes.
+const SPREAD: u64 = 1 << 56;
+
+/// The bytes of a number below [`SPREAD`] that is not 0, and how many they are: seven bits to each, and bit 7 to all
+/// but the last.
+const fn spread(number: u64) -> (u64, usize) {
+    let halves = number & 0xFFF_FFFF | (number & 0xFF_FFFF_F000_0000) << 4;
+    let quarters = halves & 0x3FFF_0000_3FFF | (halves & 0x0FFF_C000_0FFF_C000) << 2;
+    let bytes = quarters & 0x007F_007F_007F_007F | (quarters & 0x3F80_3F80_3F80_3F80) << 1;
+    let length = 8 - bytes.leading_zeros() as usize / 8;
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
+    (bytes | more, length)
+}
+
 impl Sink for Short {
     #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
@@ -94,6 +136,61 @@ impl Sink for Short {
             *place = byte;
         }
         self.used += 1;
+    }
+    #[inline(always)]
+    fn number(&mut self, number: u64) {
+        if number < 0x80 { self.byte(number as u8) } else { self.long(number) }
+    }
+}
+
+/// The fields of a commit whose every number is one byte, or for ever: most commits. They are put together in a
+/// register.
+pub struct Tiny {
+    word: u64,
+    /// Where the next byte goes. All that is added to it is known when this is compiled.
+    shift: u32,
+    /// All numbers, or-ed.
+    any: u64,
+}
+
+impl Tiny {
+    /// With nothing in it.
+    pub const EMPTY: Tiny = Tiny { word: 0, shift: 0, any: 0 };
+
+    /// The compact form of a commit of this kind, with these fields; `None` if they are not as small as that.
+    #[inline(always)]
+    pub fn compact(&self, kind: u8, elapsed: u64) -> Option<[u64; 2]> {
+        if self.any >= 0x80 || self.shift > 64 {
+            return None;
+        }
+        let (low, middle, high) = (elapsed & 0x7F, elapsed >> 7 & 0x7F, elapsed >> 14);
+        let (first, bits) = match elapsed {
+            0..0x80 => (low, 8),
+            0x80..0x4000 => (low | 0x80 | middle << 8, 16),
+            0x4000..0x20_0000 => (low | 0x80 | (middle | 0x80) << 8 | high << 16, 24),
+            _ => return None,
+        };
+        Some([u64::from(kind) | first << 8 | self.word << (8 + bits), self.word >> (56 - bits)])
+    }
+}
+
+impl Sink for Tiny {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.byte(byte));
+    }
+    #[inline(always)]
+    fn byte(&mut self, byte: u8) {
+        self.word |= u64::from(byte).wrapping_shl(self.shift);
+        self.shift += 8;
+    }
+    #[inline(always)]
+    fn number(&mut self, number: u64) {
+        if number == u64::MAX {
+            return self.put(&FOREVER);
+        }
+        self.any |= number;
+        self.byte(number as u8);
     }
 }
 
@@ -127,15 +224,16 @@ pub(crate) fn take<'a>(input: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
 impl Encode for u64 {
     #[inline(always)]
     fn put<S: Sink>(&self, out: &mut S) {
-        // Most numbers are small.
-        if *self < 0x80 { out.byte(*self as u8) } else { put_long(*self, out) }
+        out.number(*self);
     }
 }
 
+/// [`u64::MAX`].
+const FOREVER: [u8; 2] = [0x80, 0];
+
 fn put_long<S: Sink>(mut rest: u64, out: &mut S) {
     if rest == u64::MAX {
-        // For ever: what most deadlines are.
-        return out.put(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1]);
+        return out.put(&FOREVER);
     }
     while rest >= 0x80 {
         out.byte(rest as u8 | 0x80);
@@ -155,8 +253,12 @@ impl Decode for u64 {
             }
             value |= bits << shift;
             if byte < 0x80 {
-                // Fewest bytes: the last is zero only in the number zero.
-                return (byte != 0 || shift == 0).then_some(value);
+                return match (byte, shift) {
+                    (0, 7) if value == 0 => Some(u64::MAX),
+                    // Fewest bytes: the last is zero only in the number zero.
+                    (0, 7..) => None,
+                    _ => (value != u64::MAX).then_some(value),
+                };
             }
         }
         None

@@ -7,6 +7,7 @@
 
 use crate::activity::Activity;
 use crate::authority::{Authority, Header};
+use crate::brief::{Brief, BriefEnd};
 use crate::capability::Capability;
 use crate::capture::Queues;
 use crate::commit::{Activity as Doing, Authority as Change, Change as Half, Commit, Decision, Outcome, Place};
@@ -522,6 +523,35 @@ impl Kernel {
             }
             _ => Err(Error::InvalidArgument),
         }
+    }
+
+    /// The verdict that a fault is over, where there is nothing to receive afterwards. `None`: it is something
+    /// else, or refused.
+    #[inline(always)]
+    pub(crate) fn decide_judged(
+        &self,
+        caller: Caller,
+        endpoint: Handle,
+        reply: ReplyToken,
+        message: &Sent<'_>,
+    ) -> Option<Brief> {
+        let (thread, server) = (ThreadId(reply.thread()), caller.thread);
+        let record = self.activity.threads.get(thread.index())?;
+        let fault = self.activity.details.get(thread.index())?.fault?;
+        let judged = record.state == State::AwaitingVerdict
+            && record.call == reply.call()
+            && record.holder == caller.process
+            && fault.resumable
+            && message.tag == VERDICT_RESUME
+            && message.transfers.is_empty()
+            && message.length as usize <= MAX_BYTES;
+        let found = self.authority.lookup(caller.process, endpoint, Kind::Endpoint, Rights::RECEIVE, caller.now);
+        let (via, capability) = found.ok()?;
+        let waiting = self.activity.endpoints.get(capability.index as usize)?.open.senders;
+        if !judged || !waiting.is_empty() {
+            return None;
+        }
+        Some(Brief::new(BriefEnd::Waits, Doing::Judged { server, thread, via }))
     }
 
     pub(crate) fn decide_reply_receive(

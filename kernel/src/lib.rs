@@ -64,10 +64,11 @@ mod tests;
 
 pub use brief::{Brief, BriefEnd};
 pub use commit::{Change, Class, Commit, Decision, MAX_COMMITS, MAX_ENCODED, Outcome};
-pub use effect::{Effect, PayloadSource};
+pub use effect::{Effect, PayloadSource, Sole};
 pub use hand_over::HandOver;
 pub use ids::*;
 pub use input::{Input, SetUp, Setup};
+pub use region::Mapping;
 pub use thread::State;
 
 use abi::{CapabilityInfo, Error, FOREVER, Name, Request, Returned};
@@ -161,9 +162,11 @@ impl Kernel {
             Request::Call { endpoint, ref message, timeout } => self.decide_call(caller, endpoint, message, timeout),
             Request::Receive { endpoint, timeout } => self.decide_receive(caller, endpoint, timeout),
             Request::Reply { reply, ref message } => self.decide_reply(caller, reply, message),
-            Request::ReplyReceive { endpoint, reply, ref message, timeout } => {
-                self.decide_reply_receive(caller, endpoint, reply, message, timeout)
-            }
+            Request::ReplyReceive { endpoint, reply, ref message, timeout } => match self.decide_brief(caller, request)
+            {
+                Some(judged) => judged.map(Decision::from),
+                None => self.decide_reply_receive(caller, endpoint, reply, message, timeout),
+            },
             Request::Signal { .. }
             | Request::Wait { .. }
             | Request::Poll { .. }
@@ -262,7 +265,7 @@ impl Kernel {
         }
         match commits {
             [commit] if commit.adds() == Adds::Effects => {}
-            [commit] if commit.adds() == Adds::Capability => self.authority.reserve_capabilities(commits)?,
+            [commit] if commit.adds() == Adds::Capability => self.authority.reserve_capability(commit)?,
             [commit] if commit.adds() == Adds::Consequences => {
                 return self.activity.reserve_effects(self.activity.effects_of_an_end(self.authority.count()));
             }
@@ -313,17 +316,41 @@ impl Kernel {
 
     /// The next thing that the host must do, if there is one.
     pub fn effect(&mut self) -> Option<Effect> {
-        self.activity.effects.pop_front()
+        match self.sole() {
+            Some(sole) => Some(self.effect_of(sole)),
+            None => self.activity.effects.pop_front(),
+        }
+    }
+
+    pub(crate) fn effect_of(&self, sole: Sole) -> Effect {
+        match sole {
+            Sole::Woken { thread, bits } => Effect::Complete { thread, result: Ok(Returned::Value(bits)) },
+            Sole::Fault { to, thread } => {
+                let (words, delivery) = self.fault_of(thread);
+                Effect::Deliver { to, from: PayloadSource::Kernel(words), delivery }
+            }
+            Sole::Map(Mapping { process, region, address, rights, .. }) => {
+                Effect::Map { process, region, address, rights }
+            }
+            Sole::Unmap(Mapping { process, region, address, .. }) => Effect::Unmap { process, region, address },
+        }
+    }
+
+    /// The same, where it is one of the frequent ones.
+    #[inline(always)]
+    pub fn sole(&mut self) -> Option<Sole> {
+        self.activity.sole.take()
     }
 
     /// Whether there is something that the host must do.
     #[inline]
     pub fn has_effects(&self) -> bool {
-        !self.activity.effects.is_empty()
+        self.activity.sole.is_some() || !self.activity.effects.is_empty()
     }
 
     /// Forgets the effects: after replay, when they have long been carried out.
     pub fn forget_effects(&mut self) {
+        self.activity.sole = None;
         self.activity.effects.clear();
     }
 

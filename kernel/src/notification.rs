@@ -6,12 +6,13 @@ use crate::activity::Activity;
 use crate::authority::{Authority, Header};
 use crate::brief::{Brief, BriefEnd};
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Place};
-use crate::effect::PayloadSource;
+use crate::effect::{PayloadSource, Sole};
 use crate::encoding::fields;
 use crate::ids::*;
 use crate::queue::{Entry, Link, Queue, QueueId};
 use crate::quota::OBJECT_PRICE;
-use crate::thread::State;
+use crate::schedule::End;
+use crate::thread::{State, ThreadActivity};
 use crate::{Caller, Kernel};
 use abi::{Delivery, DeliveryKind, Error, Handle, Kind, ReplyToken, Returned, Rights};
 
@@ -71,7 +72,30 @@ impl Activity {
     }
 
     /// Somebody waits for the bits, or an endpoint does.
+    #[inline(always)]
     fn give_bits(&mut self, id: NotificationId) {
+        if !self.wake_first(id) {
+            self.give_bits_anywhere(id);
+        }
+    }
+
+    /// Gives the bits to the first who waits for them, if there is nothing else to be done for it: no time-out.
+    #[inline(always)]
+    fn wake_first(&mut self, id: NotificationId) -> bool {
+        let silent = self.is_silent();
+        let Some(record) = self.notifications.get_mut(id.index()) else { return false };
+        let waiter = self.threads.get(record.waiters.head.as_thread().index());
+        if record.queued || !waiter.is_some_and(ThreadActivity::is_plain) || !silent {
+            return false;
+        }
+        let Some(thread) = record.waiters.take_first(&mut self.threads) else { return false };
+        let bits = core::mem::take(&mut record.bits);
+        self.sole = Some(Sole::Woken { thread, bits });
+        self.make_ready(thread, End::Back);
+        true
+    }
+
+    fn give_bits_anywhere(&mut self, id: NotificationId) {
         if let Some(thread) = self.first_thread(QueueId::Waiters(id)) {
             let bits = self.take_bits(id);
             return self.finish_wait(thread, Ok(Returned::Value(bits)));
@@ -112,12 +136,15 @@ impl Activity {
         self.take_bits(id);
     }
 
+    #[inline(always)]
     pub(crate) fn waiting(&mut self, thread: ThreadId, via: CapabilityId, deadline: u64, authority: &Authority) {
         let notification =
             authority.capabilities.get(via).map_or(NotificationId::NONE, |via| NotificationId(via.index));
         let record = self.block(thread, State::Waiting, deadline);
         (record.via, record.on) = (via, notification.0);
-        self.push(QueueId::Waiters(notification), Entry::thread(thread));
+        if let Some(notification) = self.notifications.get_mut(notification.index()) {
+            notification.waiters.append(thread, &mut self.threads);
+        }
     }
 
     pub(crate) fn bound(&mut self, notification: NotificationId, endpoint: EndpointId) {

@@ -3,6 +3,7 @@
 
 use crate::encoding::fields;
 use crate::ids::{BufferId, EndpointId, NotificationId, ProcessId, ThreadId};
+use crate::thread::ThreadActivity;
 
 /// What stands in a queue, in 32 bits: kind in the high 4, number in the low 28.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +115,47 @@ impl Queue {
     #[inline]
     pub const fn is_empty(self) -> bool {
         self.head.is_none()
+    }
+
+    /// Puts a thread, which is in no queue, at the tail of a queue of threads.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, thread: ThreadId, threads: &mut [ThreadActivity]) {
+        let entry = Entry::thread(thread);
+        let Some(record) = threads.get_mut(thread.index()) else { return };
+        let previous = core::mem::replace(&mut self.tail, entry);
+        record.link = Link { previous, next: Entry::NONE };
+        match threads.get_mut(previous.as_thread().index()) {
+            Some(previous) => previous.link.next = entry,
+            None => self.head = entry,
+        }
+    }
+
+    /// Takes a thread out of the queue of threads in which it is.
+    #[inline(always)]
+    pub(crate) fn take_out(&mut self, thread: ThreadId, threads: &mut [ThreadActivity]) {
+        let Some(record) = threads.get_mut(thread.index()) else { return };
+        let Link { previous, next } = core::mem::replace(&mut record.link, Link::NONE);
+        match threads.get_mut(previous.as_thread().index()) {
+            Some(previous) => previous.link.next = next,
+            None => self.head = next,
+        }
+        match threads.get_mut(next.as_thread().index()) {
+            Some(next) => next.link.previous = previous,
+            None => self.tail = previous,
+        }
+    }
+
+    /// Takes the first out of a queue of threads.
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self, threads: &mut [ThreadActivity]) -> Option<ThreadId> {
+        let first = self.head.as_thread();
+        let next = core::mem::replace(&mut threads.get_mut(first.index())?.link, Link::NONE).next;
+        self.head = next;
+        match threads.get_mut(next.as_thread().index()) {
+            Some(next) => next.link.previous = Entry::NONE,
+            None => self.tail = Entry::NONE,
+        }
+        Some(first)
     }
 }
 

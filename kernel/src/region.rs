@@ -28,7 +28,7 @@ pub struct Region {
 fields!(Region: header pages writable executable);
 
 /// One mapping.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mapping {
     /// Through which it was made.
     pub capability: CapabilityId,
@@ -69,6 +69,7 @@ impl Authority {
         self.first_capability(region.into(), place, Kind::Region.rights());
     }
 
+    #[inline(always)]
     pub(crate) fn mapped(&mut self, mapping: MappingId, capability: CapabilityId, address: u64, rights: Rights) {
         let Some(record) = self.capabilities.get_mut(capability) else { return };
         let (process, region) = (record.process, RegionId(record.index));
@@ -83,16 +84,15 @@ impl Authority {
         if mapping.is_none() {
             return;
         }
-        let Some(Mapping { capability, process, region, address, rights }) = self.mappings.remove(mapping.0) else {
-            return;
-        };
+        let Some(gone) = self.mappings.remove(mapping.0) else { return };
+        let Mapping { capability, region, rights, .. } = gone;
         if let Some(record) = self.capabilities.get_mut(capability) {
             record.mapping = MappingId::NONE;
         }
         if let Some(record) = self.regions.get_mut(region.0) {
             record.count(rights, |count| count - 1);
         }
-        witness.happened(Consequence::Unmapped { process, region, address });
+        witness.happened(Consequence::Unmapped(gone));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::brief::{Brief, BriefEnd};
 use crate::commit::{Activity as Doing, Authority as Change, Decision};
 use crate::ids::*;
 use crate::queue::{Entry, QueueId, Queued};
-use crate::thread::{SPENT, State};
+use crate::thread::{SPENT, State, ThreadActivity};
 use crate::timer::TimerKind;
 use crate::{Caller, Kernel};
 use abi::message::FaultKind;
@@ -57,21 +57,22 @@ impl Activity {
 
     /// Lets a thread that is in no queue run when its turn comes, if it may.
     pub(crate) fn make_ready(&mut self, thread: ThreadId, end: End) {
-        let process = self.thread(thread).process;
-        let suspended = self.process(process).suspended;
-        let payer = self.thread(thread).payer;
-        let depleted = payer == thread && self.detail(thread).left == 0;
-        let record = self.thread(thread);
-        record.state = match (suspended, depleted) {
+        let &ThreadActivity { process, payer, priority, .. } = self.view(thread);
+        let depleted = payer == thread && self.detail_view(thread).left == 0;
+        let state = match (self.is_suspended(process), depleted) {
             (true, _) => State::Suspended,
             (_, true) => State::Depleted,
             _ => State::Ready,
         };
-        if record.state == State::Ready {
-            let queue = QueueId::Ready(record.priority);
-            match end {
-                End::Front => self.push_front(queue, Entry::thread(thread)),
-                End::Back => self.push(queue, Entry::thread(thread)),
+        self.thread(thread).state = state;
+        match end {
+            _ if state != State::Ready => {}
+            End::Front => self.push_front(QueueId::Ready(priority), Entry::thread(thread)),
+            End::Back => {
+                if let Some(queue) = self.ready.get_mut(usize::from(priority)) {
+                    queue.append(thread, &mut self.threads);
+                    self.ready_priorities |= 1u32.wrapping_shl(u32::from(priority));
+                }
             }
         }
     }
@@ -85,23 +86,26 @@ impl Activity {
     /// higher one is ready.
     #[inline(always)]
     pub(crate) fn schedule(&mut self) {
-        if let Some(highest) = self.highest_ready() {
+        if let Some(highest) = self.highest_ready()
+            && (self.current.is_none() || self.view(self.current).priority < highest)
+        {
             self.run_highest(highest);
         }
     }
 
     fn run_highest(&mut self, highest: u8) {
-        let current = self.current;
+        let current = core::mem::replace(&mut self.current, ThreadId::NONE);
         if !current.is_none() {
-            if self.thread(current).priority >= highest {
-                return;
-            }
             self.make_ready(current, End::Front);
         }
-        self.current = ThreadId::NONE;
-        if let Some(next) = self.first_thread(QueueId::Ready(highest)) {
-            self.run(next);
+        let Some(queue) = self.ready.get_mut(usize::from(highest)) else { return };
+        let Some(next) = queue.take_first(&mut self.threads) else { return };
+        if queue.is_empty() {
+            self.ready_priorities &= !1u32.wrapping_shl(u32::from(highest));
         }
+        // It stands nowhere else, and has no time-out.
+        self.thread(next).state = State::Running;
+        self.current = next;
     }
 
     /// Gives the processor to a ready thread; nobody else has it.

@@ -69,6 +69,7 @@ impl Table {
     }
 
     /// The slot that the next capability goes to, after `ahead` others.
+    #[inline]
     pub fn vacant(&self, ahead: usize) -> u32 {
         let mut slot = self.first_free;
         for passed in 0..=ahead {
@@ -82,7 +83,14 @@ impl Table {
         slot
     }
 
+    /// Whether there is room for one more slot.
+    #[inline(always)]
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.len() < self.slots.capacity()
+    }
+
     /// Fills a slot that [`Table::vacant`] gave. Returns the handle.
+    #[inline]
     pub(crate) fn fill(&mut self, slot: u32, capability: CapabilityId) -> Handle {
         if slot as usize == self.slots.len() {
             self.slots.push(Slot { generation: 1, capability });

@@ -5,15 +5,15 @@ use crate::activity::Activity;
 use crate::arena::set;
 use crate::authority::{Authority, Header, Witness};
 use crate::commit::{Activity as Doing, Authority as Change, Decision, Outcome, Place};
-use crate::effect::{Effect, PayloadSource};
+use crate::effect::{Effect, PayloadSource, Sole};
 use crate::encoding::{Decode, Encode, Sink, fields, get_array, variants};
 use crate::ids::*;
-use crate::queue::{Entry, Link, QueueId};
+use crate::queue::{Entry, Link, Queue, QueueId};
 use crate::quota::THREAD_PRICE;
 use crate::schedule::{End, PRIORITIES};
 use crate::timer::{Timer, TimerKind};
 use crate::{Caller, Kernel};
-use abi::message::{FaultKind, MAX_TRANSFERS, TAG_FAULT, fault_words};
+use abi::message::{FaultKind, MAX_TRANSFERS, TAG_FAULT, Words, fault_words};
 use abi::{
     Delivery, DeliveryKind, Error, ExitReason, FOREVER, Handle, Kind, Name, ReplyToken, Returned, Rights, Transfer,
 };
@@ -237,6 +237,12 @@ variants!(State: Absent Ready Running Suspended Depleted Sending Calling Awaitin
           AtHost Faulted AwaitingVerdict Orphaned);
 
 impl ThreadActivity {
+    /// Whether nothing hangs on its wait: no time-out, nothing lent, nothing captured.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags & !ARRIVED == 0 && self.server.is_none() && self.serving.is_none()
+    }
+
     pub(crate) const ABSENT: ThreadActivity = ThreadActivity {
         state: State::Absent,
         priority: 0,
@@ -386,7 +392,60 @@ impl Activity {
     }
 
     /// The thread has a fault: its supervisor is told, it waits for the verdict.
+    #[inline(always)]
     pub(crate) fn faulted(
+        &mut self,
+        thread: ThreadId,
+        fault: Fault,
+        supervisor: Option<(EndpointId, u64)>,
+        authority: &Authority,
+    ) {
+        if !supervisor.is_some_and(|(endpoint, _)| self.hand_over_fault(thread, fault, endpoint)) {
+            self.queue_fault(thread, fault, supervisor, authority);
+        }
+    }
+
+    /// Whether this thread, plain and in no queue, would be the one that runs next if it were ready now and
+    /// nobody ran.
+    #[inline(always)]
+    fn is_next(&self, thread: ThreadId) -> bool {
+        let record = self.view(thread);
+        self.ready_priorities >> record.priority == 0
+            && record.is_plain()
+            && !self.is_suspended(record.process)
+            && self.detail_view(thread).left != 0
+    }
+
+    /// Gives the fault of the running thread to a supervisor that waits and runs next. False, and nothing is done:
+    /// something is out of the ordinary.
+    #[inline(always)]
+    fn hand_over_fault(&mut self, thread: ThreadId, fault: Fault, endpoint: EndpointId) -> bool {
+        let waiting = self.endpoints.get(endpoint.index()).map_or(Queue::EMPTY, |endpoint| endpoint.open.receivers);
+        let to = waiting.head.as_thread();
+        let judge = self.view(to);
+        let plain = self.current == thread && self.view(thread).is_plain() && judge.flags == 0;
+        if !plain || judge.state != State::Receiving || !self.is_next(to) || !self.is_silent() {
+            return false;
+        }
+        let holder = judge.process;
+        self.detail(thread).fault = Some(fault);
+        let record = self.thread(thread);
+        record.state = State::AwaitingVerdict;
+        record.call = record.call.wrapping_add(1).max(1);
+        (record.on, record.holder) = (endpoint.0, holder);
+        if let Some(process) = self.processes.get_mut(holder.index()) {
+            process.held.append(thread, &mut self.threads);
+        }
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint.index()) {
+            endpoint.open.receivers.take_first(&mut self.threads);
+        }
+        self.thread(to).state = State::Running;
+        self.current = to;
+        self.sole = Some(Sole::Fault { to, thread });
+        true
+    }
+
+    fn queue_fault(
         &mut self,
         thread: ThreadId,
         fault: Fault,
@@ -423,16 +482,23 @@ impl Activity {
     /// Gives the fault of a thread, which is in no queue, to a receiver.
     pub(crate) fn deliver_fault(&mut self, thread: ThreadId, receiver: ThreadId, badge: u64, authority: &Authority) {
         let holder = self.thread(receiver).process;
-        let Some(Fault { kind, detail, .. }) = self.detail(thread).fault else { return };
         let record = self.thread(thread);
         record.state = State::AwaitingVerdict;
         record.holder = holder;
-        let (process, reply) = (record.process, ReplyToken::new(thread.0, record.call));
         self.push(QueueId::Held(holder), Entry::thread(thread));
-        let serial = authority.processes.get(process.0).map_or(0, |process| process.serial);
-        let words = fault_words(kind, detail, serial, u64::from(thread.0));
-        let delivery = Delivery { kind: DeliveryKind::Fault, capabilities: 0, length: 0, badge, tag: TAG_FAULT, reply };
+        let (words, delivery) = self.fault_of(thread, badge, authority);
         self.deliver(receiver, PayloadSource::Kernel(words), delivery);
+    }
+
+    /// What the supervisor is told of a thread's fault.
+    #[inline(always)]
+    fn fault_of(&self, thread: ThreadId, badge: u64, authority: &Authority) -> (Words, Delivery) {
+        let (record, fault) = (self.view(thread), self.detail_view(thread).fault);
+        let (kind, detail) = fault.map_or((FaultKind::Trap, 0), |fault| (fault.kind, fault.detail));
+        let serial = authority.processes.get(record.process.0).map_or(0, |process| process.serial);
+        let reply = ReplyToken::new(thread.0, record.call);
+        let delivery = Delivery { kind: DeliveryKind::Fault, capabilities: 0, length: 0, badge, tag: TAG_FAULT, reply };
+        (fault_words(kind, detail, serial, thread.0.into()), delivery)
     }
 
     /// The verdict was to go on.
@@ -440,6 +506,45 @@ impl Activity {
         self.detach(thread);
         self.detail(thread).fault = None;
         self.make_ready(thread, End::Back);
+    }
+
+    /// The verdict was to go on; who gave it waits for the next message.
+    #[inline(always)]
+    pub(crate) fn judged(&mut self, server: ThreadId, thread: ThreadId, via: CapabilityId, authority: &Authority) {
+        let endpoint = authority.capabilities.get(via).map_or(EndpointId::NONE, |via| EndpointId(via.index));
+        if !self.hand_back(server, thread, via, endpoint) {
+            self.fault_resumed(thread);
+            self.receiving(server, via, FOREVER, authority);
+        }
+    }
+
+    /// The same, if the thread whose fault it was runs next. False, and nothing is done: it does not, or something is
+    /// out of the ordinary.
+    #[inline(always)]
+    fn hand_back(&mut self, server: ThreadId, thread: ThreadId, via: CapabilityId, endpoint: EndpointId) -> bool {
+        let plain = self.current == server && self.view(server).is_plain() && self.about_to_receive.is_none();
+        let record = self.view(thread);
+        if !plain || record.state != State::AwaitingVerdict || !self.is_next(thread) {
+            return false;
+        }
+        let holder = record.holder;
+        let Some(queue) = self.endpoints.get_mut(endpoint.index()).map(|endpoint| &mut endpoint.open) else {
+            return false;
+        };
+        if !queue.senders.is_empty() {
+            return false;
+        }
+        queue.receivers.append(server, &mut self.threads);
+        let record = self.thread(server);
+        record.state = State::Receiving;
+        (record.via, record.on) = (via, endpoint.0);
+        if let Some(process) = self.processes.get_mut(holder.index()) {
+            process.held.take_out(thread, &mut self.threads);
+        }
+        self.detail(thread).fault = None;
+        self.thread(thread).state = State::Running;
+        self.current = thread;
+        true
     }
 
     /// Processor time in ns that a process has paid for so far.
@@ -503,6 +608,13 @@ impl Kernel {
             return Err(Error::InvalidArgument);
         }
         Ok(Decision::done(Returned::Nothing, Doing::Configured { thread, priority, budget, period }))
+    }
+
+    /// What the supervisor of a thread that waits for a verdict was told of its fault.
+    #[inline(always)]
+    pub fn fault_of(&self, thread: ThreadId) -> (Words, Delivery) {
+        let supervisor = self.authority.supervisor(self.activity.view(thread).process);
+        self.activity.fault_of(thread, supervisor.map_or(0, |(_, badge)| badge), &self.authority)
     }
 
     pub(crate) fn decide_thread_exit(&self, caller: Caller) -> Result<Decision, Error> {

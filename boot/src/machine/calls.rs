@@ -254,10 +254,10 @@ impl Machine {
     }
 
     /// Ends the call of a thread with what fits into `rax` and `rdi`.
+    #[inline]
     pub(super) fn answer(&mut self, id: ThreadId, exit: Exit, value: u64) {
         if let Some(thread) = self.threads.get(id) {
-            (thread.frame.rax, thread.frame.rdi) = (exit.0, value);
-            (thread.frame.rsi, thread.frame.rdx) = (0, 0);
+            thread.returns(exit, value);
         }
     }
 

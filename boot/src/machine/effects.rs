@@ -1,6 +1,7 @@
 //! Carries out what the kernel wants done, in the order in which it says.
 
 use super::Machine;
+use super::calls::deliver_registers;
 use super::process::Image;
 use super::thread::Thread;
 use crate::memory::elf::Executable;
@@ -8,11 +9,12 @@ use crate::memory::space;
 use crate::memory::{PAGE, mapped};
 use crate::say;
 use abi::message::Words;
-use abi::{Delivery, Error, Returned};
+use abi::native::Exit;
+use abi::{Delivery, Error, Returned, Rights};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use kernel::{BufferId, Effect, ImageId, PayloadSource, ProcessId, RegionId, ThreadId};
+use kernel::{BufferId, Effect, ImageId, Mapping, PayloadSource, ProcessId, RegionId, Sole, ThreadId};
 
 /// The payload of a queued message.
 #[derive(Debug, Default)]
@@ -97,6 +99,22 @@ impl Machine {
         self.delivered(to, delivery, count);
     }
 
+    /// The frequent ones.
+    #[inline(always)]
+    pub(super) fn carry_out_sole(&mut self, sole: Sole) {
+        match sole {
+            Sole::Woken { thread, bits } => self.answer(thread, Exit::DONE, bits),
+            Sole::Fault { to, thread } => {
+                let (words, delivery) = self.axiom.kernel().fault_of(thread);
+                let Some(judge) = self.threads.get(to) else { return };
+                judge.frame.words = words;
+                deliver_registers(judge, &delivery, words.len());
+            }
+            Sole::Map(Mapping { process, region, address, rights, .. }) => self.map(process, region, address, rights),
+            Sole::Unmap(Mapping { process, region, address, .. }) => self.unmap(process, region, address),
+        }
+    }
+
     fn carry_out_one(&mut self, effect: Effect) {
         match effect {
             Effect::Deliver { to, from, delivery } => self.deliver(to, from, &delivery),
@@ -139,12 +157,7 @@ impl Machine {
 
             Effect::RegionCreated { region, pages } => self.region_created(region, pages),
             Effect::RegionGone(region) => self.region_gone(region),
-            Effect::Map { process, region, address, rights } => {
-                let space = self.processes.get(process).and_then(|process| process.space.as_mut());
-                if let (Some(space), Some(frames)) = (space, self.regions.0.get(&region.0)) {
-                    space.map(address, frames, rights, &mut self.frames);
-                }
-            }
+            Effect::Map { process, region, address, rights } => self.map(process, region, address, rights),
             Effect::Unmap { process, region, address } => self.unmap(process, region, address),
             Effect::RegionRead { thread, region, offset, length } => {
                 let result = self.region_read(thread, region, offset, length as usize);
@@ -265,6 +278,13 @@ impl Machine {
         self.region_leaves_devices(region);
         for frame in self.regions.0.remove(&region.0).unwrap_or_default() {
             self.frames.free(frame);
+        }
+    }
+
+    fn map(&mut self, process: ProcessId, region: RegionId, address: u64, rights: Rights) {
+        let space = self.processes.get(process).and_then(|process| process.space.as_mut());
+        if let (Some(space), Some(frames)) = (space, self.regions.0.get(&region.0)) {
+            space.map(address, frames, rights, &mut self.frames);
         }
     }
 

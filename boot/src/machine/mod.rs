@@ -205,32 +205,58 @@ impl Machine {
     fn brief(&mut self, request: &Request<'_>, now: u64) -> Back {
         let running = self.running;
         let outcome = self.axiom.brief_call(running, request, now);
+        if let Some(sole) = self.axiom.sole() {
+            self.carry_out_sole(sole);
+        }
         let exit = match outcome {
             Outcome::Done(Ok(Returned::Nothing)) => Some((Exit::DONE, 0)),
             Outcome::Done(Ok(Returned::Value(value) | Returned::Handle(Handle(value)))) => Some((Exit::DONE, value)),
             Outcome::Done(Err(error)) => Some((Exit::failed(error), 0)),
-            _ => None,
+            Outcome::Blocked => None,
+            _ => return self.settle_and_run(running, outcome),
         };
-        if let Some((exit, value)) = exit
-            && !self.axiom.kernel().has_effects()
-            && self.axiom.current() == Some(running)
-            && let Some(thread) = self.threads.get(running)
-        {
-            (thread.frame.rax, thread.frame.rdi) = (exit.0, value);
-            (thread.frame.rsi, thread.frame.rdx) = (0, 0);
-            return thread.back();
+        let Some(next) = self.axiom.current().filter(|_| !self.axiom.kernel().has_effects()) else {
+            return self.settle_and_run(running, outcome);
+        };
+        if let Some((exit, value)) = exit {
+            let Some(thread) = self.threads.get(running) else { return self.run() };
+            thread.returns(exit, value);
+            if next == running {
+                return thread.back();
+            }
         }
-        self.settle_and_run(running, outcome)
+        self.enter(next).unwrap_or_else(|| self.run())
+    }
+
+    /// Lets the thread go on that has the processor now; `None`: there is more to be done first.
+    #[inline(always)]
+    fn enter(&mut self, next: ThreadId) -> Option<Back> {
+        let thread = self.threads.get(next).filter(|thread| !thread.new)?;
+        let root = thread.root;
+        let back = thread.back();
+        self.running = next;
+        self.switch_to(root);
+        if self.special {
+            self.switch_special(next);
+        }
+        Some(back)
     }
 
     #[inline(never)]
     fn settle_and_run(&mut self, running: ThreadId, outcome: Outcome) -> Back {
         match outcome {
-            Outcome::Blocked => {}
+            Outcome::Blocked => return self.go_on(),
             Outcome::Done(result) => self.complete(running, result),
             Outcome::Host => self.settle(running, outcome),
         }
         self.run()
+    }
+
+    /// Whoever has the processor now goes on: at once, if there is nothing else to be done.
+    #[inline(always)]
+    fn go_on(&mut self) -> Back {
+        let next = self.axiom.current().filter(|_| !self.axiom.kernel().has_effects());
+        next.and_then(|next| self.enter(next)).unwrap_or_else(|| self.run())
     }
 
     #[inline(always)]
@@ -262,23 +288,15 @@ impl Machine {
                 self.idle();
                 continue;
             };
-            let Some(thread) = self.threads.get(next) else {
+            if let Some(back) = self.enter(next) {
+                self.keep_ticking(true);
+                return back;
+            }
+            if self.threads.get(next).is_none() {
                 // The kernel's and the host's threads are the same ones.
                 crate::stop("a thread is to run that the host does not know");
-            };
-            if thread.new {
-                self.begin(next);
-                continue;
             }
-            let root = thread.root;
-            let back = thread.back();
-            self.running = next;
-            self.switch_to(root);
-            if self.special {
-                self.switch_special(next);
-            }
-            self.keep_ticking(true);
-            return back;
+            self.begin(next);
         }
     }
 }

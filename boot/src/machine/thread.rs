@@ -1,7 +1,7 @@
 //! The kernel's threads as this host keeps them: registers, address space, and the call that each is in.
 
 use crate::arch::entry::{Back, CURRENT, Frame, Full};
-use abi::native::Entry;
+use abi::native::{Entry, Exit};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use kernel::{ProcessId, ThreadId};
@@ -67,6 +67,13 @@ impl Thread {
             tls: 0,
             float: None,
         }
+    }
+
+    /// Its call ends so.
+    #[inline(always)]
+    pub fn returns(&mut self, exit: Exit, value: u64) {
+        (self.frame.rax, self.frame.rdi) = (exit.0, value);
+        (self.frame.rsi, self.frame.rdx) = (0, 0);
     }
 
     /// Makes this the thread that system calls come from; the way back into it.

@@ -39,6 +39,10 @@ pub extern "sysv64" fn trap_from_ring3(frame: &Full) -> Back {
             let now = machine.clock.now();
             let (kind, detail, resumable) = fault(frame);
             machine.axiom.fault(running, kind, detail, resumable, now);
+            if let Some(sole) = machine.axiom.sole() {
+                machine.carry_out_sole(sole);
+            }
+            return machine.go_on();
         }
         _ => machine.vector(vector as u8),
     }

@@ -1,7 +1,7 @@
 //! Commits are read back as they were written; other bytes are refused, never misread.
 
-use crate::commit::{Activity, Authority, Commit, MAX_ENCODED, Place};
-use crate::encoding::{Decode, Encode};
+use crate::commit::{Activity, Authority, Commit, Form, MAX_ENCODED, Place};
+use crate::encoding::{COMPACT, Decode, Encode};
 use crate::ids::*;
 use abi::Name;
 use abi::info::Limits;
@@ -57,6 +57,10 @@ fn small_commits_are_compact_and_leave_the_high_half_of_the_second_word_alone() 
             change: Activity::Signalled { notification: NotificationId(3), bits: 1 << 20 }.into(),
         },
         Authority::Deleted { capability: CapabilityId(9) }.into(),
+        Commit {
+            elapsed: 1_000_000,
+            change: Activity::Waiting { thread: ThreadId(3), via: CapabilityId(200), deadline: u64::MAX }.into(),
+        },
     ];
     for commit in commits {
         let words: [u64; 2] = commit.encode_compact().expect("it is small");
@@ -68,21 +72,55 @@ fn small_commits_are_compact_and_leave_the_high_half_of_the_second_word_alone() 
 
 #[test]
 fn integers_have_one_form() {
-    for (bytes, value) in
-        [(&[0u8][..], Some(0)), (&[0x80, 0], None), (&[0x80, 1], Some(128)), (&[0xFF], None), (&[], None)]
-    {
-        assert_eq!(u64::get(&mut &bytes[..]), value);
+    let forms: [(&[u8], _); 7] = [
+        (&[0], Some(0)),
+        (&[0x81, 0], None),
+        (&[0x80, 0x80, 0], None),
+        (&[0x80, 1], Some(128)),
+        (&[0x80, 0], Some(u64::MAX)),
+        (&[0xFF], None),
+        (&[], None),
+    ];
+    for (bytes, value) in forms {
+        assert_eq!(u64::get(&mut &bytes[..]), value, "{bytes:?}");
     }
     assert_eq!(u64::get(&mut &[0xFF; 9][..]), None);
-    let largest = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1];
-    assert_eq!(u64::get(&mut &largest[..]), Some(u64::MAX));
-    assert_eq!(u32::get(&mut &largest[..]), None);
+    let mut largest = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1];
+    assert_eq!(u64::get(&mut &largest[..]), None, "for ever has a form of its own");
+    largest[0] = 0xFE;
+    assert_eq!(u64::get(&mut &largest[..]), Some(u64::MAX - 1));
+    assert_eq!(u32::get(&mut &[0x80, 0][..]), None);
     let mut none = heapless::Vec::<u8, 8>::new();
     ThreadId::NONE.put(&mut none);
     assert_eq!(none, [0]);
 }
 
 proptest! {
+    /// The form that is put together in a register is the one that is put together in memory.
+    #[test]
+    fn the_compact_form_has_the_bytes_of_the_wide_one(
+        elapsed in prop_oneof![0..0x100u64, 0..0x8000u64, 0..0x40_0000u64, any::<u64>()],
+        thread in prop_oneof![0..200u32, any::<u32>()],
+        via in prop_oneof![0..200u32, any::<u32>()],
+        deadline in prop_oneof![Just(u64::MAX), 0..300u64, (any::<u64>(), 0..64u32).prop_map(|(x, by)| x >> by)],
+    ) {
+        let change = Activity::Waiting { thread: ThreadId(thread), via: CapabilityId(via), deadline }.into();
+        let commit = Commit { elapsed, change };
+        let bytes = wide(&commit);
+        let compact = commit.encode_compact();
+        prop_assert_eq!(compact.is_some(), bytes.len() <= COMPACT);
+        if let Form::Short(short, length) = commit.encode() {
+            prop_assert_eq!(&short[4..4 + length], &bytes[..]);
+        }
+        if let Some([first, second]) = compact {
+            let mut content = [0; COMPACT];
+            content[..bytes.len()].copy_from_slice(&bytes);
+            let (head, tail) = content.split_at(7);
+            prop_assert_eq!(&first.to_le_bytes()[1..], head);
+            prop_assert_eq!((&second.to_le_bytes()[..4], second >> 32), (tail, 0));
+        }
+    }
+
     #[test]
     fn what_is_read_is_written_back_the_same(kind: u8, bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
         if let Some(commit) = Commit::decode_wide(kind, &bytes) {
