@@ -1,11 +1,12 @@
 //! What `log_read` gives a process that holds the log: records in words, as many whole ones as
 //! fit.
 
-use crate::block::{Block, Wrong};
+use crate::block::{Block, Entry, Wrong};
 use crate::words::{Line, Narrator};
 use abi::log::Record;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Where blocks come from, in order.
 pub trait Blocks {
@@ -22,14 +23,16 @@ pub trait Blocks {
 pub struct Reader {
     platform: kernel::Platform,
     narrator: Narrator,
-    /// The block that the narrator has not told yet, and its first record; `None` before the first.
+    /// The block in which the narrator is, and the first record that it has not told yet; `None` before the first.
     at: Option<(u64, u64)>,
+    /// The record that was told and did not fit any more, and its number.
+    left: Option<(u64, Vec<u8>)>,
 }
 
 impl Reader {
     /// A reader that has read nothing.
     pub fn new(platform: kernel::Platform) -> Reader {
-        Reader { platform, narrator: Narrator::new(platform), at: None }
+        Reader { platform, narrator: Narrator::new(platform), at: None, left: None }
     }
 
     /// The records from number `from` on, oldest first, as postcard [`Record`]s one after the other: as many
@@ -37,7 +40,7 @@ impl Reader {
     /// record counts from the end: `u64::MAX` is the last one, `u64::MAX - n` the last but n.
     pub fn read(&mut self, blocks: &impl Blocks, from: u64, length: usize) -> Result<Vec<u8>, Wrong> {
         let next = blocks.next_record();
-        let from = if from >= next && from > u64::MAX / 2 {
+        let mut from = if from >= next && from > u64::MAX / 2 {
             next.saturating_sub((u64::MAX - from).saturating_add(1))
         } else {
             from
@@ -46,39 +49,54 @@ impl Reader {
         if from >= next {
             return Ok(bytes);
         }
+        if let Some((number, line)) = self.left.take_if(|(number, _)| *number == from) {
+            if line.len() > length {
+                self.left = Some((number, line));
+                return Ok(bytes);
+            }
+            (bytes, from) = (line, number + 1);
+        }
         let (boot_block, boot_record) = blocks.boot_start();
         let start = match self.at {
             Some((block, record)) if record <= from => block,
             _ => {
-                self.narrator = Narrator::new(self.platform);
+                (self.narrator, self.at) = (Narrator::new(self.platform), None);
                 if from >= boot_record { boot_block } else { 0 }
             }
         };
-        let mut full = false;
+        self.left = None;
         let mut result = Ok(());
-        let (narrator, at) = (&mut self.narrator, &mut self.at);
+        let (narrator, at, left) = (&mut self.narrator, &mut self.at, &mut self.left);
         blocks.from(start, &mut |block| {
-            let end = block.header.first_record + u64::from(block.header.records);
-            let fits = core::cell::Cell::new(true);
-            let told = narrator.block(
+            let first = at.map_or(0, |(_, record)| record);
+            let (full, untold) = (Cell::new(false), Cell::new(first));
+            let goes_on = |entry: &Entry| {
+                if !full.get() {
+                    untold.set(entry.number + 1);
+                }
+                !full.get()
+            };
+            result = narrator.block_between(
                 block,
-                |entry, _, _| fits.get() && entry.number >= from,
+                first,
+                goes_on,
+                |entry, _, _| entry.number >= from,
                 |line| {
                     let more = encode(&line);
-                    if !fits.get() || bytes.len() + more.len() > length {
-                        fits.set(false);
+                    if bytes.len() + more.len() > length {
+                        full.set(true);
+                        *left = Some((line.entry.number, more));
                     } else {
                         bytes.extend_from_slice(&more);
                     }
                 },
             );
-            *at = Some((block.header.number + 1, end));
-            full = !fits.get();
-            result = told;
-            result.is_ok() && !full
+            let end = block.header.first_record + u64::from(block.header.records);
+            *at = Some(if full.get() { (block.header.number, untold.get()) } else { (block.header.number + 1, end) });
+            result.is_ok() && !full.get()
         });
         if result.is_err() {
-            self.at = None;
+            (self.at, self.left) = (None, None);
         }
         result.map(|()| bytes)
     }

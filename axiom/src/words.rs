@@ -114,25 +114,47 @@ impl Narrator {
         &mut self,
         block: &Block<'_>,
         last: u64,
+        wanted: impl FnMut(&Entry, u64, &Name) -> bool,
+        each: impl FnMut(Line),
+    ) -> Result<(), Wrong> {
+        self.block_between(block, 0, |entry| entry.number <= last, wanted, each)
+    }
+
+    /// The same of the records from number `first` on, those of this block that come before having been told, as long as
+    /// `goes_on` says so: asked of each record when all before it was told.
+    pub(crate) fn block_between(
+        &mut self,
+        block: &Block<'_>,
+        first: u64,
+        mut goes_on: impl FnMut(&Entry) -> bool,
         mut wanted: impl FnMut(&Entry, u64, &Name) -> bool,
         mut each: impl FnMut(Line),
     ) -> Result<(), Wrong> {
-        self.replay.begin(block);
-        if block.header.has(crate::header::BOOT) {
-            self.receivers.clear();
-            self.waits.clear();
-            self.threads.clear();
+        if first <= block.header.first_record {
+            self.replay.begin(block);
+            if block.header.has(crate::header::BOOT) {
+                self.receivers.clear();
+                self.waits.clear();
+                self.threads.clear();
+            }
         }
         let mut line: Option<Line> = None;
         // Who waits from this record on; until its commits are told, the thread may be woken from an earlier one.
         let mut waiting: Option<(u32, u64)> = None;
         let mut number = block.header.first_record;
+        // Of a record that was told, its commits were.
+        let mut told = false;
         for step in block.steps() {
             match step? {
-                Step::Input(entry) if entry.number > last => break,
+                Step::Input(entry) if entry.number < first => told = true,
+                Step::Commit(..) if told => {}
                 Step::Input(entry) => {
+                    told = false;
                     line.take().into_iter().for_each(&mut each);
                     self.waits.extend(waiting.take());
+                    if !goes_on(&entry) {
+                        break;
+                    }
                     number = entry.number;
                     self.note_receiver(&entry.record);
                     let waits = entry.record.ending == Ending::Waits && matches!(entry.record.op, Op::Call(_));

@@ -10,6 +10,7 @@ use axiom::note::MachineKey;
 use log_store::commands::{self, Format, Show};
 use log_store::error::Kind;
 use log_store::folder::DiskFolder;
+use log_store::segments::{Go, walk};
 use log_store::{Log, LogReader, Settings, Writer, key};
 use signed_note::{Note, StandardVerifier, VerifierList};
 use std::fs;
@@ -416,6 +417,60 @@ fn verify_and_replay_say_what_they_found() {
     let error = commands::verify(&state.0, None, Format::Text, &mut Vec::new()).expect_err("it is changed");
     assert!(error.cause.contains("segments/") && error.cause.contains("block"), "{error}");
     assert!(!error.next.is_empty());
+}
+
+/// Given a process that reads the log in pieces smaller than a block, when it reads on, then it is told no block again that it
+/// has left behind, and all comes once; when it goes back, or on over some, what it gets is the same.
+#[test]
+fn reading_on_in_small_pieces_costs_what_is_new() {
+    struct Counted(DiskFolder, u64, std::cell::Cell<u64>);
+    impl axiom::reader::Blocks for Counted {
+        fn from(&self, first: u64, each: &mut dyn FnMut(&axiom::Block<'_>) -> bool) {
+            walk(&self.0, first, |block| {
+                self.2.set(self.2.get() + 1);
+                Ok(if each(block) { Go::On } else { Go::Stop })
+            })
+            .expect("it can be walked");
+        }
+        fn boot_start(&self) -> (u64, u64) {
+            (0, 0)
+        }
+        fn next_record(&self) -> u64 {
+            self.1
+        }
+    }
+    let state = State::new("pieces");
+    let records = boot_and_run(&state, 900, 0);
+    let source = Counted(DiskFolder::new(state.0.join("log")), records, 0.into());
+    let all = axiom::reader::Reader::new(trace::PLATFORM).read(&source, 0, usize::MAX).expect("it can be read");
+    let blocks = source.2.replace(0);
+    let mut reader = axiom::reader::Reader::new(trace::PLATFORM);
+    let (mut pieces, mut reads, mut next) = (Vec::new(), 0, 0);
+    let mut starts = Vec::new();
+    while next < records {
+        let bytes = reader.read(&source, next, 400).expect("it can be read");
+        starts.push((next, pieces.len()));
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (record, after): (abi::log::Record<'_>, _) = postcard::take_from_bytes(rest).expect("whole records");
+            (next, rest) = (record.number + 1, after);
+        }
+        pieces.extend_from_slice(&bytes);
+        reads += 1;
+    }
+    assert!(pieces == all, "in pieces it is something else");
+    assert!(reads > blocks, "{reads} reads of {blocks} blocks");
+    let told = source.2.get();
+    assert!(told <= reads + 2 * blocks, "{told} blocks for {reads} reads of {blocks} blocks");
+    // Nothing that fits: it is there the next time.
+    let mut state = 5u64;
+    for _ in 0..40 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (from, at) = starts[(state >> 33) as usize % starts.len()];
+        assert!(reader.read(&source, from, 3).expect("it can be read").is_empty());
+        let bytes = reader.read(&source, from, 400).expect("it can be read");
+        assert!(!bytes.is_empty() && all[at..].starts_with(&bytes), "from record {from}");
+    }
 }
 
 /// Given a process that may read the log, when it reads on and on, then it gets every record once, whole, in order; from the end
