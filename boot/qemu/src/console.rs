@@ -9,8 +9,8 @@ use rustix::termios::{
 };
 use std::io::{self, Read, Write};
 use std::process::{ChildStdin, ChildStdout};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ impl Drop for Raw {
 struct Off {
     /// By a key.
     key: AtomicBool,
-    /// Nobody reads its output.
-    closed: AtomicBool,
+    /// Its output cannot be written.
+    lost: OnceLock<io::Error>,
 }
 
 /// Runs a machine with this program's input and output at its console, up to its end. Gives the status.
@@ -97,9 +97,14 @@ pub fn connect(machine: &Machine) -> Result<u8, Problem> {
         let _ = reader.join();
     }
     drop(raw);
+    if let Some(error) = off.lost.get() {
+        return match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(status::OUTPUT_CLOSED),
+            _ => Err(Problem::new(status::IO, format!("standard output: {error}"), "write it elsewhere")),
+        };
+    }
     match end {
         End::Off(status) => Ok(status),
-        End::Cut(_) if off.closed.load(Ordering::Relaxed) => Ok(status::OUTPUT_CLOSED),
         End::Cut(_) if off.key.load(Ordering::Relaxed) => Ok(status::SWITCHED_OFF),
         End::Cut(how) => Err(Problem::new(
             status::STOPPED,
@@ -168,8 +173,9 @@ fn show_output(mut from: ChildStdout, ready: &Ready, off: &Off, id: u32) {
             continue;
         }
         let mut out = io::stdout();
-        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-            off.closed.store(true, Ordering::Relaxed);
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+            // It is set here alone.
+            let _ = off.lost.set(error);
             switch_off(id);
             return;
         }

@@ -18,7 +18,7 @@ Exit status:
     2 wrong command line       65 log or key is not what it should be
    69 something is missing here: QEMU, its firmware, a part of the toolchain
    70 the machine stopped: what the kernel said last says why
-   74 a file cannot be read or written
+   74 a file or the output cannot be read or written
    75 another machine has the state folder
   130 Ctrl-\\ or Ctrl-]   141 nobody reads the output";
 
@@ -166,12 +166,12 @@ fn gdb_command(kernel: &Path) -> String {
 }
 
 fn image(firmware: Firmware) -> Result<u8, Problem> {
+    if firmware == Firmware::Pvh {
+        return Err(Problem::new(status::USAGE, "PVH loads no disk image", "make image BOOT=uefi, or BOOT=bios"));
+    }
     let product = build::build(false, Progress::Shown)?;
-    match build::disk_image(&product, firmware, Progress::Shown)? {
-        Some(path) => println!("{}", path.display()),
-        None => {
-            return Err(Problem::new(2, "PVH loads no disk image", "make image BOOT=uefi, or BOOT=bios"));
-        }
+    if let Some(path) = build::disk_image(&product, firmware, Progress::Shown)? {
+        println!("{}", path.display());
     }
     Ok(0)
 }

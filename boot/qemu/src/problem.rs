@@ -5,6 +5,8 @@ use std::path::Path;
 
 /// Exit statuses beside those of the session itself. They are those of `orbital`.
 pub mod status {
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
     /// The log or the key is not what it should be.
     pub const LOG: u8 = 65;
     /// Something is missing on this machine.
@@ -50,7 +52,8 @@ impl Problem {
 
 impl From<log_store::Error> for Problem {
     fn from(error: log_store::Error) -> Problem {
-        Problem::new(status::LOG, error.cause, error.next)
+        let status = if error.kind == log_store::error::Kind::Io { status::IO } else { status::LOG };
+        Problem::new(status, error.cause, error.next)
     }
 }
 

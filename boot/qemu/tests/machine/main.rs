@@ -5,6 +5,7 @@
 
 mod disks;
 mod ends;
+mod every;
 mod executables;
 mod faults;
 mod firmware;
