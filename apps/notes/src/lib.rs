@@ -61,9 +61,14 @@ pub async fn main(process: Process) -> Exit {
 async fn carry_out(command: Command, notebook: &Notebook) -> Result<(), Problem> {
     match command {
         Command::Add(text) => println!("kept as note {}", notebook.add(&text).await?),
+        Command::AddAll(texts) => {
+            for number in notebook.add_all(&texts).await? {
+                println!("kept as note {number}");
+            }
+        }
         Command::List => print(&notebook.all().await?),
         Command::Show(number) => println!("{}", notebook.get(number).await?),
-        Command::Remove(number) => notebook.remove(number).await?,
+        Command::Remove(numbers) => notebook.remove(&numbers).await?,
         Command::Find(word) => {
             let mut notes = notebook.all().await?;
             notes.retain(|note| note.mentions(&word));

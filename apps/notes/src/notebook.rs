@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use libprocess::ClientError;
-use libprocess::interfaces::storage::objects::{Client, Error};
+use libprocess::interfaces::storage::objects::{CheckStep, Client, Error, PutStep, Step};
 
 /// What every key begins with.
 const PREFIX: &str = "note/";
@@ -48,6 +48,7 @@ impl fmt::Display for Problem {
             Problem::Storage(ClientError::Service(error)) => match error {
                 Error::QuotaExceeded(_) | Error::NoSpace => f.write_str("there is no room left; `notes rm` makes some"),
                 Error::TooLarge(most) => write!(f, "the note is too long: at most {most} bytes"),
+                Error::VersionConflict(_) => f.write_str("a note was changed meanwhile; look, and try again"),
                 Error::Corrupt(what) => write!(f, "{what} is damaged on the disk; the other notes can be read"),
                 error => write!(f, "storage did not do it: {error:?}"),
             },
@@ -96,15 +97,43 @@ impl Notebook {
         }
     }
 
+    /// Keeps several notes, in one transaction: all of them are on the disk when this returns their numbers, and none if it
+    /// fails.
+    pub async fn add_all(&self, texts: &[String]) -> Result<Vec<u32>, Problem> {
+        loop {
+            let first = self.numbers().await?.last().map_or(1, |last| last.saturating_add(1));
+            let numbers: Vec<u32> = (first..=u32::MAX).take(texts.len()).collect();
+            // Only if nothing is there: another one may add notes at the same time.
+            let steps = numbers.iter().zip(texts).flat_map(|(number, text)| {
+                let key = key(*number);
+                let put = PutStep { key: key.clone(), value: text.as_bytes().into() };
+                [Step::Check(CheckStep { key, version: 0 }), Step::Put(put)]
+            });
+            match self.storage.transact(&steps.collect::<Vec<_>>()).await {
+                Ok(_) => return Ok(numbers),
+                Err(ClientError::Service(Error::VersionConflict(_))) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// The text of a note.
     pub async fn get(&self, number: u32) -> Result<String, Problem> {
         let part = self.storage.get(&key(number)).await.map_err(about(number))?;
         Ok(String::from_utf8_lossy(&part.bytes).into_owned())
     }
 
-    /// Removes a note.
-    pub async fn remove(&self, number: u32) -> Result<(), Problem> {
-        self.storage.delete(&key(number), None).await.map_err(about(number))
+    /// Removes these notes, in one transaction: all of them, or none if it fails.
+    pub async fn remove(&self, numbers: &[u32]) -> Result<(), Problem> {
+        let mut steps = Vec::new();
+        for &number in numbers {
+            // The one that is there now: another one may remove it at the same time.
+            let version = self.storage.stat(&key(number)).await.map_err(about(number))?.version;
+            steps.push(Step::Check(CheckStep { key: key(number), version }));
+        }
+        steps.extend(numbers.iter().map(|number| Step::Delete(key(*number))));
+        self.storage.transact(&steps).await?;
+        Ok(())
     }
 
     /// Every note, by rising number.

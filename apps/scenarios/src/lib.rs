@@ -8,6 +8,7 @@
 //! | [`play`] | running a scenario against a [`Host`] |
 //! | [`program`] | a [`Host`] that is a program of this machine |
 //! | [`terminal`] | a program of this machine with a person in front of it |
+//! | [`transactions`] | what must be there of transactions that were cut off |
 //! | [`upgrades`] | storage is upgraded under load, on any host |
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod pattern;
 pub mod play;
 pub mod program;
 pub mod terminal;
+pub mod transactions;
 pub mod upgrades;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Power cuts: QEMU is killed at random instants while the session writes. After each, every put that was
-//! acknowledged is there, nothing half-written is read, and the log is whole up to where the cut tore it.
+//! acknowledged is there, nothing half-written is read, of each transaction there is everything or nothing, and the log is
+//! whole up to where the cut tore it.
 
 use crate::build::Product;
 use crate::console::{Ready, follow, gather};
@@ -7,6 +8,7 @@ use crate::machine::{End, Machine};
 use crate::problem::{Problem, status};
 use crate::state::State;
 use log_store::image::Image;
+use scenario::transactions::Transactions;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::OpenOptions;
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 /// Files that are written in turn.
 const FILES: u64 = 24;
+/// Of so many commands one is a transaction, the others are puts.
+const ONE_IN: u64 = 7;
 /// Commands that are under way: more would only fill the pipe.
 const WINDOW: u64 = 6;
 /// The longest text of a file, in bytes.
@@ -35,6 +39,7 @@ pub struct Load<'a> {
     next: u64,
     /// Of each file, the last number that was acknowledged.
     acknowledged: BTreeMap<u64, u64>,
+    transactions: Transactions,
     /// Records that the log had, when it was looked at last.
     records: u64,
 }
@@ -70,6 +75,7 @@ impl<'a> Load<'a> {
             random: seed,
             next: 1,
             acknowledged: BTreeMap::new(),
+            transactions: Transactions::default(),
             records: 0,
         };
         load.boot("mkdir -p /load")?;
@@ -128,7 +134,7 @@ impl<'a> Load<'a> {
         self.look_at_files()?;
         let (records, _) = self.look_at_log()?;
         Ok(format!(
-            "{} puts were under way; every acknowledged one is there; {records} records, all good",
+            "{} puts and transactions were under way; every acknowledged one is there, none by half; {records} records, all good",
             self.next - 1
         ))
     }
@@ -153,14 +159,25 @@ impl<'a> Load<'a> {
         let mut output = BufReader::new(output);
         let (mut sent, first) = (self.next, self.next);
         let mut count = 0;
+        // What is there is removed, at some time.
+        let remove_at = first + self.random() % (4 * WINDOW);
+        let mut removal = self.transactions.remove();
         let mut problem = None;
         // QEMU is handed to the one that cuts when there is something to lose.
         let mut running = Some(running);
         let mut cutter = None;
         loop {
             while sent < self.next.max(first) + WINDOW && sent - (first + count) < WINDOW {
-                let file = sent % FILES;
-                let command = format!("put /load/{file} {} && echo @{sent}\n", text_of(sent));
+                let mut command = match removal.take_if(|_| sent >= remove_at) {
+                    Some(removal) => format!("{removal} && echo removed\n"),
+                    None => String::new(),
+                };
+                let work = if sent % ONE_IN == 0 {
+                    self.transactions.begin(sent)
+                } else {
+                    format!("put /load/{} {}", sent % FILES, text_of(sent))
+                };
+                command.push_str(&format!("{work} && echo @{sent}\n"));
                 // Behind the cut there is nobody to write to.
                 if input.write_all(command.as_bytes()).and_then(|()| input.flush()).is_err() {
                     break;
@@ -173,11 +190,22 @@ impl<'a> Load<'a> {
             if !output.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
                 break;
             }
+            if line.starts_with("kept as note ") {
+                continue;
+            }
+            if line.trim_end() == "removed" {
+                self.transactions.acknowledge_removal();
+                continue;
+            }
             let Some(number) = line.trim_end().strip_prefix('@').and_then(|number| number.parse::<u64>().ok()) else {
                 problem = Some(format!("the session said: {line}"));
                 break;
             };
-            self.acknowledged.insert(number % FILES, number);
+            if number % ONE_IN == 0 {
+                self.transactions.acknowledge(number);
+            } else {
+                self.acknowledged.insert(number % FILES, number);
+            }
             count += 1;
             if let Some(mut machine) = running.take() {
                 cutter = Some(thread::spawn(move || {
@@ -213,12 +241,13 @@ impl<'a> Load<'a> {
         Err(defect(format!("`{script}` ended with {:?}\n{}\n{}", came.end, came.output, came.messages)))
     }
 
-    /// Every file has a text that was sent, whole, and none older than the last that was acknowledged.
-    pub fn look_at_files(&self) -> Result<(), Problem> {
+    /// Every file has a text that was sent, whole, and none older than the last that was acknowledged; and no transaction is
+    /// there by half.
+    pub fn look_at_files(&mut self) -> Result<(), Problem> {
         let script: Vec<String> =
             self.acknowledged.keys().map(|file| format!("echo -n \"{file} \"; cat /load/{file}")).collect();
         // A file that is not there is told below, with what is known of it.
-        let output = self.boot(&format!("{}; echo", script.join("; ")))?;
+        let output = self.boot(&format!("{}; echo; notes list", script.join("; ")))?;
         let mut lines = output.lines();
         for (&file, &acknowledged) in &self.acknowledged {
             let line = lines.next().unwrap_or_default().trim_end();
@@ -230,7 +259,8 @@ impl<'a> Load<'a> {
                 )));
             }
         }
-        Ok(())
+        let notes = lines.map(str::trim_end).filter(|line| !line.is_empty());
+        self.transactions.look(notes).map_err(defect)
     }
 
     /// How many records the log has; and whether something lies behind its last whole block, as a cut leaves it.

@@ -1,7 +1,8 @@
 //! The host is killed at random instants of a write load, again and again, on one state folder. After each kill: what was
-//! acknowledged is there, no value by half, the log verifies, the disk agrees with itself, and the system boots.
+//! acknowledged is there, no value and no transaction by half, the log verifies, the disk agrees with itself, and the system boots.
 
 use super::*;
+use scenario::transactions::Transactions;
 use std::collections::BTreeMap;
 
 /// Kills: 50, or as many as ORBITAL_KILLS says.
@@ -24,6 +25,13 @@ impl Random {
 
 const KEYS: u64 = 4;
 
+/// Commands of a round. One in six is a transaction, the others are puts.
+const COMMANDS: u64 = 60;
+
+fn is_transaction(number: u64) -> bool {
+    number % 6 == 1
+}
+
 /// The value of a put says its number all the way through.
 fn value(round: u64, number: u64) -> String {
     format!("{round}-{number} ").repeat([3, 40, 300][(number % 3) as usize])
@@ -38,7 +46,8 @@ fn at_random_instants_of_a_write_load_it_loses_nothing() {
     // By key: what it may have. Only the first is sure until more was begun.
     good(&system.run(["run", "-c", "put /k0 begun; put /k1 begun; put /k2 begun; put /k3 begun"]));
     let mut possible: BTreeMap<u64, Vec<String>> = (0..KEYS).map(|key| (key, vec!["begun".to_owned()])).collect();
-    let mut acknowledged = 0;
+    let mut transactions = Transactions::default();
+    let (mut acknowledged, mut whole) = (0, 0);
     let kills = kills();
     for round in 0..=kills {
         let mut child = system
@@ -49,15 +58,8 @@ fn at_random_instants_of_a_write_load_it_loses_nothing() {
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        let mut script: String = possible.keys().map(|key| format!("cat /k{key}; echo; echo end-{key}\n")).collect();
-        script.push_str("echo begun\n");
-        if round < kills {
-            for number in 0..60 {
-                script.push_str(&format!("put /k{} '{}' && echo done-{number}\n", number % KEYS, value(round, number)));
-            }
-        }
-        // It may be killed before it has read all of this.
-        let writer = std::thread::spawn(move || drop(input.write_all(script.as_bytes())));
+        let look: String = possible.keys().map(|key| format!("cat /k{key}; echo; echo end-{key}\n")).collect();
+        input.write_all(format!("{look}notes list\necho begun\n").as_bytes()).unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         for (key, values) in &possible {
             let end = format!("end-{key}");
@@ -69,7 +71,36 @@ fn at_random_instants_of_a_write_load_it_loses_nothing() {
                 "round {round}, seed {seed}: /k{key} has {found:.60}"
             );
         }
-        assert!(lines.any(|line| line == "begun"), "round {round}, seed {seed}: it does not boot");
+        let mut begun = false;
+        let notes: Vec<String> = lines
+            .by_ref()
+            .take_while(|line| {
+                begun = line == "begun";
+                !begun
+            })
+            .collect();
+        assert!(begun, "round {round}, seed {seed}: it does not boot");
+        let notes = notes.iter().map(String::as_str);
+        transactions.look(notes).unwrap_or_else(|why| panic!("round {round}, seed {seed}: {why}"));
+        let mut script = String::new();
+        if round < kills {
+            let removal = random.below(8);
+            for number in 0..COMMANDS {
+                if number == removal
+                    && let Some(removal) = transactions.remove()
+                {
+                    script.push_str(&format!("{removal} && echo removed\n"));
+                }
+                let work = if is_transaction(number) {
+                    transactions.begin(round * COMMANDS + number)
+                } else {
+                    format!("put /k{} '{}'", number % KEYS, value(round, number))
+                };
+                script.push_str(&format!("{work} && echo done-{number}\n"));
+            }
+        }
+        // It may be killed before it has read all of this.
+        let writer = std::thread::spawn(move || drop(input.write_all(script.as_bytes())));
         if round == kills {
             writer.join().unwrap();
             assert!(child.wait().unwrap().success());
@@ -77,7 +108,10 @@ fn at_random_instants_of_a_write_load_it_loses_nothing() {
         }
         let wanted = random.below(8);
         let mut done = None;
-        let note = |line: String, done: &mut Option<u64>| {
+        let mut note = |line: String, done: &mut Option<u64>| {
+            if line == "removed" {
+                transactions.acknowledge_removal();
+            }
             if let Some(number) = line.strip_prefix("done-") {
                 *done = number.parse().ok().or(*done);
             }
@@ -94,8 +128,15 @@ fn at_random_instants_of_a_write_load_it_loses_nothing() {
             note(line, &mut done);
         }
         writer.join().unwrap();
-        for number in 0..60 {
+        for number in 0..COMMANDS {
             let is_done = done.is_some_and(|done| number <= done);
+            if is_transaction(number) {
+                if is_done {
+                    transactions.acknowledge(round * COMMANDS + number);
+                    whole += 1;
+                }
+                continue;
+            }
             let values = possible.entry(number % KEYS).or_default();
             if is_done {
                 values.clear();
@@ -106,7 +147,7 @@ fn at_random_instants_of_a_write_load_it_loses_nothing() {
         assert!(good(&system.run(["log", "verify"])).contains("whole"), "round {round}, seed {seed}");
         good(&system.run(["disk", "check"]));
     }
-    println!("{kills} kills, {acknowledged} puts acknowledged");
-    assert!(acknowledged > kills / 2);
+    println!("{kills} kills, {acknowledged} puts and {whole} transactions acknowledged");
+    assert!(acknowledged > kills / 2 && whole > kills / 8);
     good(&system.run(["log", "replay"]));
 }
