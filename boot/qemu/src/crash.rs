@@ -66,7 +66,7 @@ impl fmt::Display for Seen {
 }
 
 impl<'a> Load<'a> {
-    /// On a system that has nothing else in it.
+    /// On a system that has nothing else in it, but perhaps what such a load left.
     pub fn new(product: &Product, state: &'a State, seed: u64) -> Result<Load<'a>, Problem> {
         state.prepare()?;
         let mut load = Load {
@@ -78,7 +78,13 @@ impl<'a> Load<'a> {
             transactions: Transactions::default(),
             records: 0,
         };
-        load.boot("mkdir -p /load")?;
+        // An earlier load may have left notes, whose numbers come again.
+        let left = load.boot("mkdir -p /load; notes list")?;
+        let left: Vec<&str> = left.lines().filter_map(|line| Some(line.split_once("  ")?.0)).collect();
+        let removals: Vec<String> = left.chunks(100).map(|notes| format!("notes rm {}", notes.join(" "))).collect();
+        if !removals.is_empty() {
+            load.boot(&removals.join("; "))?;
+        }
         load.records = load.look_at_log()?.0;
         Ok(load)
     }
