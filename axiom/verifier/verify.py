@@ -248,7 +248,7 @@ def check_snapshots(folder, raws, covered):
         hashes, raw = b"".join(blake3(half).digest() for half in (data[28:28 + authority], data[28 + authority:])), raws[block]
         need(raw[1] & 2 and raw[190:] == hashes, where, "is not the state that its block's header has the hash of")
 
-def plain(said): return re.sub(r"\b([A-Z]\w*Id|Some)\(|(?:(?<=: )|(?<=\())(?!Orderly|Crashed)[A-Z]\w* (?=\{)|\)", "", said)
+def plain(said): return re.sub(r"\b([A-Z]\w*Id|Some|Handle)\(|(?:(?<=: )|(?<=\())(?!Orderly|Crashed)[A-Z]\w* (?=\{)|\)", "", said)
 
 def verify(folder, vkey, agree):
     folder = pathlib.Path(folder)
