@@ -75,7 +75,7 @@ class Content:
         if kind == "hash": return list(self.take(32))
         if kind == "rights":
             bits = self.leb(16)
-            need(bits < 1 << len(WORDS[kind]), self.where, "there is no such right")
+            need(bits < 1 << len(WORDS[kind]) or bits == 0xFFFF, self.where, "there is no such right")
             return "+".join(name for bit, name in WORDS[kind].items() if bits >> bit & 1) or "-"
         if kind in WORDS: return self.one_of(WORDS[kind])
         if kind == "place": return self.group(("capability", "id"), ("process", "id"), ("slot", "u32"))
