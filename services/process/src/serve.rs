@@ -7,6 +7,7 @@ use crate::live::Live;
 use crate::requester::Requester;
 use crate::spawn::Spawner;
 use crate::table::{self, Entry, Life, Reason, Refusal, Table};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -24,6 +25,8 @@ use libprocess::{Any, Caller, Cap, Endpoint, Exited, Faulted, Hooks, Rights, abi
 /// The most waits that are held at once. A held request takes one of the places for requests
 /// that are worked on; the rest stays free for all others.
 pub const MAX_WAITS: usize = 192;
+/// The most of these that one requester has, given up or not, so that none shuts out the others.
+pub const MAX_WAITS_OF_ONE: usize = 24;
 /// The most processes that one `list` tells.
 pub const LIST: usize = 256;
 /// How often the memory of processes is looked at while there are subscribers.
@@ -39,7 +42,7 @@ pub struct Service {
     spawner: Spawner,
     table: RefCell<Table<Live>>,
     subscribers: RefCell<Subscribers>,
-    waits: Cell<usize>,
+    waits: Waits,
     looking: Cell<bool>,
 }
 
@@ -50,7 +53,7 @@ impl Service {
             spawner,
             table: RefCell::default(),
             subscribers: RefCell::default(),
-            waits: Cell::new(0),
+            waits: Waits::default(),
             looking: Cell::new(false),
         })
     }
@@ -176,7 +179,7 @@ impl lifecycle::Server for Server {
             }
             Poll::Pending
         });
-        let _held = Wait::begin(&service.waits)?;
+        let _held = Wait::begin(&service.waits, requester)?;
         match timeout {
             None => ended.await,
             Some(milliseconds) => match libprocess::timeout(Duration::from_millis(milliseconds), ended).await {
@@ -243,22 +246,32 @@ impl Server {
     }
 }
 
-/// One held wait.
-struct Wait<'a>(&'a Cell<usize>);
+/// Who has how many held waits.
+type Waits = RefCell<BTreeMap<Requester, usize>>;
+
+/// One held wait, and whose.
+struct Wait<'a>(&'a Waits, Requester);
 
 impl<'a> Wait<'a> {
-    fn begin(waits: &'a Cell<usize>) -> Result<Wait<'a>, lifecycle::Error> {
-        if waits.get() >= MAX_WAITS {
+    fn begin(waits: &'a Waits, requester: Requester) -> Result<Wait<'a>, lifecycle::Error> {
+        let mut held = waits.borrow_mut();
+        let all: usize = held.values().sum();
+        let own = held.get(&requester).copied().unwrap_or(0);
+        if all >= MAX_WAITS || own >= MAX_WAITS_OF_ONE {
             return Err(lifecycle::Error::LimitExceeded("waits".to_string()));
         }
-        waits.set(waits.get() + 1);
-        Ok(Wait(waits))
+        held.insert(requester, own + 1);
+        Ok(Wait(waits, requester))
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let mut held = self.0.borrow_mut();
+        match held.get_mut(&self.1) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(held.remove(&self.1)),
+        }
     }
 }
 
@@ -406,13 +419,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_leave_room_for_other_requests() {
-        let waits = Cell::new(0);
-        let held: Vec<_> = (0..MAX_WAITS).map(|_| Wait::begin(&waits)).collect();
-        assert!(held.iter().all(Result::is_ok));
-        assert!(matches!(Wait::begin(&waits), Err(lifecycle::Error::LimitExceeded(_))));
-        drop(held);
-        assert!(Wait::begin(&waits).is_ok(), "a wait that is over gives its place back");
+    fn waits_leave_room_for_other_requests_and_other_requesters() {
+        let waits = Waits::default();
+        let full =
+            |requester| matches!(Wait::begin(&waits, Requester(requester)), Err(lifecycle::Error::LimitExceeded(_)));
+        let all = |requester| -> Vec<_> {
+            (0..MAX_WAITS_OF_ONE).map(|_| Wait::begin(&waits, Requester(requester)).unwrap()).collect()
+        };
+        let first = all(0);
+        assert!(full(0) && !full(1), "one shuts out itself alone");
+        let others: Vec<_> = (1..).take(MAX_WAITS / MAX_WAITS_OF_ONE - 1).map(all).collect();
+        assert!(full(1000), "no more than there are places");
+        drop(first);
+        assert!(!full(0) && !full(1000), "a wait that is over gives its place back");
+        drop(others);
+        assert!(waits.borrow().is_empty());
         const { assert!(MAX_WAITS < libprocess::service::AT_ONCE) };
     }
 }

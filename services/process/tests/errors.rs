@@ -87,9 +87,9 @@ fn methods(seen: Outcomes) {
             seen.note("unsubscribe", service.unsubscribe(number).await);
             seen.note("unsubscribe", service.unsubscribe(number).await);
 
-            // As many wait as can, whoever has given up meanwhile, and one more.
+            // As many waits as one can have, given up or not, and one more; the others wait as before.
             let hasty = service.within(Duration::from_millis(1));
-            for _ in 0..process::serve::MAX_WAITS {
+            for _ in 0..process::serve::MAX_WAITS_OF_ONE {
                 assert_eq!(hasty.wait(pid, None).await.err(), Some(ClientError::TimedOut));
             }
             seen.note("wait", service.wait(pid, None).await);
