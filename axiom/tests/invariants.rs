@@ -330,6 +330,9 @@ fn traces_reach_most_kinds_of_commits() {
     println!("{} kinds: {kinds:x?}", kinds.len());
 }
 
+/// A change to a header, and what is said of it.
+type Change<T> = (fn(&mut Header), T);
+
 /// The block again, with its header changed and the hash over that made right: what only the owner of the key can do.
 fn forged(block: &Block<'_>, change: impl FnOnce(&mut Header)) -> Vec<u8> {
     let mut header = block.header;
@@ -349,7 +352,7 @@ fn a5_a_header_that_does_not_follow_is_refused() {
     let (last, before) = blocks.split_last().expect("there are blocks");
     let mut head = Head::EMPTY;
     before.iter().for_each(|block| head.accept(block).expect("in order"));
-    let changes: [(fn(&mut Header), Wrong); 5] = [
+    let changes: [Change<Wrong>; 5] = [
         (|header| header.number += 1, Wrong::Number),
         (|header| header.previous[7] ^= 1, Wrong::Previous),
         (|header| header.first_record += 1, Wrong::Count),
@@ -373,7 +376,7 @@ fn a3_a_state_hash_that_is_not_the_states_is_found() {
     let bytes = seal(&mut sealer(), &raw);
     let blocks = blocks(&bytes);
     let (last, before) = blocks.split_last().expect("there are blocks");
-    let changes: [(fn(&mut Header), Result<(), Wrong>); 3] = [
+    let changes: [Change<Result<(), Wrong>>; 3] = [
         (|_| {}, Ok(())),
         (|header| header.state[0][0] ^= 1, Err(Wrong::State(Body::Authority))),
         (|header| header.state[1][0] ^= 1, Err(Wrong::State(Body::Activity))),

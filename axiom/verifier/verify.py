@@ -16,7 +16,7 @@ class Bad(Exception): pass
 def need(condition, where, what):
     if not condition: raise Bad(f"{where}: {what}")
 
-HEADER, FRAME, NONE24, ESCAPE, SIZE_LIMIT = 254, 302, 0xFFFFFF, 0xFFFFFE, 1 << 30
+HEADER, FRAME, NONE24, ESCAPE, FOREVER = 254, 302, 0xFFFFFF, 0xFFFFFE, (1 << 64) - 1
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs/log-format.md").read_text("utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 
@@ -32,8 +32,6 @@ CALLS = {int(row[0], 0): row[1].split(":")[0] for row in ROWS if len(row) in (4,
          and re.fullmatch(r"[a-z][a-z-]*(:.*)?", row[1]) and (len(row) == 5 or row[0].isdigit())}
 COMMITS = {int(row[0], 16): (row[1], [field.split(": ") for field in row[2].split(";")[0].split(", ") if ": " in field])
            for row in ROWS if len(row) == 4 and re.fullmatch(r"0x[0-9A-F]{2}", row[0])}
-
-FOREVER = (1 << 64) - 1
 
 class Content:
     """Reads the fields of one commit; what it gives is written as `show` writes it, without the names of types."""
@@ -168,9 +166,8 @@ def read_block(header, bodies, where):
         at[which], counts[which] = commit[4], counts[which] + 1
         if commit[5]: keys.append((header["record"] + index, commit[5]))
         return commit[2]
-    place = 0
+    place, last = 0, (0, -1)
     if calls is None:
-        last = (0, -1)
         while at[0] < len(authority):
             _, start = read_record(authority, at[0], where, header["base"])
             commit = read_commit(authority, start, where, True)
@@ -220,9 +217,8 @@ def read_checkpoint(text, vkey):
     return int(form[2]), root, key[1:]
 
 def check_tiles(folder, headers, leaves, covered):
-    levels = [leaves]
+    levels, seen = [leaves], set()
     while len(levels[-1]) >= 256: levels.append([subtree(levels[-1][at:at + 256]) for at in range(0, len(levels[-1]) // 256 * 256, 256)])
-    seen = set()
     for path in sorted(p for p in (folder / "tile").rglob("*") if p.is_file()):
         where = path.relative_to(folder).as_posix()
         form = re.fullmatch(r"tile/(entries|0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d*))?", where)
@@ -251,7 +247,6 @@ def check_snapshots(folder, raws, covered):
 def plain(said): return re.sub(r"\b([A-Z]\w*Id|Some|Handle)\(|(?:(?<=: )|(?<=\())(?!Orderly|Crashed)[A-Z]\w* (?=\{)|\)", "", said)
 
 def verify(folder, vkey, agree):
-    folder = pathlib.Path(folder)
     covered, root, key = read_checkpoint((folder / "checkpoint").read_bytes().decode(), vkey)
     for path in folder.iterdir(): need(path.name in ("checkpoint", "segments", "snapshots", "tile"), path.name, "does not belong here")
     segments = {}
@@ -299,7 +294,7 @@ def verify(folder, vkey, agree):
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     if len(arguments) not in (2, 4) or arguments[2:3] not in ([], ["--agree"]): sys.exit(__doc__)
-    try: verify(arguments[0], arguments[1], open(arguments[3]) if len(arguments) == 4 else None)
+    try: verify(pathlib.Path(arguments[0]), arguments[1], open(arguments[3]) if len(arguments) == 4 else None)
     except (Bad, OSError, UnicodeDecodeError, ValueError) as problem:
         print(f"not good: {problem}", file=sys.stderr)
         sys.exit(1)

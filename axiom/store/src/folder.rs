@@ -63,10 +63,18 @@ pub trait Folder: Send {
     /// Puts a whole file in place, so that after a crash the old or the new is there. The
     /// name is durable after [`Folder::sync_folder`].
     fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.create(UNFINISHED)?;
-        self.write(UNFINISHED, 0, bytes)?;
-        self.sync(UNFINISHED)?;
-        self.rename(UNFINISHED, path)
+        let mut replace = || {
+            self.create(UNFINISHED)?;
+            self.write(UNFINISHED, 0, bytes)?;
+            self.sync(UNFINISHED)?;
+            self.rename(UNFINISHED, path)
+        };
+        let replaced = replace();
+        if replaced.is_err() {
+            // It belongs to nothing; who cannot remove it finds it at the next start.
+            let _ = self.remove(UNFINISHED);
+        }
+        replaced
     }
 }
 

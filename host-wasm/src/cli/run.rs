@@ -120,6 +120,9 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
     let watch =
         witnesses.watch(global.progress()).map_err(|error| Problem::thread("a thread cannot be started", &error))?;
     let end = system.run();
+    if let Some(trouble) = system.log_trouble() {
+        global.progress().note(&trouble);
+    }
     drop(system);
     watch.stop(&global.progress());
     finish(global, end, output.failure())

@@ -380,6 +380,11 @@ impl System {
         door::with(|machine| machine.clock.readings()).unwrap_or(0)
     }
 
+    /// What went wrong with the log without ending the machine, once it has run.
+    pub fn log_trouble(&self) -> Option<String> {
+        door::with(|machine| machine.record.trouble.clone()).flatten()
+    }
+
     /// Runs until the machine ends.
     pub fn run(&mut self) -> End {
         loop {

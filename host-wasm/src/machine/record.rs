@@ -53,6 +53,8 @@ pub struct Record {
     /// A thread reads the log in the call that the host carries out.
     pub reading: Option<Reading>,
     reader: LogReader,
+    /// What went wrong with the log without ending anything.
+    pub trouble: Option<String>,
 }
 
 /// What a holder of the log wants to read.
@@ -68,7 +70,7 @@ pub struct Reading {
 impl Record {
     /// With the thread that writes and what reads.
     pub fn new(writer: Writer<DiskFolder>, durability: Durability, reader: LogReader) -> Record {
-        Record { writer: Some(writer), durability, flush_before: None, reading: None, reader }
+        Record { writer: Some(writer), durability, flush_before: None, reading: None, reader, trouble: None }
     }
 }
 
@@ -151,7 +153,8 @@ impl Machine {
         self.capture.end(now, self.axiom.next_record().saturating_sub(1));
         let Some(writer) = self.record.writer.take() else { return end };
         match (writer.stop(), end) {
-            (Ok(_), end) => {
+            (Ok(log), end) => {
+                self.record.trouble = log.snapshot_trouble().map(ToString::to_string);
                 self.record.durability.learn(u64::MAX, false);
                 end
             }

@@ -184,3 +184,27 @@ fn a_live_log_without_room_stops_the_system() {
     }
     assert!(good(&system.run(["log", "verify"])).contains("whole"));
 }
+
+/// Nothing rests on a snapshot: that it cannot be written is said at the end, and the log is whole.
+#[test]
+fn a_live_snapshot_that_cannot_be_written_is_told_and_ends_nothing() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put /kept kept"]));
+    let mut child =
+        system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"cat /kept\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "kept");
+    fs::remove_dir_all(system.path("log/snapshots")).unwrap();
+    fs::write(system.path("log/snapshots"), "").unwrap();
+    input.write_all(b"put /kept more\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    good(&output);
+    assert!(err(&output).contains("the snapshot cannot be written"), "{}", err(&output));
+    fs::remove_file(system.path("log/snapshots")).unwrap();
+    assert!(good(&system.run(["log", "verify"])).contains("whole"));
+    assert_eq!(good(&system.run(["run", "-c", "cat /kept"])).trim(), "more");
+}

@@ -76,6 +76,8 @@ fn a_second_verifier_reads_every_record_alike() {
             .output()
             .expect("it runs")
     };
+    let lines = fs::read_to_string(verifier).expect("readable").lines().count();
+    assert!(lines <= 300, "{lines} lines: a reader should see the whole of it");
     let show = Show { from: Some("0".parse().expect("a bound")), ..Show::default() };
     let shown = text(|out| commands::show(&state.0, &show, Format::Json, out));
     let file = state.0.join("shown");
