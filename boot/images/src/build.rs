@@ -76,10 +76,11 @@ pub fn check_target(host: Host) -> Result<(), String> {
     Err(format!("the images of Orbital need the {target} target: run `rustup target add {target}`, then build again"))
 }
 
-/// The folder that cargo builds into, from a file or folder within it.
+/// The folder that cargo builds into, from a file or folder within it: the one above that of the profile, which cargo locks.
+/// (`CACHEDIR.TAG` is there only if cargo made the folder itself.)
 pub fn target_folder(within: &Path) -> PathBuf {
-    let marked = within.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    marked.unwrap_or(within).to_path_buf()
+    let profile = within.ancestors().find(|folder| folder.join(".cargo-lock").exists());
+    profile.and_then(Path::parent).unwrap_or(within).to_path_buf()
 }
 
 /// Where a build put the program `name`.
