@@ -6,7 +6,7 @@ use images::build::without_outer_build;
 use images::ramdisk::Ramdisk;
 use images::{Host, Progress, check_target};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -131,6 +131,11 @@ pub fn disk_image(product: &Product, firmware: Firmware, progress: Progress) -> 
     let made_of = hash.finalize().to_hex().to_string();
     let image = target.join(format!("orbital/orbital-{}.img", firmware.name()));
     let note = image.with_extension("img.made-of");
+    // Two that want it at once: the second waits, and finds it made.
+    let lock = target.join("orbital/image.lock");
+    let _held = File::create(&lock)
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|error| Problem::file(&lock, &error))?;
     if image.exists() && fs::read_to_string(&note).is_ok_and(|before| before == made_of) {
         return Ok(Some(image));
     }
