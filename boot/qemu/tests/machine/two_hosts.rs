@@ -200,9 +200,9 @@ fn alike(text: &str) -> String {
     alike.replace("no-", "")
 }
 
-/// Without what belongs to a driver of this host: its memory, and what pays for it.
+/// Without what belongs to a driver of this host: its memory, what pays for it, and what its interrupts come by.
 fn without_driver(changes: &[String]) -> Vec<&String> {
-    let of_driver = ["region", "Mapped", "quota"];
+    let of_driver = ["region", "Mapped", "quota", "notification-create"];
     changes.iter().filter(|change| !of_driver.iter().any(|word| change.contains(word))).collect()
 }
 
