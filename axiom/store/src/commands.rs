@@ -72,10 +72,13 @@ pub struct Show {
     pub to: Option<Bound>,
     /// At most so many: the first after `from` if that is given, else the last.
     pub limit: Option<usize>,
-    /// Goes on with what comes, as long as this says; it is called when all that is there was shown, with what was
-    /// trimmed of that as [`Shown::trimmed`] has it, and waits a little.
-    pub follow: Option<fn(Option<(u64, u64)>) -> std::io::Result<()>>,
+    /// Goes on with what comes.
+    pub follow: Option<Follow>,
 }
+
+/// Waits a little for more, or says why not. It is called when all that is there was shown, with what was trimmed of that
+/// as [`Shown::trimmed`] has it.
+pub type Follow = fn(trimmed: Option<(u64, u64)>) -> std::io::Result<()>;
 
 impl Show {
     /// Whether nothing can lie between `from` and `to`.

@@ -51,7 +51,7 @@ fn run(key: &MachineKey, settings: Settings, blocks: u64, seed: u64) -> (Files, 
             (0..4).for_each(|_| machine.step(&random().to_le_bytes()));
             machine.blocks().iter().for_each(|block| log.append(block).expect("it is written"));
             log.sync().expect("it is synced");
-            if random() % 8 == 0 {
+            if random().is_multiple_of(8) {
                 log.publish().expect("it is published");
             }
         }

@@ -186,7 +186,7 @@ fn start(from: &[String]) -> Result<Start, Problem> {
         )),
         _ => Err(Problem::new(
             status::USAGE,
-            &format!("--from {}: it must be genesis, snapshot or checkpoint FILE", shortened(&words.join(" "))),
+            format!("--from {}: it must be genesis, snapshot or checkpoint FILE", shortened(&words.join(" "))),
             "`orbital log verify --help` says what each of them checks",
         )),
     }

@@ -95,6 +95,7 @@ impl Global {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 #[derive(Subcommand)]
 enum Verb {
     /// Boot, and run the shell, a script or an app (the default command)

@@ -16,6 +16,7 @@ pub struct Arguments {
     verb: Verb,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 #[derive(Subcommand)]
 enum Verb {
     /// Name a witness (C2SP tlog-witness) of this system's log
