@@ -1,0 +1,2 @@
+//! Nothing: what matters stands in Cargo.toml.
+#![no_std]
