@@ -259,6 +259,7 @@ impl Service {
 
     /// Its process could not be started.
     pub fn not_launched(&mut self, reason: String, now: Time, actions: &mut Vec<Action>) {
+        self.fail_upgrade(format!("the process that was to be replaced could not be started: {reason}"), actions);
         self.last_end = format!("could not be started: {reason}");
         self.again_or_not(false, now, actions);
     }

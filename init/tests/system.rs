@@ -300,6 +300,8 @@ fn moves() -> impl Strategy<Value = Move> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever happens: a service is only started where its process has ended and all that
     /// it needs is up; processes end only once; while the system runs, exactly those that
     /// will not come up by themselves are stood in for, and never one that has a process; nothing
@@ -405,7 +407,8 @@ proptest! {
                         queue.insert(0, Input::SuccessorEnded(p, End { reason: ExitReason::Killed, code: 0 }));
                     }
                     Effect::Resume(p) => {
-                        prop_assert!(!next[p].alive, "{p}: both hold it");
+                        // A successor may be there that has not asked yet, if this is the answer to one before it.
+                        prop_assert!(!next[p].holds, "{p}: both hold it");
                         next[p].released = false;
                     }
                     Effect::Switch(p) => {
@@ -459,6 +462,19 @@ fn an_upgrade_takes_its_steps_one_after_the_other() {
     assert_eq!(system.step(Input::SuccessorReady(STORE), S), switched);
     assert_eq!(system.service(STORE).upgrade().result, Some(Ok(())));
     assert_eq!((system.service(STORE).state(), system.service(STORE).restarts()), (&State::Up, 0));
+}
+
+/// The random test came to this once in some thousand runs.
+#[test]
+fn an_upgrade_of_a_service_that_could_not_be_started_after_all_comes_to_nothing() {
+    let mut system = up(&four());
+    system.step(Input::Order(STORE, Order::Upgrade), S);
+    system.step(Input::TakesOver(STORE), S);
+    system.step(Input::Released(STORE), S);
+    let effects = system.step(Input::NotLaunched(Who::Service(STORE), "no memory".into()), S);
+    assert!(effects.contains(&Effect::KillSuccessor(STORE)), "{effects:?}");
+    assert!(!system.step(Input::SuccessorReady(STORE), S).contains(&Effect::Switch(STORE)));
+    assert!(matches!(system.service(STORE).upgrade().result, Some(Err(_))));
 }
 
 #[test]
