@@ -128,14 +128,22 @@ fn messages(log: &Path) -> Calls {
     all
 }
 
-/// What each process changed in who may do what.
+/// What each process changed in who may do what. What goes along with a message counts for who sends it, and once:
+/// whether it moves at once or when the other receives depends on who comes first.
 fn authority(log: &Path) -> Calls {
     const WORDS: &[&str] = &["capabilit", "made", "started", "ended", "destroyed", "revoked", "limit"];
     of_each(log, |line| {
-        let call = text(&line["call"]);
+        let (call, to_itself) = (text(&line["call"]), format!(" of {} (", text(&line["name"])));
         let commits = line["commits"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(text);
         let of_authority = commits.filter(|commit| WORDS.iter().any(|word| commit.contains(word)));
-        of_authority.map(|commit| format!("{call}: {}", alike(commit))).collect()
+        let said = of_authority.filter_map(|commit| {
+            let moved = commit.contains("with the message");
+            if moved || commit.starts_with("with capability") {
+                return (!moved || !commit.contains(&to_itself)).then(|| format!("{call}: a capability goes along"));
+            }
+            Some(format!("{call}: {}", alike(commit)))
+        });
+        said.collect()
     })
 }
 
