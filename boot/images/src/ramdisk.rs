@@ -67,7 +67,10 @@ impl Ramdisk {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        fs::write(path, archive).map_err(|error| format!("{}: {error}", path.display()))
+        // Whole or not at all: another may be about to boot from it.
+        let new = path.with_extension(format!("new-{}", std::process::id()));
+        let written = fs::write(&new, archive).and_then(|()| fs::rename(&new, path));
+        written.map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn build(&self, progress: Progress) -> Result<(), String> {
