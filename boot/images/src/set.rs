@@ -51,20 +51,23 @@ pub fn package_of(name: &str) -> Option<Package> {
 /// products and tests change nothing.
 pub fn sources(root: &Path, packages: impl IntoIterator<Item = Package>) -> Vec<PathBuf> {
     let mut sources = Vec::new();
-    let folders = packages.into_iter().map(|package| package.folder);
-    for path in SHARED.iter().copied().chain(folders) {
-        let path = root.join(path);
+    let packages = packages.into_iter().map(|package| package.folder);
+    let mut folders: Vec<PathBuf> = SHARED.iter().copied().chain(packages).map(|path| root.join(path)).collect();
+    while let Some(path) = folders.pop() {
         if !path.is_dir() {
             sources.push(path);
             continue;
         }
         sources.push(path.join("src"));
-        // WIT files and manifests lie beside src.
-        let files = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
-        sources
-            .extend(files.filter(|file| {
-                file.extension().is_some_and(|e| e == "wit" || e == "toml" || e == "lock" || e == "rs")
-            }));
+        for entry in fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            // WIT files and manifests lie beside src; so do packages that this one is made of.
+            let is_source = |e: &std::ffi::OsStr| e == "wit" || e == "toml" || e == "lock" || e == "rs";
+            if entry.join("Cargo.toml").is_file() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(is_source) {
+                sources.push(entry);
+            }
+        }
     }
     sources
 }
@@ -76,4 +79,32 @@ pub fn programs(root: &Path, package: Package) -> Vec<String> {
     let names = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
     let names: BTreeSet<String> = names.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
     names.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// A build that does not look at one of them would go on with an old image.
+    #[test]
+    fn the_sources_are_those_of_every_package_that_an_image_is_made_of() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let mut tree = Command::new(env!("CARGO"));
+        tree.current_dir(&root).args(["tree", "--offline", "--edges=normal,build", "--target=all", "--prefix=none"]);
+        let packages: Vec<Package> = BOOT.iter().copied().chain([GUESTS, HOSTILE]).collect();
+        tree.args(packages.iter().flat_map(|package| ["--package", package.name]));
+        let output = tree.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let sources = sources(&root, packages);
+        let text = String::from_utf8(output.stdout).unwrap();
+        // A package of this repository is shown with its folder.
+        let folders: BTreeSet<&str> =
+            text.lines().filter_map(|line| Some(line.split_once(" (/")?.1.split_once(')')?.0)).collect();
+        assert!(folders.len() > BOOT.len(), "{text}");
+        for folder in folders {
+            let source = Path::new("/").join(folder).join("src");
+            assert!(sources.contains(&source), "{} is not watched", source.display());
+        }
+    }
 }
