@@ -1,10 +1,11 @@
-//! The load: commands to a shell, of which a few are always under way. Most are puts, each with a number that it
-//! echoes when it was acknowledged; between them programs are started, services killed, and things asked for that must
-//! be refused.
+//! The load: commands to a shell, of which a few are always under way. Most are puts and transactions, each with a number
+//! that it echoes when it was acknowledged; between them programs are started, services killed, storage upgraded, and
+//! things asked for that must be refused.
 
 use crate::Failure;
 use crate::host::{self, Ending, Host};
 use crate::progress::Progress;
+use crate::transactions;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -32,7 +33,9 @@ pub struct Load {
     sent: u64,
     done: u64,
     first_put: u64,
-    acknowledged: u64,
+    first_transaction: u64,
+    puts: u64,
+    transactions: u64,
     services_killed: u64,
 }
 
@@ -50,8 +53,18 @@ impl Load {
                 }
             }
         });
-        let first_put = progress.sent;
-        let mut load = Load { child, input, lines, sent: 0, done: 0, first_put, acknowledged: 0, services_killed: 0 };
+        let mut load = Load {
+            child,
+            input,
+            lines,
+            sent: 0,
+            done: 0,
+            first_put: progress.sent,
+            first_transaction: progress.transactions_begun,
+            puts: 0,
+            transactions: 0,
+            services_killed: 0,
+        };
         load.send("mkdir -p /load /scratch")?;
         Ok(load)
     }
@@ -99,7 +112,14 @@ impl Load {
             let last = progress.acknowledged.entry(number % FILES).or_insert(0);
             *last = number.max(*last);
             progress.puts += 1;
-            self.acknowledged += 1;
+            self.puts += 1;
+        } else if let Some(number) = line.strip_prefix('%').and_then(|number| number.parse::<u64>().ok()) {
+            let last = progress.transactions_acknowledged.entry(number % transactions::GROUPS).or_insert(0);
+            *last = number.max(*last);
+            progress.transactions += 1;
+            self.transactions += 1;
+        } else if line == "upgraded" {
+            progress.upgrades += 1;
         }
     }
 
@@ -135,6 +155,12 @@ impl Load {
             26..=28 => "rm -r /scratch; mkdir -p /scratch".into(),
             29..=32 => format!("cat /load/{}; ls /load; stat /load/1", scratch),
             33..=34 => "ps; services; caps storage; log -n 3".into(),
+            35..=36 => "upgrade storage && echo upgraded".into(),
+            37..=48 => {
+                progress.transactions_begun += 1;
+                let number = progress.transactions_begun;
+                format!("{} && echo %{number}", transactions::command(number))
+            }
             _ => {
                 progress.sent += 1;
                 let number = progress.sent;
@@ -178,7 +204,11 @@ impl Load {
             self.line(&line, progress);
         }
         let puts = progress.sent - self.first_put;
-        Ok(format!("{how} after {} commands, {} of {puts} puts acknowledged", self.done, self.acknowledged))
+        let transactions = progress.transactions_begun - self.first_transaction;
+        Ok(format!(
+            "{how} after {} commands, {} of {puts} puts and {} of {transactions} transactions acknowledged",
+            self.done, self.puts, self.transactions
+        ))
     }
 
     /// When all who were started have ended, four processes are left: init, both services, the shell. Those whose

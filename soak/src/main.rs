@@ -1,7 +1,8 @@
 //! Everything at once, for long. Each round boots the system, loads it, ends it in some way (in order, by Ctrl-C, by
-//! SIGKILL at a random instant), and then looks: the log verifies and replays, every put that was acknowledged is
-//! there, nobody is left who should have ended. Some rounds run a hostile program in place of the load, some cut the
-//! power of the same system in QEMU. The seed chooses; what is random in the timing is not repeated by it.
+//! SIGKILL at a random instant), and then looks: the log verifies and replays, the disk agrees with itself, every put
+//! that was acknowledged is there, of each transaction there is everything or nothing, nobody is left who should have
+//! ended. Some rounds run a hostile program in place of the load, some cut the power of the same system in QEMU. The
+//! seed chooses; what is random in the timing is not repeated by it.
 //!
 //! `soak ORBITAL [QEMU]` is given the programs; SECONDS, SEED and STATE (a folder, in which an earlier run is taken
 //! up again) come from the environment.
@@ -10,6 +11,7 @@
 mod host;
 mod load;
 mod progress;
+mod transactions;
 
 use host::{Ending, Host};
 use load::Load;
@@ -127,6 +129,7 @@ fn round(
 fn look(host: &Host, progress: &mut Progress) -> Result<(), Failure> {
     host.command(&["log", "verify"])?;
     host.command(&["log", "replay"])?;
+    host.command(&["disk", "check"])?;
     progress.records = host.records()?;
     let script: Vec<String> =
         progress.acknowledged.keys().map(|file| format!("echo -n \"{file} \"; cat /load/{file}")).collect();
@@ -139,6 +142,15 @@ fn look(host: &Host, progress: &mut Progress) -> Result<(), Failure> {
         if number < acknowledged || number > progress.sent || text != load::text_of(number) {
             return Err(format!("/load/{file}: put {acknowledged} was acknowledged; what is there is: {line}").into());
         }
+    }
+    let script: Vec<String> = (0..transactions::GROUPS).map(transactions::show).collect();
+    // The last key may have no value: that is no failure of the script.
+    let output = host.command(&["run", "-c", &format!("{}; exit 0", script.join("; "))])?;
+    let mut lines = output.lines();
+    for group in 0..transactions::GROUPS {
+        let acknowledged = progress.transactions_acknowledged.get(&group).copied();
+        let may_be = acknowledged.unwrap_or(0)..=progress.transactions_begun;
+        transactions::check(group, may_be, acknowledged.is_some(), &mut lines)?;
     }
     Ok(())
 }

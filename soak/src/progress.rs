@@ -25,6 +25,18 @@ pub struct Progress {
     pub acknowledged: BTreeMap<u64, u64>,
     /// Puts that were acknowledged.
     pub puts: u64,
+    /// The number of the last transaction that was begun.
+    #[serde(default)]
+    pub transactions_begun: u64,
+    /// Of each group of keys, the last number that was acknowledged.
+    #[serde(default)]
+    pub transactions_acknowledged: BTreeMap<u64, u64>,
+    /// Transactions that were acknowledged.
+    #[serde(default)]
+    pub transactions: u64,
+    /// Upgrades of storage.
+    #[serde(default)]
+    pub upgrades: u64,
     /// Programs that were started.
     pub spawned: u64,
     /// Services that were killed.
@@ -66,6 +78,10 @@ impl Progress {
             sent: 0,
             acknowledged: BTreeMap::new(),
             puts: 0,
+            transactions_begun: 0,
+            transactions_acknowledged: BTreeMap::new(),
+            transactions: 0,
+            upgrades: 0,
             spawned: 0,
             services_killed: 0,
             host_kills: 0,
@@ -107,8 +123,10 @@ impl fmt::Display for Progress {
         writeln!(f, "{:>9}  rounds, in {} s", self.rounds, self.seconds)?;
         for (count, what) in [
             (self.puts, "puts acknowledged, none lost"),
+            (self.transactions, "transactions acknowledged, none lost, none there by half"),
             (self.spawned, "programs started"),
             (self.services_killed, "services killed"),
+            (self.upgrades, "upgrades of storage"),
             (self.host_kills, "hosts killed"),
             (self.power_cuts, "power cuts in QEMU"),
             (self.hostile, "hostile programs"),
