@@ -127,10 +127,7 @@ fn round(
 
 /// What must hold after every round.
 fn look(host: &Host, progress: &mut Progress) -> Result<(), Failure> {
-    host.command(&["log", "verify"])?;
-    host.command(&["log", "replay"])?;
     host.command(&["disk", "check"])?;
-    progress.records = host.records()?;
     let script: Vec<String> =
         progress.acknowledged.keys().map(|file| format!("echo -n \"{file} \"; cat /load/{file}")).collect();
     let output = host.command(&["run", "-c", &format!("{}; echo", script.join("; "))])?;
@@ -152,6 +149,10 @@ fn look(host: &Host, progress: &mut Progress) -> Result<(), Failure> {
         let may_be = acknowledged.unwrap_or(0)..=progress.transactions_begun;
         transactions::check(group, may_be, acknowledged.is_some(), &mut lines)?;
     }
+    // Now that a start has mended what a kill in the middle of a write may leave.
+    host.command(&["log", "verify"])?;
+    host.command(&["log", "replay"])?;
+    progress.records = host.records()?;
     Ok(())
 }
 

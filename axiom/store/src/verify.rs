@@ -2,7 +2,7 @@
 //! the log; or what came after a snapshot or after a checkpoint that someone kept, and that the log goes on from it.
 
 use crate::error::Error;
-use crate::folder::{Folder, Item, parent};
+use crate::folder::{Folder, Item, UNFINISHED, parent};
 use crate::log::trimmed;
 use crate::prove::proved_header;
 use crate::segments::{
@@ -476,10 +476,13 @@ fn check_names(folder: &impl Folder, path: &str, known: impl Fn(&str, bool) -> b
 }
 
 fn unknown(path: &str) -> Error {
-    Error::new(
-        format!("{path}: not a file of the log"),
-        "Move it out of the log's folder; if the machine crashed, start it once.",
-    )
+    if path == UNFINISHED {
+        return Error::new(
+            format!("{path}: a file of the log was being replaced when the last run ended"),
+            "A run that does not end in order may leave it; the next start removes it and goes on.",
+        );
+    }
+    Error::new(format!("{path}: not a file of the log"), "Move it out of the log's folder.")
 }
 
 fn differs(path: &str) -> Error {
