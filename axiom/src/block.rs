@@ -60,6 +60,8 @@ pub enum Wrong {
     Record(u64),
     /// The commit of this record is not one.
     Commit(u64),
+    /// The commit of this record cannot follow the state before it, and why not.
+    Impossible(u64, &'static str),
     /// After the block, replay came to another state than the log says.
     State(Body),
     /// The header is not what the tree has.
@@ -79,6 +81,9 @@ impl fmt::Display for Wrong {
             Wrong::Count => f.write_str("its records or commits are not numbered on"),
             Wrong::Record(number) => write!(f, "record {number} is not a record"),
             Wrong::Commit(number) => write!(f, "the commit of record {number} is not one"),
+            Wrong::Impossible(number, why) => {
+                write!(f, "the commit of record {number} cannot follow what was before it: {why}")
+            }
             Wrong::State(body) => write!(f, "replay comes to another {} state than the log says", body.name()),
             Wrong::Tree => f.write_str("its header is not the one in the tree that the checkpoint signs"),
         }

@@ -1,4 +1,5 @@
-//! Replay: the state again, from the commits alone. Nothing is judged a second time.
+//! Replay: the state again, from the commits alone. What was decided is not decided a second time; but a log says
+//! what whoever has its key wrote, so a commit that cannot follow the state before it is refused.
 
 use crate::block::{Block, Step, Wrong};
 use crate::commit::{Class, CommitRef};
@@ -49,7 +50,7 @@ impl Replay {
         for step in block.steps() {
             match step? {
                 Step::Input(entry) => number = entry.number,
-                Step::Commit(class, commit) => self.commit(class, &commit).ok_or(Wrong::Commit(number))?,
+                Step::Commit(class, commit) => self.commit(class, &commit, number)?,
             }
         }
         if block.header.flags & STATE != 0 {
@@ -75,25 +76,34 @@ impl Replay {
         self.whole &= !block.is_trimmed();
     }
 
-    /// Applies one commit; `None` if it is not one that this kernel knows.
-    pub(crate) fn commit(&mut self, class: Class, commit: &CommitRef<'_>) -> Option<()> {
-        self.commit_with(class, commit, |_| ())
+    /// Applies one commit, of the record with this number, if it is one that this kernel knows and that can follow.
+    pub fn commit(&mut self, class: Class, commit: &CommitRef<'_>, number: u64) -> Result<(), Wrong> {
+        self.commit_with(class, commit, number, |_| ())
     }
 
     /// The same; `each` is told what the host had to do then.
-    pub fn commit_with(&mut self, class: Class, commit: &CommitRef<'_>, each: impl FnMut(Effect)) -> Option<()> {
+    pub fn commit_with(
+        &mut self,
+        class: Class,
+        commit: &CommitRef<'_>,
+        number: u64,
+        each: impl FnMut(Effect),
+    ) -> Result<(), Wrong> {
         self.commits += 1;
         if commit.kind >= crate::event::GENESIS {
-            return commit.to_event().map(drop);
+            return commit.to_event().map(drop).ok_or(Wrong::Commit(number));
         }
-        let commit = commit.to_kernel()?;
+        let commit = commit.to_kernel().ok_or(Wrong::Commit(number))?;
+        let impossible = |why| Wrong::Impossible(number, why);
         if self.whole {
+            self.kernel.plausible(&commit).map_err(impossible)?;
             self.kernel.apply(&commit);
         } else if class == Class::Authority {
+            self.kernel.plausible_authority(&commit).map_err(impossible)?;
             self.kernel.apply_authority(&commit);
         }
         core::iter::from_fn(|| self.kernel.effect()).for_each(each);
-        Some(())
+        Ok(())
     }
 
     /// The state as far as it was replayed.

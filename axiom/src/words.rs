@@ -179,7 +179,7 @@ impl Narrator {
                 Step::Commit(class, commit) => {
                     // What goes is named before it goes, what comes after it has come.
                     let before = line.is_some().then(|| self.change(&commit));
-                    self.replay.commit(class, &commit).ok_or(Wrong::Commit(number))?;
+                    self.replay.commit(class, &commit, number)?;
                     if class == Class::Authority {
                         self.note_thread(&commit);
                     }

@@ -88,14 +88,14 @@ type Envelope = (u64, u64, u32, u8);
 
 impl Authority {
     pub(crate) fn endpoint_created(&mut self, endpoint: EndpointId, quota: QuotaId, depth: u32, place: Place) {
-        let header = Header::new(quota, price(depth), 0);
+        let header = Header::new(quota, endpoint_price(depth), 0);
         self.endpoints.insert(endpoint.0, Endpoint { header, depth, captured: false });
         self.enrol(endpoint.into());
         self.first_capability(endpoint.into(), place, Kind::Endpoint.rights());
     }
 }
 
-fn price(depth: u32) -> u64 {
+pub(crate) fn endpoint_price(depth: u32) -> u64 {
     OBJECT_PRICE + u64::from(depth) * MESSAGE_PRICE
 }
 
@@ -334,7 +334,7 @@ impl Kernel {
         if depth > MAX_DEPTH {
             return Err(Error::InvalidArgument);
         }
-        self.afford(quota, price(depth), 0)?;
+        self.afford(quota, endpoint_price(depth), 0)?;
         let place = self.place(caller.process, 0)?;
         let endpoint = EndpointId(self.authority.endpoints.vacant()?);
         Ok(Decision::done(
@@ -433,7 +433,8 @@ impl Kernel {
 
     /// What a receive gives now: what stands first at the endpoint, or a wait.
     fn receive(&self, thread: ThreadId, via: CapabilityId, deadline: u64, now: u64) -> Result<Decision, Error> {
-        let endpoint = self.authority.capabilities.get(via).map_or(EndpointId::NONE, |via| EndpointId(via.index));
+        // What the reply before it ended may have had it.
+        let endpoint = EndpointId(self.authority.capabilities.get(via).ok_or(Error::Revoked)?.index);
         let entry = self.activity.queue(QueueId::Senders(endpoint)).head;
         let mut decision = Decision::new(Outcome::Delivered, Doing::Received { thread, endpoint, entry });
         match entry.queued() {

@@ -28,7 +28,7 @@ pub struct Image {
 fields!(Image: header hash length name);
 
 /// Pages that an executable of so many bytes takes.
-fn pages(length: u64) -> u64 {
+pub(crate) fn image_pages(length: u64) -> u64 {
     length.div_ceil(PAGE_SIZE as u64)
 }
 
@@ -43,8 +43,11 @@ impl Authority {
         place: Option<Place>,
     ) {
         // What the host brought is not paid for in pages.
-        let header =
-            if quota.is_none() { Header::new(quota, 0, 0) } else { Header::new(quota, OBJECT_PRICE, pages(length)) };
+        let header = if quota.is_none() {
+            Header::new(quota, 0, 0)
+        } else {
+            Header::new(quota, OBJECT_PRICE, image_pages(length))
+        };
         self.images.insert(image.0, Image { header, hash, length, name });
         self.enrol(image.into());
         if let Some(place) = place {
@@ -89,7 +92,7 @@ impl Kernel {
             return Err(Error::InvalidArgument);
         }
         // Asked again when the image is made; asked here so that nothing is checked in vain.
-        self.afford(payer, OBJECT_PRICE, pages(length))?;
+        self.afford(payer, OBJECT_PRICE, image_pages(length))?;
         self.place(caller.process, 0)?;
         Ok(Decision::new(Outcome::Blocked, Doing::ImageChecking { thread: caller.thread, quota, region, length, name }))
     }
@@ -108,7 +111,7 @@ impl Kernel {
         let made = result.and_then(|hash| {
             // The handle was good when the call was made: by now it may be gone.
             let quota = self.paying(caller, quota).map_err(|_| Error::Revoked)?;
-            self.afford(quota, OBJECT_PRICE, pages(length))?;
+            self.afford(quota, OBJECT_PRICE, image_pages(length))?;
             let place = Some(self.place(caller.process, 0)?);
             let image = ImageId(self.authority.images.vacant()?);
             Ok(Change::ImageCreated { image, quota, creator: thread, hash, length, name, place })

@@ -4,11 +4,13 @@
 //! and the fuzzer: a check looks at everything and is slow.
 
 use crate::Kernel;
-use crate::authority::Doom;
+use crate::authority::{Authority, Doom};
 use crate::capability::{Capability, Holding};
+use crate::capture::Queues;
 use crate::ids::*;
-use crate::process::ProcessLife;
+use crate::process::{ExitMessage, ProcessLife};
 use crate::queue::{Entry, Link, QueueId, Queued};
+use crate::quota::{EXITED_PRICE, OBJECT_PRICE};
 use crate::schedule::PRIORITIES;
 use crate::table::Table;
 use crate::thread::{State, TIMED};
@@ -19,7 +21,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 /// Holds, or what does not.
 pub type Check = Result<(), &'static str>;
 
-fn hold(condition: bool, what: &'static str) -> Check {
+pub(crate) fn hold(condition: bool, what: &'static str) -> Check {
     if condition { Ok(()) } else { Err(what) }
 }
 
@@ -83,6 +85,7 @@ impl Kernel {
         for (id, process) in authority.processes.iter().filter(|(_, process)| !process.supervisor.is_none()) {
             let held = authority.capabilities.get(process.supervisor);
             let sound = held.is_some_and(|held| held.holding == Holding::Supervisor && held.process == ProcessId(id));
+            let sound = sound && held.is_some_and(|held| held.kind == Kind::Endpoint);
             hold(sound, "K0: a process tells its supervisor through what it does not hold")?;
             telling += 1;
         }
@@ -145,6 +148,9 @@ impl Kernel {
             hold(thread.priority.max(thread.base) < PRIORITIES, "K0: a thread has a priority that there is not")?;
         }
         hold(activity.timers_are_sound(), "K0: the timers are in no heap")?;
+        let used = activity.details.iter().map(|detail| detail.time);
+        let used = used.chain(activity.processes.iter().map(|process| process.time)).map(u128::from).sum::<u128>();
+        hold(used <= activity.clock.into(), "K0: more processor time was used than has passed")?;
         let (current, next) = (activity.current, activity.about_to_receive);
         hold(current.is_none() || activity.view(current).state == State::Running, "K0: who runs is not running")?;
         hold(
@@ -240,12 +246,7 @@ impl Kernel {
                 hold(seen.insert(entry), "K9: something is in two queues")?;
                 let link = activity.link(entry);
                 hold(link.previous == previous, "K9: a queue is not linked both ways")?;
-                if let Some(Queued::Thread(thread)) = entry.queued() {
-                    hold(
-                        activity.queue_of(activity.view(thread)) == Some(id),
-                        "K9: a thread is in a queue that its state does not tell",
-                    )?;
-                }
+                hold(self.stands_in(entry) == Some(id), "K9: something is in a queue that its state does not tell")?;
                 (previous, entry) = (entry, link.next);
             }
             hold(queue.tail == previous, "K9: a queue has another tail than its last")?;
@@ -255,13 +256,16 @@ impl Kernel {
                 "K9: the ready bits do not tell the ready queues",
             )?;
         }
+        let threads = (0..activity.threads.len() as u32).map(|id| Entry::thread(ThreadId(id)));
+        let messages = activity.messages.iter().map(|(id, _)| Entry::message(BufferId(id)));
+        let exits = (0..activity.processes.len() as u32).map(|id| Entry::exit(ProcessId(id)));
+        let bits = (0..activity.notifications.len() as u32).map(|id| Entry::notification(NotificationId(id)));
+        for entry in threads.chain(messages).chain(exits).chain(bits) {
+            let waits = seen.contains(&entry);
+            hold(self.stands_in(entry).is_some() == waits, "K9: something that waits is in no queue")?;
+            hold(waits || activity.link(entry) == Link::NONE, "K9: something in no queue has neighbours")?;
+        }
         for (thread, id) in activity.threads.iter().zip(0..) {
-            let entry = Entry::thread(ThreadId(id));
-            hold(
-                activity.queue_of(thread).is_some() == seen.contains(&entry),
-                "K9: a thread that waits is in no queue",
-            )?;
-            hold(seen.contains(&entry) || thread.link == Link::NONE, "K9: a thread in no queue has neighbours")?;
             hold(
                 (thread.state == State::Running) == (activity.current == ThreadId(id)),
                 "K9: not who runs is current",
@@ -276,6 +280,14 @@ impl Kernel {
                 thread.serving.is_none() || caller.server == ThreadId(id),
                 "K9: a server serves who does not lend to it",
             )?;
+            hold(
+                thread.server.is_none() || thread.state == State::AwaitingReply,
+                "K9: a thread lends that awaits no answer",
+            )?;
+            hold(
+                thread.payer == ThreadId(id) || thread.payer == caller.payer,
+                "K9: a thread uses the time of one that it does not serve",
+            )?;
             let timers = activity.detail_view(ThreadId(id)).timers;
             let timed = timers[TimerKind::Timeout as usize].place != Timer::IDLE;
             hold(!timed || thread.state.is_wait(), "K9: a time-out runs for a thread that does not wait")?;
@@ -284,7 +296,41 @@ impl Kernel {
                 hold(armed || timer.place == Timer::IDLE, "K9: a timer is not where it says")?;
             }
         }
-        Ok(())
+        self.k9_lending_ends()
+    }
+
+    /// Whoever lends to another, and that one in turn, comes to one who lends to nobody.
+    fn k9_lending_ends(&self) -> Check {
+        let activity = &self.activity;
+        let mut reached = 0;
+        for (thread, id) in activity.threads.iter().zip(0..).filter(|(thread, _)| thread.server.is_none()) {
+            let (mut id, mut serves) = (ThreadId(id), thread);
+            while !id.is_none() {
+                reached += 1;
+                (id, serves) = (serves.serving, activity.view(serves.serving));
+            }
+        }
+        hold(reached == activity.threads.len(), "K9: threads lend to each other in a ring")
+    }
+
+    /// The queue in which something stands, which its state tells.
+    fn stands_in(&self, entry: Entry) -> Option<QueueId> {
+        let activity = &self.activity;
+        match entry.queued()? {
+            Queued::Thread(thread) => activity.queue_of(activity.view(thread)),
+            Queued::Message(message) => {
+                activity.messages.get(message.0).map(|message| QueueId::Senders(message.endpoint))
+            }
+            Queued::Exit(process) => match activity.processes.get(process.index())?.exit {
+                ExitMessage::None => None,
+                ExitMessage::Announced => Some(QueueId::Announced),
+                ExitMessage::Queued { endpoint } => Some(QueueId::Senders(endpoint)),
+            },
+            Queued::Notification(notification) => {
+                let record = activity.notifications.get(notification.index()).filter(|record| record.queued)?;
+                Some(QueueId::Senders(record.endpoint))
+            }
+        }
     }
 
     /// K10: an endpoint keeps no more messages than its depth, a process has no more
@@ -292,6 +338,7 @@ impl Kernel {
     pub fn k10_queues_keep_their_bounds(&self) -> Check {
         let (mut kept, mut sent) = (BTreeMap::new(), BTreeMap::new());
         for (_, message) in self.activity.messages.iter() {
+            hold(message.serial != 0, "K10: a message was sent by nobody")?;
             *kept.entry(message.endpoint.0).or_insert(0) += 1;
             *sent.entry((message.sender.0, message.serial)).or_insert(0) += 1;
         }
@@ -328,12 +375,20 @@ impl Kernel {
                     "K11: an object is paid for by a quota that is gone",
                 )?;
                 let sum = used.entry(header.quota.0).or_default();
-                *sum = (sum.0.saturating_add(header.memory), sum.1.saturating_add(header.pages));
+                let more = sum.0.checked_add(header.memory).zip(sum.1.checked_add(header.pages));
+                *sum = more.ok_or("K11: a quota pays for more than can be counted")?;
             }
         }
         let mut queues = BTreeMap::<u32, u64>::new();
         for (_, message) in self.activity.messages.iter() {
+            let payer = self.authority.quotas.get(message.quota.0);
+            hold(payer.is_some(), "K11: a message is paid for by a quota that is gone")?;
             *queues.entry(message.quota.0).or_default() += u64::from(message.length);
+        }
+        for (_, process) in self.authority.processes.iter() {
+            let over = matches!(process.life, ProcessLife::Exited { .. });
+            let price = if over { EXITED_PRICE } else { Authority::process_price(&process.limits) };
+            hold(process.header.memory == price, "K11: a process has another price than its own")?;
         }
         for (id, quota) in self.authority.quotas.iter() {
             let sum = used.get(&id).copied().unwrap_or_default();
@@ -345,9 +400,11 @@ impl Kernel {
                 "K11: a quota pays more memory than it was given",
             )?;
             hold(quota.pages_used <= quota.pages, "K11: a quota pays more pages than it was given")?;
-            let given = (quota.memory.saturating_add(crate::quota::OBJECT_PRICE), quota.pages);
-            let child = quota.parent.is_none() || (quota.header.memory, quota.header.pages) == given;
-            hold(child, "K11: a quota was not paid for by what it was split from")?;
+            // So each is smaller than its parent, and the root's parent is none: they form a tree.
+            let given = quota.memory.checked_add(OBJECT_PRICE).map(|memory| (memory, quota.pages));
+            let paid = given == Some((quota.header.memory, quota.header.pages)) && QuotaId(id) != QuotaId::ROOT;
+            let by_parent = quota.header.quota == quota.parent && (quota.parent.is_none() || paid);
+            hold(by_parent, "K11: a quota was not paid for by what it was split from")?;
         }
         Ok(())
     }
@@ -432,9 +489,21 @@ impl Kernel {
         }
         for (thread, id) in self.activity.threads.iter().zip(0u32..) {
             let there = self.authority.threads.get(id).is_some();
-            hold(there == (thread.state != State::Absent), "K15: the two halves know different threads")?;
+            let same = there == (thread.state != State::Absent)
+                && self.authority.threads.get(id).is_none_or(|known| known.process == thread.process);
+            hold(same, "K15: the two halves know different threads")?;
             let payer = self.activity.view(thread.payer);
             hold(!there || payer.state != State::Absent, "K15: a thread uses the time of one that is gone")?;
+        }
+        for (doing, id) in self.activity.processes.iter().zip(0u32..) {
+            let known = self.authority.processes.get(id);
+            let same = doing.serial == known.map_or(0, |process| process.serial);
+            let idle = doing.first_thread.is_none() && doing.exit == ExitMessage::None && doing.queued_messages == 0;
+            hold(same && (known.is_some() || idle), "K15: the two halves know different processes")?;
+        }
+        for (endpoint, id) in self.activity.endpoints.iter().zip(0u32..) {
+            let idle = *endpoint.queues() == Queues::EMPTY && endpoint.bound.is_none() && endpoint.messages == 0;
+            hold(self.authority.endpoints.get(id).is_some() || idle, "K15: an endpoint that is gone is in use")?;
         }
         for (interrupt, _) in self.activity.interrupts.iter().zip(0..) {
             let bound = interrupt.notification;
@@ -445,6 +514,9 @@ impl Kernel {
         }
         for (notification, id) in self.activity.notifications.iter().zip(0..) {
             let endpoint = notification.endpoint;
+            let idle = endpoint.is_none() && notification.waiters.is_empty() && !notification.queued;
+            let there = self.authority.notifications.get(id).is_some();
+            hold(there || idle, "K15: a notification that is gone is in use")?;
             let mutual = self
                 .activity
                 .endpoints

@@ -20,6 +20,7 @@
 //! | `setup` | what the host gives to init |
 //! | [`view`] | the state, for tools that look at it |
 //! | [`snapshot`] | the state out of bytes |
+//! | `plausible` | whether a commit from outside can follow the state |
 //! | [`invariants`] | K1 to K16, checked over a whole state |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -46,6 +47,7 @@ mod interrupt;
 pub mod invariants;
 mod log;
 mod notification;
+mod plausible;
 mod process;
 pub mod queue;
 mod quota;
@@ -288,8 +290,8 @@ impl Kernel {
         self.activity.reserve_effects(if ends { self.activity.effects_of_an_end(self.authority.count()) } else { 0 })
     }
 
-    /// Carries out a commit: one of a decision just made, or one from the log. Total;
-    /// the only thing that changes the state. Effects are queued for [`Kernel::effect`].
+    /// Carries out a commit: one of a decision just made, or one from a log that [`Kernel::plausible`] lets pass.
+    /// Judges nothing; the only thing that changes the state. Effects are queued for [`Kernel::effect`].
     pub fn apply(&mut self, commit: &Commit) {
         self.apply_known(commit);
     }

@@ -45,6 +45,8 @@ fields!(Mapping: capability process region address rights);
 
 /// One more than the highest address that can be mapped: the lower half of x86_64.
 const ADDRESSES: u64 = 1 << 47;
+/// The most pages that a region has: what can be mapped.
+pub(crate) const MAX_PAGES: u64 = ADDRESSES / PAGE_SIZE as u64;
 
 impl Region {
     fn bytes(&self) -> u64 {
@@ -99,7 +101,7 @@ impl Authority {
 impl Kernel {
     pub(crate) fn decide_region_create(&self, caller: Caller, quota: Handle, pages: u64) -> Result<Decision, Error> {
         let quota = self.paying(caller, quota)?;
-        if pages == 0 || pages > ADDRESSES / PAGE_SIZE as u64 {
+        if pages == 0 || pages > MAX_PAGES {
             return Err(Error::InvalidArgument);
         }
         self.afford(quota, OBJECT_PRICE, pages)?;

@@ -21,7 +21,7 @@ impl QuotaId {
 /// The first process.
 pub const INIT: ProcessId = ProcessId(0);
 /// The most devices and lines that a host can have.
-const MAX_HOST_NUMBERS: u32 = 1024;
+pub(crate) const MAX_HOST_NUMBERS: u32 = 1024;
 /// Init's table is as large as any.
 const INIT_LIMITS: Limits = Limits { capabilities: 16 * 1024, ..Limits::DEFAULT };
 

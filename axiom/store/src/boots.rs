@@ -8,7 +8,7 @@ use axiom::event::Event;
 use axiom::header::BOOT;
 use axiom::words::{Line, Narrator};
 
-/// Replay judges nothing, so nothing depends on the host that ran.
+/// Replay decides nothing, so nothing depends on the host that ran.
 pub(crate) const PLATFORM: kernel::Platform =
     kernel::Platform { threads_per_process: u32::MAX, mapping: true, capture: true };
 

@@ -380,7 +380,7 @@ pub fn replay_from(state: &Path, from: &Start, format: Format, out: &mut dyn Wri
         return Err(Error::absent(cause, "Replay from genesis or from a snapshot."));
     }
     let folder = open(state)?;
-    // Replay judges nothing, so it comes after what does.
+    // Replay decides nothing, so it comes after what does.
     let verified = verify::verify_from(&folder, &verifier(state, None)?, from)?;
     let replayed = make_again(&folder, &verified.checkpoint, verified.resumed)?;
     let Replayed { blocks, commits, compared, boot, ref authority, .. } = replayed;

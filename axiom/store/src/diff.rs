@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::segments::{Go, walk_covered};
 use abi::{Kind, Number};
+use axiom::Wrong;
 use axiom::block::{Entry, Step};
 use axiom::commit::{Class, CommitRef};
 use axiom::record::{Ending, NONE, Op};
@@ -219,8 +220,8 @@ fn follow(folder: &impl Folder, first: u64, records: &RangeInclusive<u64>) -> Re
                     }
                 }
                 Step::Commit(class, commit) => {
-                    let done = apply(&mut names, class, &commit, &who)
-                        .ok_or_else(|| not_told(block, axiom::Wrong::Commit(number)))?;
+                    let done =
+                        apply(&mut names, class, &commit, number, &who).map_err(|wrong| not_told(block, wrong))?;
                     if let Some(done) = done.filter(|_| records.contains(&number)) {
                         deeds.entry(who.clone()).or_default().authority.push((number, done));
                     }
@@ -233,16 +234,22 @@ fn follow(folder: &impl Folder, first: u64, records: &RangeInclusive<u64>) -> Re
 }
 
 /// Applies a commit; of authority, gives it in words.
-fn apply(names: &mut Names, class: Class, commit: &CommitRef<'_>, who: &str) -> Option<Option<String>> {
+fn apply(
+    names: &mut Names,
+    class: Class,
+    commit: &CommitRef<'_>,
+    number: u64,
+    who: &str,
+) -> Result<Option<String>, Wrong> {
     let Some(Change::Authority(change)) = commit.to_kernel().map(|commit| commit.change) else {
-        names.replay.commit_with(class, commit, |_| ())?;
-        return Some(None);
+        names.replay.commit(class, commit, number)?;
+        return Ok(None);
     };
     names.note(&change, who);
     // What goes is named before it goes, what comes after it has come.
     let before = names.in_words(&change);
-    names.replay.commit_with(class, commit, |_| ())?;
-    Some(Some(if commit.kind < 0x10 { names.in_words(&change) } else { before }))
+    names.replay.commit(class, commit, number)?;
+    Ok(Some(if commit.kind < 0x10 { names.in_words(&change) } else { before }))
 }
 
 /// A place, and what each has there.

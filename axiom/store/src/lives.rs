@@ -8,6 +8,7 @@ use crate::folder::Folder;
 use crate::segments::{Go, walk_covered};
 use crate::state::capability_json;
 use abi::{CapabilityInfo, FOREVER, Kind};
+use axiom::Wrong;
 use axiom::block::{Entry, Step};
 use axiom::commit::{Class, CommitRef};
 use axiom::record::{NONE, Op};
@@ -147,9 +148,9 @@ impl Lives {
         Cause { record: entry.number, call: entry.record.op.name(), caller, named }
     }
 
-    fn commit(&mut self, class: Class, commit: &CommitRef<'_>, cause: &Cause) -> Option<()> {
-        self.replay.commit_with(class, commit, |_| ())?;
-        let Some(Change::Authority(change)) = commit.to_kernel().map(|commit| commit.change) else { return Some(()) };
+    fn commit(&mut self, class: Class, commit: &CommitRef<'_>, cause: &Cause) -> Result<(), Wrong> {
+        self.replay.commit(class, commit, cause.record)?;
+        let Some(Change::Authority(change)) = commit.to_kernel().map(|commit| commit.change) else { return Ok(()) };
         let own = |place: &Place| cause.caller == Some(place.process);
         match change {
             Authority::ProcessCreated { source, supervisor, place, .. } => {
@@ -183,7 +184,7 @@ impl Lives {
             }
             _ => self.bury(cause),
         }
-        Some(())
+        Ok(())
     }
 
     fn made(&mut self, place: Option<Place>, cause: &Cause) {
@@ -291,9 +292,9 @@ fn follow(folder: &impl Folder, boot: &Boot) -> Result<Lives, Error> {
         for step in block.steps() {
             match step.map_err(|wrong| not_told(block, wrong))? {
                 Step::Input(entry) => cause = lives.cause(&entry),
-                Step::Commit(class, commit) => lives
-                    .commit(class, &commit, &cause)
-                    .ok_or_else(|| not_told(block, axiom::Wrong::Commit(cause.record)))?,
+                Step::Commit(class, commit) => {
+                    lives.commit(class, &commit, &cause).map_err(|wrong| not_told(block, wrong))?;
+                }
             }
         }
         Ok(Go::On)

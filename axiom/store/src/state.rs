@@ -32,7 +32,7 @@ pub struct Options {
 /// `orbital replay --to RECORD`.
 pub fn show(state: &Path, options: &Options, format: Format, out: &mut dyn Write) -> Result<(), Error> {
     let folder = open(state)?;
-    // Replay judges nothing, so it comes after what does.
+    // Replay decides nothing, so it comes after what does.
     let checkpoint = verify::verify(&folder, &verifier(state, None)?)?.checkpoint;
     let boots = boots(&folder)?;
     let boot = boot_of(&boots, options.to)?;

@@ -12,6 +12,7 @@ use crate::folder::Folder;
 use crate::segments::{Go, walk_covered};
 use abi::message::FaultKind;
 use abi::{DeliveryKind, Returned};
+use axiom::Wrong;
 use axiom::block::{Entry, Step};
 use axiom::record::Op;
 use axiom::replay::Replay;
@@ -169,7 +170,7 @@ impl Causes {
     }
 
     /// One commit of the record, and what it gave to whom.
-    fn commit(&mut self, class: axiom::commit::Class, commit: &axiom::commit::CommitRef<'_>) -> Option<()> {
+    fn commit(&mut self, class: axiom::commit::Class, commit: &axiom::commit::CommitRef<'_>) -> Result<(), Wrong> {
         let change = commit.to_kernel().map(|commit| commit.change);
         // Taken out of a queue by this commit: what put it there is the cause.
         let mut from_queue = None;
@@ -212,9 +213,9 @@ impl Causes {
             _ => {}
         }
         let mut effects = Vec::new();
-        self.replay.commit_with(class, commit, |effect| effects.push(effect))?;
+        self.replay.commit_with(class, commit, self.now.0, |effect| effects.push(effect))?;
         effects.into_iter().for_each(|effect| self.effect(&effect, from_queue));
-        Some(())
+        Ok(())
     }
 
     fn effect(&mut self, effect: &Effect, from_queue: Option<u32>) {
@@ -262,11 +263,10 @@ fn chain(folder: &impl Folder, first_block: u64, record: u64) -> Result<Vec<Link
     walk_covered(folder, first_block, |block| {
         causes.replay.begin(block);
         let mut steps = block.steps().peekable();
-        let mut number = block.header.first_record;
         while let Some(step) = steps.next() {
             match step.map_err(|wrong| not_told(block, wrong))? {
                 Step::Input(entry) => {
-                    number = entry.number;
+                    let number = entry.number;
                     if number > record {
                         return Ok(Go::Stop);
                     }
@@ -278,7 +278,7 @@ fn chain(folder: &impl Folder, first_block: u64, record: u64) -> Result<Vec<Link
                     }
                 }
                 Step::Commit(class, commit) => {
-                    causes.commit(class, &commit).ok_or_else(|| not_told(block, axiom::Wrong::Commit(number)))?;
+                    causes.commit(class, &commit).map_err(|wrong| not_told(block, wrong))?;
                 }
             }
         }

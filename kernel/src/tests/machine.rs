@@ -368,6 +368,7 @@ impl Machine {
                 }
             };
             assert_eq!(read, Some(*commit), "a commit is read back as it was written");
+            assert_eq!((whole.plausible(commit), half.plausible_authority(commit)), (Ok(()), Ok(())), "{commit:?}");
             whole.apply(commit);
             half.apply_authority(commit);
         }

@@ -9,6 +9,7 @@ mod explore;
 mod machine;
 mod messages;
 mod objects;
+mod plausible;
 mod processes;
 mod runs;
 mod snapshots;

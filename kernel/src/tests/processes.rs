@@ -251,6 +251,24 @@ fn a_fault_waits_for_its_verdict() {
     assert_eq!(inspect(&mut m, process).reason, ExitReason::Faulted);
 }
 
+/// Given a supervisor whose endpoint is paid for by a quota that only its child holds, when it kills the child and goes
+/// on to receive there, then the wait ends: with the child went the quota, and with that the endpoint.
+#[test]
+fn a_verdict_may_end_the_endpoint_that_its_judge_goes_on_to_receive_at() {
+    let mut m = Machine::new();
+    let (init, quota) = (m.init, m.quota);
+    let part = m.handle(init, Request::QuotaSplit { quota, memory: 1 << 16, pages: 0 });
+    let endpoint = m.endpoint(init, part, 1);
+    let (_, thread, _) = m.child(endpoint, &[(part, Rights::ALL)]);
+    m.ok(init, Request::Delete { handle: part });
+    m.blocks(init, receive(endpoint));
+    m.fault(thread, FaultKind::BadAccess, true);
+    let reply = m.delivery(init).reply;
+    m.blocks(init, Request::ReplyReceive { endpoint, reply, message: message(VERDICT_KILL), timeout: FOREVER });
+    assert_eq!(m.completion(init), Err(Error::Revoked));
+    m.refused(init, receive(endpoint), Error::StaleHandle);
+}
+
 #[test]
 fn a_trap_cannot_be_resumed() {
     let (mut m, supervisor, process, thread) = supervised();
