@@ -19,6 +19,8 @@ use core::fmt::{self, Write};
 const CHUNK: usize = 4096;
 /// Most bytes that wait to be taken by the device; what is printed beyond is lost.
 const WAITING: usize = 1 << 20;
+/// The longest line that [`Console::read_line_bytes`] brings, in bytes.
+pub const LONGEST_LINE: usize = 1 << 20;
 
 /// What was printed and the device has not yet taken.
 pub(crate) struct Output {
@@ -230,29 +232,38 @@ impl Console {
     }
 
     /// One line without its end; `None` at the end of the input. `InvalidArgument` if it is not
-    /// UTF-8: it is skipped then. Data that may be so is read by [`Console::read_line_bytes`].
+    /// UTF-8, `TooLarge` if it has more than [`LONGEST_LINE`] bytes: it is skipped then. Other data is read by
+    /// [`Console::read_line_bytes`] and [`Console::read`].
     pub async fn read_line(&self) -> Result<Option<String>, Error> {
         let line = self.read_line_bytes().await?;
         line.map(String::from_utf8).transpose().map_err(|_| Error::InvalidArgument)
     }
 
-    /// One line without its end, byte for byte; `None` at the end of the input.
+    /// One line without its end, byte for byte; `None` at the end of the input. `TooLarge` if it has more than
+    /// [`LONGEST_LINE`] bytes: it is skipped then.
     pub async fn read_line_bytes(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut line = Vec::new();
+        let mut fits = true;
         loop {
             let bytes = self.read(CHUNK as u32).await?;
-            if bytes.is_empty() {
-                return Ok((!line.is_empty()).then(|| without_return(line)));
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let part = &bytes[..end.unwrap_or(bytes.len())];
+            fits &= line.len() + part.len() <= LONGEST_LINE;
+            if fits {
+                line.extend_from_slice(part);
             }
-            if let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-                line.extend_from_slice(&bytes[..end]);
+            if let Some(end) = end {
                 let mut read = self.read.borrow_mut();
                 for byte in bytes[end + 1..].iter().rev() {
                     read.push_front(*byte);
                 }
-                return Ok(Some(without_return(line)));
             }
-            line.extend_from_slice(&bytes);
+            if end.is_some() || bytes.is_empty() {
+                return match fits {
+                    true => Ok((end.is_some() || !line.is_empty()).then(|| without_return(line))),
+                    false => Err(Error::TooLarge),
+                };
+            }
         }
     }
 

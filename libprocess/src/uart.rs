@@ -10,7 +10,8 @@ use abi::device::{Completion, CompletionStatus, Operation, UART_MOST_SENT};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// The longest line that can be typed, in bytes; what is typed beyond it is not taken.
+/// The longest line that a person can type, in bytes: more keys ring the bell. Of a longer line that comes by itself so much
+/// is given at a time.
 const LONGEST_LINE: usize = 4096;
 /// Operations that ended and were not fetched; with as many, none begins.
 const MOST_DONE: usize = 64;
@@ -22,6 +23,7 @@ const INTERRUPT: u8 = 0x03;
 const KILL: u8 = 0x15;
 const ESCAPE: u8 = 0x1b;
 const BACKSPACE: [u8; 2] = [0x08, 0x7f];
+const BELL: u8 = 0x07;
 
 /// The registers of a serial line.
 pub(crate) trait Port {
@@ -45,7 +47,7 @@ enum Sequence {
 
 /// Makes lines or keys of what is typed. At a terminal, lines are echoed and can be edited until they end:
 /// backspace, Ctrl-U (all of it), Ctrl-C (all of it, on a new line). Ctrl-D ends the line where it is; on an empty
-/// one it is the end of the input. Without a terminal, lines are as they come.
+/// one it is the end of the input. Without a terminal, lines are as they come, however long they are.
 #[derive(Debug)]
 pub(crate) struct Discipline {
     terminal: bool,
@@ -88,10 +90,8 @@ impl Discipline {
             let line = core::mem::take(&mut self.line);
             self.ready.push_back(line);
         } else if !self.terminal {
-            if byte == b'\n' || self.line.len() < LONGEST_LINE {
-                self.line.push(byte);
-            }
-            if byte == b'\n' {
+            self.line.push(byte);
+            if byte == b'\n' || self.line.len() >= LONGEST_LINE {
                 self.end_line();
             }
         } else {
@@ -134,6 +134,7 @@ impl Discipline {
                 echo.push(byte);
                 self.line.push(byte);
             }
+            b'\t' | b' '..=0x7e | 0x80.. => echo.push(BELL),
             _ => {}
         }
     }
@@ -436,6 +437,21 @@ mod tests {
         assert_eq!(serial.set_raw(true), Err(Error::Unsupported));
         serial.submit(Operation::Write, 0, b"x\ny\r\n").unwrap();
         assert_eq!(shown(&wire), "x\ny\r\n");
+    }
+
+    #[test]
+    fn a_long_line_comes_whole_and_one_that_is_typed_rings_the_bell_at_its_end() {
+        let long = [&[b'x'; 2 * LONGEST_LINE + 9][..], b"\n", b"next\n"].concat();
+        let (mut serial, wire) = line(false);
+        wire.typed.borrow_mut().extend(&long);
+        assert_eq!(read_all(&mut serial).concat(), long);
+        assert_eq!(shown(&wire), "");
+
+        let typed = [&[b'x'; LONGEST_LINE + 3][..], b"\x7fy\r"].concat();
+        let (lines, shown) = typed_at_a_terminal(&typed);
+        let kept = "x".repeat(LONGEST_LINE);
+        assert_eq!(lines.concat(), std::format!("{}y\n", &kept[1..]).as_bytes());
+        assert_eq!(shown, std::format!("{kept}\x07\x07\x07\x08 \x08y\r\n"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use libprocess::abi::device::Operation;
 use libprocess::abi::message::{FaultKind, exit_words, fault_words};
 use libprocess::abi::{DeliveryKind, ExitReason, Handle, Number};
 use libprocess::client::Refusal;
+use libprocess::console::LONGEST_LINE;
 use libprocess::service::Request;
 use libprocess::wire::Passing;
 use libprocess::{
@@ -663,6 +664,29 @@ fn lines_are_read_as_they_were_typed_until_the_end() {
         run.settle();
         machine.complete();
     }
+    assert_eq!(run.ended(process), Some(0));
+}
+
+#[test]
+fn a_line_is_bounded_and_the_next_is_whole() {
+    let machine = Machine::new();
+    machine.console(|console| {
+        let long = vec![b'x'; LONGEST_LINE];
+        for line in [&[&long[..], b"\n"].concat()[..], &[&long[..], b"xx\n"].concat(), b"next\n", &long, b"x"] {
+            console.input.extend(line.chunks(4096).map(<[u8]>::to_vec));
+        }
+    });
+    let given: Vec<(&str, Handle)> = ALL.iter().map(|(name, object)| (*name, machine.object(*object))).collect();
+    let mut run = Run::new(&machine);
+    let process = run.add(&given, &[], |process: Process| async move {
+        let console = process.console().unwrap();
+        assert_eq!(console.read_line_bytes().await.map(|line| line.map(|line| line.len())), Ok(Some(LONGEST_LINE)));
+        assert_eq!(console.read_line_bytes().await, Err(Error::TooLarge));
+        assert_eq!(console.read_line().await, Ok(Some("next".to_string())));
+        assert_eq!(console.read_line().await, Err(Error::TooLarge), "without an end, too");
+        assert_eq!(console.read_line().await, Ok(None));
+    });
+    run.run();
     assert_eq!(run.ended(process), Some(0));
 }
 

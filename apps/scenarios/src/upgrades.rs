@@ -7,7 +7,7 @@ use crate::play::Host;
 const UPGRADES: usize = 4;
 /// Shells that write at the same time.
 const WRITERS: usize = 3;
-/// Puts of each, beside each upgrade: as many as fit a line of a serial console, 4 KiB.
+/// Puts of each, beside each upgrade.
 const PUTS: usize = 50;
 /// Files that one command shows.
 const AT_ONCE: usize = 60;

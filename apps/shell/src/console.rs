@@ -1,6 +1,7 @@
 //! The shell's end of the console: output that is never lost, keys, and whole lines.
 
 use crate::keys::{Decoder, Key};
+use crate::text::size;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -9,6 +10,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+use libprocess::console::LONGEST_LINE;
 use libprocess::{Console, Error, Process};
 
 /// Most bytes that are read at once.
@@ -157,25 +159,40 @@ pub struct Lines {
     count: u64,
 }
 
-/// A line that is no text.
+/// A line that is not carried out. Lines count from 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NotText {
-    /// Which line of the input, from 1.
-    pub line: u64,
-    /// Which character of it is none, from 1.
-    pub column: usize,
-    /// The byte there.
-    pub byte: u8,
+pub enum BadLine {
+    /// It is no text.
+    NotText {
+        /// Which line of the input.
+        line: u64,
+        /// Which character of it is none, from 1.
+        column: usize,
+        /// The byte there.
+        byte: u8,
+    },
+    /// It has more than [`LONGEST_LINE`] bytes.
+    TooLong {
+        /// Which line of the input.
+        line: u64,
+    },
 }
 
-impl fmt::Display for NotText {
+impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NotText { line, column, byte } = self;
-        write!(
-            f,
-            "line {line} of the input, column {column}: the byte {byte:02X} is not UTF-8, so the line is not \
-             carried out; write it in UTF-8"
-        )
+        match self {
+            BadLine::NotText { line, column, byte } => write!(
+                f,
+                "line {line} of the input, column {column}: the byte {byte:02X} is not UTF-8, so the line is not \
+                 carried out; write it in UTF-8"
+            ),
+            BadLine::TooLong { line } => write!(
+                f,
+                "line {line} of the input is longer than {}, so it is not carried out; `put --input` and `set --input` \
+                 take what is larger",
+                size(LONGEST_LINE as u64)
+            ),
+        }
     }
 }
 
@@ -186,20 +203,25 @@ impl Lines {
     }
 
     /// The next line; `None` at the end of the input.
-    pub async fn line(&mut self) -> Option<Result<String, NotText>> {
-        let bytes = self.console.read_line_bytes().await.ok().flatten()?;
+    pub async fn line(&mut self) -> Option<Result<String, BadLine>> {
+        let bytes = match self.console.read_line_bytes().await {
+            Ok(bytes) => Ok(bytes?),
+            Err(Error::TooLarge) => Err(BadLine::TooLong { line: self.count + 1 }),
+            // A console that is gone has nothing more to say.
+            Err(_) => return None,
+        };
         self.count += 1;
-        Some(text(self.count, bytes))
+        Some(bytes.and_then(|bytes| text(self.count, bytes)))
     }
 }
 
 /// The text of the line with this number.
-fn text(line: u64, bytes: Vec<u8>) -> Result<String, NotText> {
+fn text(line: u64, bytes: Vec<u8>) -> Result<String, BadLine> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..good).unwrap_or_default();
         let byte = error.as_bytes().get(good).copied().unwrap_or_default();
-        NotText { line, column: 1 + String::from_utf8_lossy(before).chars().count(), byte }
+        BadLine::NotText { line, column: 1 + String::from_utf8_lossy(before).chars().count(), byte }
     })
 }
 
@@ -213,9 +235,9 @@ mod tests {
     fn what_is_no_text_is_named_with_its_place() {
         assert_eq!(text(1, b"put /a \xC3\xA4".to_vec()), Ok("put /a ä".to_string()));
         let error = text(3, b"\xC3\xA4 \xFF\xFE".to_vec()).unwrap_err();
-        assert_eq!(error, NotText { line: 3, column: 3, byte: 0xFF });
+        assert_eq!(error, BadLine::NotText { line: 3, column: 3, byte: 0xFF });
         assert!(error.to_string().starts_with("line 3 of the input, column 3: the byte FF is not UTF-8"));
-        assert_eq!(text(1, b"cut \xC3".to_vec()).unwrap_err().column, 5);
+        assert_eq!(text(1, b"cut \xC3".to_vec()), Err(BadLine::NotText { line: 1, column: 5, byte: 0xC3 }));
     }
 
     proptest! {
@@ -223,7 +245,10 @@ mod tests {
         fn any_line_is_itself_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             match text(1, bytes.clone()) {
                 Ok(text) => prop_assert_eq!(text.into_bytes(), bytes),
-                Err(error) => prop_assert!(bytes.contains(&error.byte) && error.column <= bytes.len()),
+                Err(BadLine::NotText { column, byte, .. }) => {
+                    prop_assert!(bytes.contains(&byte) && column <= bytes.len());
+                }
+                Err(BadLine::TooLong { .. }) => prop_assert!(false, "it is short"),
             }
         }
     }

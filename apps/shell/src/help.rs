@@ -52,8 +52,13 @@ pub const TOPICS: &[Topic] = &[
         usage: "put [-n] [--if-version N] PATH TEXT...",
         details: "The words of TEXT are joined by one blank and end with a newline; -n leaves the newline out.\n\
                   When the command returns, the file is on the disk: a power cut does not lose it.\n\
-                  --if-version N   only if the file has this version, as `stat` shows it; 0: only if nothing is there",
-        examples: &[("put /motd Hello, world", "a line"), ("put /list \"one\\ntwo\"", "two lines")],
+                  --if-version N   only if the file has this version, as `stat` shows it; 0: only if nothing is there\n\
+                  --input          in place of TEXT: what the input has up to its end, however much that is",
+        examples: &[
+            ("put /motd Hello, world", "a line"),
+            ("put /list \"one\\ntwo\"", "two lines"),
+            ("put --input /photo", "what is piped into `orbital run -c 'put --input /photo'`"),
+        ],
     },
     Topic {
         name: "append",

@@ -12,6 +12,7 @@ use alloc::format;
 use alloc::string::String;
 use core::pin::pin;
 use futures_util::future::{Either, select};
+use libprocess::console::LONGEST_LINE;
 use libprocess::{Exit, InputMode, Process};
 
 /// Where the history is kept.
@@ -60,7 +61,8 @@ async fn lines(shell: &mut Shell) -> u64 {
         };
         text.push_str(&line);
         text.push('\n');
-        if unfinished(&text) {
+        // What goes on for longer is told with the place where it begins.
+        if text.len() <= LONGEST_LINE && unfinished(&text) {
             continue;
         }
         let flow = shell.script(&core::mem::take(&mut text)).await;

@@ -186,7 +186,7 @@ impl Shell {
             "help" => self.help(&plain(&[])?).await?,
             "ls" => self.ls(&plain(&[Opt::Flag("-l"), Opt::Flag("-a")])?).await?,
             "cat" => self.cat(&plain(&[])?).await?,
-            "put" => self.put(&text(&[Opt::Flag("-n"), Opt::Value("--if-version")])?).await?,
+            "put" => self.put(&text(&[Opt::Flag("-n"), Opt::Flag("--input"), Opt::Value("--if-version")])?).await?,
             "append" => self.append(&text(&[Opt::Flag("-n")])?).await?,
             "rm" => self.rm(&plain(&[Opt::Flag("-r")])?).await?,
             "mv" => self.mv(&plain(&[])?).await?,

@@ -442,6 +442,10 @@ fn at_a_terminal_the_input_is_the_keyboard() {
         desk.does("set --input k"),
         "set: there is no input but the keyboard; `set KEY TEXT` takes what is typed"
     );
+    assert_eq!(
+        desk.does("put --input /k"),
+        "put: there is no input but the keyboard; `put PATH TEXT` takes what is typed"
+    );
     desk.does("set color green");
     assert_eq!(desk.does("get col\t"), "green");
 }

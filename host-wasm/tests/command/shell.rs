@@ -32,13 +32,22 @@ fn fed(system: &System, script: &str, input: &[u8]) -> Output {
 fn what_comes_in_by_a_pipe_goes_out_again_byte_for_byte_in_little_memory() {
     let system = System::new();
     let bytes = noise(7 << 20);
-    let output = fed(&system, "set --input big; self", &bytes);
     let memory = |text: &str| text.lines().find_map(|line| line.strip_prefix("memory ")).unwrap().trim().to_owned();
     let before = memory(&good(&fed(&system, "self", b"")));
-    let after = memory(&good(&output));
     let mebibytes = |text: &str| text.strip_suffix(" MiB").map_or(0.0, |number| number.parse::<f64>().unwrap());
-    assert!(mebibytes(&after) < mebibytes(&before) + 2.0, "{before}, with 7 MiB {after}");
-    assert!(system.run(["run", "-c", "get big"]).stdout == bytes);
+    for (put, show, remove) in [
+        ("put --if-version 0 --input /big", "cat /big", "rm /big"),
+        ("set --if-version 0 --input big", "get big", "unset big"),
+    ] {
+        let after = memory(&good(&fed(&system, &format!("{put}; self"), &bytes)));
+        assert!(mebibytes(&after) < mebibytes(&before) + 2.0, "{before}, with 7 MiB {after}");
+        assert!(system.run(["run", "-c", show]).stdout == bytes);
+        let output = fed(&system, put, b"over it");
+        assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+        assert!(out(&output).contains("was changed meanwhile"), "{}", out(&output));
+        good(&system.run(["run", "-c", remove]));
+    }
+    good(&fed(&system, "set --input big", &bytes));
     let output = system.run(["run", "-c", "get big; get big; echo; self"]);
     assert!(output.stdout.starts_with(&[&bytes[..], &bytes[..]].concat()));
     let after = memory(&String::from_utf8_lossy(&output.stdout[2 * bytes.len()..]));
@@ -84,6 +93,35 @@ fn what_is_too_large_is_told_and_leaves_nothing() {
     refused(&fed(&system, "set --input big", &noise(11 << 20)), "are left of the quota; `rm` and `unset` make some");
     assert_eq!(good(&system.run(["run", "-c", "keys; ls"])), "");
     assert!(good(&system.run(["disk", "check"])).contains("all good"));
+}
+
+/// As bare x86_64 does it, where a line comes by a serial port (boot/qemu/tests/machine/console.rs).
+#[test]
+fn a_line_of_a_pipe_may_be_longer_than_what_is_read_at_once() {
+    let system = System::new();
+    let long = "x".repeat(50_000);
+    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("put /a {long}\ncat /a; echo behind\n").as_bytes()).unwrap();
+    assert_eq!(good(&child.wait_with_output().unwrap()), format!("{long}\nbehind\n"));
+}
+
+#[test]
+fn a_line_without_end_is_told_and_takes_no_memory() {
+    let system = System::new();
+    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"echo before\n").unwrap();
+    for _ in 0..8 {
+        input.write_all(&[b'x'; 1 << 20]).unwrap();
+    }
+    input.write_all(b"\necho behind, $?; self\n").unwrap();
+    drop(input);
+    let text = good(&child.wait_with_output().unwrap());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("before", "behind, 2"), "{text}");
+    assert!(lines[1].starts_with("shell: line 2 of the input is longer than 1.00 MiB"), "{text}");
+    let memory = lines.iter().find_map(|line| line.strip_prefix("memory ")?.trim().strip_suffix(" MiB")).unwrap();
+    assert!(memory.parse::<f64>().unwrap() < 6.0, "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::data::{Data, Fitting, MAX_ENTRIES, View, cursor};
 use crate::objects::{check_size, check_version, metadata};
 use crate::path::{name, names};
 use crate::record::{Content, File, Folder, Node, decode, entries_end, entry_key, name_of};
-use crate::upload::{Size, Target};
+use crate::upload::{Size, Target, Writer};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -449,10 +449,18 @@ impl<D: BlockDevice> Data<D> {
 
     /// Begins to replace a file in parts.
     pub async fn begin_file(&self, grant: Grant, path: &str, size: u64) -> Result<u64, Error> {
-        grant.allows(Access::WRITE)?;
-        if names(path)?.is_empty() {
-            return Err(Error::IsAFolder);
-        }
-        self.begin_upload(grant, Target::File(String::from(path)), Size::Known(size), None).await
+        let target = file_target(grant, path)?;
+        self.begin_upload(grant, target, Size::Known(size), None).await
     }
+
+    /// Begins to replace a file by what is not known to be how long, for as long as `writer` says that it is there.
+    pub async fn begin_file_stream(&self, grant: Grant, path: &str, writer: Writer) -> Result<u64, Error> {
+        let target = file_target(grant, path)?;
+        self.begin_upload(grant, target, Size::Open, Some(writer)).await
+    }
+}
+
+fn file_target(grant: Grant, path: &str) -> Result<Target, Error> {
+    grant.allows(Access::WRITE)?;
+    if names(path)?.is_empty() { Err(Error::IsAFolder) } else { Ok(Target::File(String::from(path))) }
 }

@@ -203,6 +203,11 @@ impl<D: BlockDevice> files::Server for Service<D> {
     async fn begin(&self, caller: Caller, path: String, size: u64) -> Result<u64, Error> {
         self.data.begin_file(Grant::from_badge(caller.badge)?, &path, size).await
     }
+
+    async fn begin_stream(&self, caller: Caller, path: String, from: Cap<Any>) -> Result<u64, Error> {
+        let is_there = Box::new(move || from.inspect().is_ok());
+        self.data.begin_file_stream(Grant::from_badge(caller.badge)?, &path, is_there).await
+    }
 }
 
 impl<D: BlockDevice> namespaces::Server for Service<D> {

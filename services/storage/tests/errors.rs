@@ -138,6 +138,10 @@ impl Seen {
         if let Some(upload) = seen.note("begin", files.begin(path, value.len() as u64).await) {
             let _ = service.objects.abandon(upload).await;
         }
+        let writer = service.endpoint(Rights::SEND).erase();
+        if let Some(upload) = seen.note("begin-stream", files.begin_stream(path, writer).await) {
+            let _ = service.objects.abandon(upload).await;
+        }
 
         let (seen, namespaces) = (&self.namespaces, &service.namespaces);
         seen.note("subspace", namespaces.subspace(name, Access::ALL).await);
@@ -311,6 +315,7 @@ fn of_bounds(seen: &Seen) {
         seen.objects.note("begin", objects.begin("key", 1).await);
         seen.objects.note("begin-stream", objects.begin_stream("key", user.endpoint(Rights::SEND).erase()).await);
         seen.files.note("begin", user.files.begin("path", 1).await);
+        seen.files.note("begin-stream", user.files.begin_stream("path", user.endpoint(Rights::SEND).erase()).await);
         libprocess::sleep(Duration::from_nanos(2 * IDLE)).await;
         seen.objects.note("begin", objects.begin("key", 1 << 60).await);
         seen.files.note("begin", user.files.begin("path", 1 << 60).await);

@@ -76,6 +76,36 @@ fn a_stream_is_seen_when_it_is_finished_and_not_before() {
 }
 
 #[test]
+fn a_stream_into_a_file_replaces_it_when_it_is_finished_and_goes_with_its_writer() {
+    let system = unlimited();
+    let begin = |writer: Rc<Cell<bool>>| {
+        let writer = Box::new(move || writer.get());
+        system.run(system.data.begin_file_stream(grant(USER), "/f", writer)).unwrap()
+    };
+    let size = |system: &System| system.run(system.data.stat_path(grant(USER), "/f")).map(|info| info.size);
+    let parts = CHUNKS_AT_ONCE as u64 + 1;
+    let there = Rc::new(Cell::new(true));
+    let number = begin(there.clone());
+    for at in 0..parts {
+        add(&system, number, &part(at)).unwrap();
+        assert_eq!(size(&system), Err(Error::NotFound));
+    }
+    system.run(system.data.finish(grant(USER), number, Some(0))).unwrap();
+    let again = system.restarted();
+    assert_eq!(size(&again), Ok(parts * CHUNK));
+    for at in 0..parts {
+        let got = again.run(again.data.read(grant(USER), "f", at * CHUNK, MAX_PART as u32)).unwrap();
+        assert!(got.bytes == part(at), "part {at}");
+    }
+    let number = begin(there.clone());
+    add(&system, number, b"new").unwrap();
+    there.set(false);
+    assert!(!system.data.give_up_uploads());
+    assert_eq!(add(&system, number, b"x"), Err(Error::NoSuchUpload));
+    assert_eq!(size(&system), Ok(parts * CHUNK), "what was there stays");
+}
+
+#[test]
 fn it_goes_with_its_writer_and_leaves_nothing() {
     let system = unlimited();
     let before = free(&system);

@@ -215,8 +215,15 @@ impl Shell {
 
     /// `put`.
     pub(crate) async fn put(&mut self, arguments: &Arguments) -> Result<(), Failure> {
-        let (path, text) = path_and_text("put", arguments)?;
         let if_version = version("put", arguments)?;
+        if arguments.flag("--input") {
+            let [path] =
+                arguments.exactly().ok_or_else(|| Failure::misuse("put", "with --input it takes a path alone"))?;
+            let (path, files) = (absolute(path), self.files()?.clone());
+            let begin = async |writer| files.begin_stream(&path, writer).await;
+            return self.upload_input("put PATH TEXT", begin, if_version, |error| in_folder(&path)(error)).await;
+        }
+        let (path, text) = path_and_text("put", arguments)?;
         let files = self.files()?;
         write(files, &path, text.as_bytes(), if_version).await.map_err(in_folder(&path))
     }

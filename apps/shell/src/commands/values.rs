@@ -13,7 +13,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use libprocess::interfaces::storage::objects::{CheckStep, Client, Entry, PutStep, Step};
 use libprocess::interfaces::storage::types::Error;
-use libprocess::{Cap, ClientError, Endpoint, Rights};
+use libprocess::{Any, Cap, ClientError, Endpoint, Rights};
 
 /// Keys that are listed at once.
 const KEYS: u32 = 256;
@@ -49,7 +49,11 @@ impl Shell {
         let (if_version, lifetime) = (version("set", arguments)?, lifetime("set", arguments)?);
         match (arguments.flag("--input"), words) {
             (true, []) if lifetime.is_some() => return Err(wrong("--input and --for do not go together")),
-            (true, []) => return self.set_from_input(key, if_version).await,
+            (true, []) => {
+                let objects = self.objects()?;
+                let begin = async |writer| objects.begin_stream(key, writer).await;
+                return self.upload_input("set KEY TEXT", begin, if_version, |error| about_key(key)(error)).await;
+            }
             (true, _) => return Err(wrong("with --input the text comes from the input")),
             (false, []) => return Err(wrong("the text is missing; '' is an empty one")),
             (false, _) => {}
@@ -69,18 +73,27 @@ impl Shell {
         done.map(|_| ()).map_err(about_key(key))
     }
 
-    /// Puts the rest of the input, up to its end, a part at a time.
-    async fn set_from_input(&mut self, key: &str, if_version: Option<u64>) -> Result<(), Failure> {
+    /// Puts the rest of the input, up to its end, a part at a time, where `begin` begins to put it. `typed` is what
+    /// takes its place at a keyboard.
+    pub(crate) async fn upload_input(
+        &mut self,
+        typed: &str,
+        begin: impl AsyncFnOnce(Cap<Any>) -> Result<u64, ClientError<Error>>,
+        if_version: Option<u64>,
+        about: impl Fn(ClientError<Error>) -> Failure,
+    ) -> Result<(), Failure> {
         let console = match self.screen.console() {
             Some(console) if self.keyboard.is_none() => console.clone(),
-            _ => return Err(Failure::new("there is no input but the keyboard; `set KEY TEXT` takes what is typed")),
+            _ => {
+                return Err(Failure::new(format!("there is no input but the keyboard; `{typed}` takes what is typed")));
+            }
         };
         let objects = self.objects()?;
         // What is not finished goes with the shell, as this does.
         let own = Cap::<Endpoint>::create(self.process.quota(), 1);
         let own = own.and_then(|own| Ok((own.derive(Rights::SEND.or(Rights::GRANT))?, own)));
         let (writer, _own) = own.map_err(|error| Failure::new(format!("a stream cannot be begun: {error}")))?;
-        let upload = objects.begin_stream(key, writer.erase()).await.map_err(about_key(key))?;
+        let upload = begin(writer.erase()).await.map_err(&about)?;
         let mut bytes = Vec::new();
         let read = loop {
             let read = match Shell::interruptible(&mut self.keyboard, &self.stop, console.read(PART as u32)).await {
@@ -92,14 +105,14 @@ impl Shell {
             while bytes.len() >= PART || ended && !bytes.is_empty() {
                 let part: Vec<u8> = bytes.drain(..bytes.len().min(PART)).collect();
                 // An upload ends with its first error.
-                objects.add(upload, &part).await.map_err(about_key(key))?;
+                objects.add(upload, &part).await.map_err(&about)?;
             }
             if ended {
                 break Ok(());
             }
         };
         match read {
-            Ok(()) => objects.finish(upload, if_version).await.map(|_| ()).map_err(about_key(key)),
+            Ok(()) => objects.finish(upload, if_version).await.map(|_| ()).map_err(&about),
             Err(failure) => {
                 // Nothing of it is seen, whether this is heard or not.
                 let _ = objects.abandon(upload).await;

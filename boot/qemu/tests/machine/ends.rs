@@ -132,6 +132,16 @@ fn a_killed_program_takes_its_machine_along() {
     assert_eq!((came.end, came.output.as_str()), (Some(End::Off(0)), "kept\n"), "{}", came.messages);
 }
 
+/// More than the buffers of the port, the kernel and the line's driver hold; as a pipe gives it under `orbital`.
+#[test]
+fn a_line_of_a_pipe_may_be_longer_than_what_is_read_at_once() {
+    let system = system();
+    let long = "x".repeat(50_000);
+    let came = gather(&system.machine(), &format!("put /a {long}\ncat /a; echo behind\n"), PATIENCE).unwrap();
+    assert_eq!(came.end, Some(End::Off(0)), "{}", came.messages);
+    assert!(came.output == format!("{long}\nbehind\n"), "{} bytes", came.output.len());
+}
+
 #[test]
 fn nothing_is_lost_of_what_is_typed_before_there_is_anyone_to_read_it() {
     use std::io::{Read, Write};
