@@ -64,7 +64,13 @@ impl Problem {
 
     /// Of a file to be read that was named on the command line.
     pub fn input(path: &Path, error: &std::io::Error) -> Problem {
-        Problem { status: status::NO_INPUT, ..Problem::file(path, error) }
+        let next = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "check its permissions",
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => "check the path",
+            std::io::ErrorKind::IsADirectory => "name a file, not a folder",
+            _ => log_store::error::next_step(error).unwrap_or("check the file, and the disk that it is on"),
+        };
+        Problem::new(status::NO_INPUT, format!("{}: {error}", path.display()), next)
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::problem::{Problem, status};
 use crate::witness::WITNESSED;
 use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -27,30 +28,28 @@ pub struct State {
     _lock: File,
 }
 
+/// Keeps every system out of a folder that is read, until it is dropped.
+pub enum Reading {
+    /// As a system would.
+    Alone(State),
+    /// The folder cannot be written: beside others who read. Where no system ever ran there is no lock to take.
+    Shared(Option<File>),
+}
+
 impl State {
     /// Opens the folder, makes it if there is none, and locks it.
     pub fn open(folder: &Path) -> Result<State, Problem> {
-        let path = |name: &str| folder.join(name);
-        fs::create_dir_all(folder).map_err(|error| Problem::file(folder, &error))?;
-        let lock_path = path("lock");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(|error| Problem::file(&lock_path, &error))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut holder = String::new();
-            // Who it is is only said if the file says so.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = holder.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
-            return Err(Problem::new(
-                status::IN_USE,
-                format!("another orbital{holder} is running in {}", folder.display()),
-                "end that one first, or start a second system with --state DIR",
-            ));
-        }
+        fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Problem::new(
+                status::IO,
+                format!("{}: there is something that is no folder", folder.display()),
+                "choose another folder with --state DIR",
+            ),
+            _ => Problem::file(folder, &error),
+        })?;
+        let path = lock_of(folder);
+        let mut lock = lock_to_write(&path).map_err(|error| Problem::file(&path, &error))?;
+        take(&mut lock, folder, FlockOperation::NonBlockingLockExclusive)?;
         // The number is for people; a file that cannot be written still locks.
         let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id()));
         Ok(State { folder: folder.to_path_buf(), _lock: lock })
@@ -141,6 +140,59 @@ impl State {
             }
         }
     }
+}
+
+impl Reading {
+    /// Locks a folder that is there. Only where it can be written is anything made in it: the lock.
+    pub fn open(folder: &Path) -> Result<Reading, Problem> {
+        let path = lock_of(folder);
+        let problem = |error: std::io::Error| Problem::file(&path, &error);
+        match lock_to_write(&path) {
+            Err(error) if refuses_writes(&error) => {}
+            _ => return State::open(folder).map(Reading::Alone),
+        }
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Reading::Shared(None)),
+            Err(error) => Err(problem(error)),
+            Ok(mut lock) => {
+                take(&mut lock, folder, FlockOperation::NonBlockingLockShared)?;
+                Ok(Reading::Shared(Some(lock)))
+            }
+        }
+    }
+}
+
+fn lock_of(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
+fn lock_to_write(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Takes a folder's lock; where another has it, the problem says who.
+fn take(lock: &mut File, folder: &Path, how: FlockOperation) -> Result<(), Problem> {
+    match flock(&*lock, how) {
+        Ok(()) => return Ok(()),
+        Err(Errno::WOULDBLOCK) => {}
+        Err(error) => return Err(Problem::file(&lock_of(folder), &error.into())),
+    }
+    let mut holder = String::new();
+    // Who it is is only said if the file says so.
+    let _ = lock.read_to_string(&mut holder);
+    let holder = holder.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
+    Err(Problem::new(
+        status::IN_USE,
+        format!("another orbital{holder} is running in {}", folder.display()),
+        "end that one first, or start a second system with --state DIR",
+    ))
+}
+
+/// The disk, if there is one and this process may not write it. Changes nothing.
+pub fn read_only_disk(folder: &Path) -> Option<PathBuf> {
+    let path = disk(folder);
+    let opened = OpenOptions::new().read(true).write(true).open(&path);
+    opened.is_err_and(|error| refuses_writes(&error)).then_some(path)
 }
 
 /// What a start is to begin anew although the folder had it. What is there is set aside, not removed.

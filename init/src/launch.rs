@@ -1,7 +1,7 @@
 //! Starts one program of the manifest: its quota, its process, exactly its capabilities.
 
-use crate::badge::{Incarnation, Role};
 use crate::holdings::{Holdings, image_name};
+use crate::manifest::badge::{Incarnation, Role};
 use crate::manifest::{Program, Source};
 use crate::service::Time;
 use crate::stand_in;

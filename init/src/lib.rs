@@ -3,8 +3,7 @@
 //!
 //! | module | what is there | knows the kernel |
 //! |---|---|---|
-//! | [`manifest`] | the manifest: reading and checking it | no |
-//! | [`badge`] | what a capability to init is for, and whose | no |
+//! | [`manifest`] | a crate of its own: the manifest, reading and checking it; the badges that it gives | no |
 //! | [`service`] | one service as a state machine | no |
 //! | [`upgrade`] | the upgrade of a service as a state machine | no |
 //! | `version` | the image of a service, and its hash | yes |
@@ -20,10 +19,8 @@
 
 extern crate alloc;
 
-pub mod badge;
 mod holdings;
 mod launch;
-pub mod manifest;
 pub mod registry;
 pub mod run;
 mod serve;
@@ -33,4 +30,5 @@ pub mod system;
 pub mod upgrade;
 mod version;
 
+pub use manifest;
 pub use run::main;

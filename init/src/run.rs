@@ -1,10 +1,10 @@
 //! init at work: what the kernel and the services tell goes into the [`System`], and what
 //! that says is done.
 
-use crate::badge::{Incarnation, Role};
 use crate::holdings::{Holdings, is_own_variable};
 use crate::launch::{Launcher, Running, Start};
-use crate::manifest::{self, Manifest, Program, Source};
+use crate::manifest::badge::{Incarnation, Role};
+use crate::manifest::{self, Manifest, ManifestError, Program, Source};
 use crate::registry::Registry;
 use crate::service::{End, Time, View};
 use crate::stand_in;
@@ -156,13 +156,14 @@ impl Init {
     /// Reads the manifest and makes what lasts: the endpoints.
     fn new(process: &Process) -> Result<Init, String> {
         let text = process.variable(MANIFEST_VARIABLE).unwrap_or(SYSTEM);
-        let mut manifest = manifest::parse(text).map_err(|error| error.to_string())?;
+        let refused = |error: ManifestError| format!("{error}; docs/init.md says what may stand there");
+        let mut manifest = manifest::parse(text).map_err(refused)?;
         let holdings = Holdings::of(process);
         let session = holdings.session(&manifest).ok_or_else(|| {
             let images: Vec<&str> = manifest.sessions.iter().map(|s| s.program.image.as_str()).collect();
             format!("there is nothing to run: no image {}", images.join(" or "))
         })?;
-        holdings.check(&manifest, session).map_err(|error| error.to_string())?;
+        holdings.check(&manifest, session).map_err(refused)?;
         name_session(&mut manifest, session, &holdings);
         let failed = |error: Error| format!("cannot begin: {error}");
         let quota = process.quota().derive(Rights::ALL).map_err(failed)?;

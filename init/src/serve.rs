@@ -1,6 +1,6 @@
 //! init's interfaces for others: control of the services, and the registry of names.
 
-use crate::badge::Role;
+use crate::manifest::badge::Role;
 use crate::registry::Refusal;
 use crate::run::Server;
 use crate::service::{Down, State};

@@ -269,7 +269,8 @@ fn bodies<'a>(block: &Block<'a>) -> impl Iterator<Item = (Body, &'a [u8])> {
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::file(path, "cannot be written", error, "Name another folder with --to.")
+    // It is not the log that is not what it should be.
+    Error { kind: Kind::Io, ..Error::file(path, "cannot be written", error, "Name another folder with --to.") }
 }
 
 fn make_folder(to: &Path) -> Result<(), Error> {

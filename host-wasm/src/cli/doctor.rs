@@ -9,8 +9,10 @@ use crate::state::{self, Anew, State};
 use crate::terminal;
 use crate::witness::{Answer, Witnesses};
 use log_store::commands::{self, Format};
+use rustix::fs::Access;
 use serde::Serialize;
 use std::io::Write;
+use std::path::Path;
 
 /// Memory maps that a live process takes, about.
 const MAPS_A_PROCESS: u64 = 6;
@@ -39,6 +41,7 @@ pub fn run(global: &Global) -> Result<u8, Problem> {
     let mut findings = vec![processor(), engine(), maps()];
     findings.extend(limits());
     findings.push(folder(global));
+    findings.extend(disk(global));
     findings.extend(system(global));
     findings.extend(witnesses(global));
     findings.extend([entropy(), terminal_found(), targets()]);
@@ -118,15 +121,15 @@ fn maps() -> Finding {
 
 fn folder(global: &Global) -> Finding {
     let means = "the system's disk, log, key and compiled components lie there";
-    let opened = global.folder().and_then(|folder| State::open(&folder));
-    match opened {
-        Ok(state) => Finding {
-            what: "state folder",
-            verdict: Verdict::Good,
-            found: format!("{} can be written and nobody uses it", state.folder().display()),
-            means,
-            next: None,
-        },
+    let good = |found| Finding { what: "state folder", verdict: Verdict::Good, found, means, next: None };
+    let folder = global.folder();
+    if let Ok(folder) = &folder
+        && can_be_made(folder)
+    {
+        return good(format!("{} is not there yet; the first start makes it", folder.display()));
+    }
+    match folder.and_then(|folder| State::open(&folder)) {
+        Ok(state) => good(format!("{} can be written and nobody uses it", state.folder().display())),
         Err(problem) if problem.status == status::IN_USE => Finding {
             what: "state folder",
             verdict: Verdict::Note,
@@ -142,6 +145,26 @@ fn folder(global: &Global) -> Finding {
             next: Some(problem.next),
         },
     }
+}
+
+/// Whether nothing is there, and the nearest folder above it lets it be made.
+fn can_be_made(folder: &Path) -> bool {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.into());
+    let is_there = |path: &&Path| path.symlink_metadata().is_ok();
+    let above = folder.ancestors().find(is_there).filter(|above| *above != folder && above.is_dir());
+    above.is_some_and(|above| rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK).is_ok())
+}
+
+/// A disk that cannot be written; others are found by who has lost one.
+fn disk(global: &Global) -> Option<Finding> {
+    let path = state::read_only_disk(&global.folder().ok()?)?;
+    Some(Finding {
+        what: "disk",
+        verdict: Verdict::Note,
+        found: format!("{} cannot be written", path.display()),
+        means: "a system starts with it: what is on it is read, and nothing that is put is kept",
+        next: Some("make the file writable (its mode, its owner, how its disk is mounted)".into()),
+    })
 }
 
 /// What there is of the system in the state folder: nothing that it had is gone, and its log is whole.

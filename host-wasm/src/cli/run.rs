@@ -11,7 +11,8 @@ use crate::signals;
 use crate::state::{Anew, State};
 use crate::terminal;
 use crate::witness::Witnesses;
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +31,8 @@ how the system ended, {\"end\":{\"status\":0,\"how\":\"off\"}}, or the error.";
 /// What arguments and environment of the session may have together, in bytes: a message carries
 /// 64 KiB, and init adds what it gives the session.
 const MOST_STARTUP: usize = 60 << 10;
+/// The largest app that is read from a file, in bytes.
+const LARGEST_APP: usize = 256 << 20;
 
 /// Of `orbital run`.
 #[derive(clap::Args, Default)]
@@ -86,8 +89,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Result<u8, Problem> {
         environment.push(("image-name:session".into(), name.into_owned()));
     }
     if let Some(path) = &arguments.manifest {
-        let text = std::fs::read_to_string(path).map_err(|error| Problem::input(path, &error))?;
-        environment.push(("ORBITAL_MANIFEST".into(), text));
+        environment.push(("ORBITAL_MANIFEST".into(), manifest_text(path)?));
     }
     let file = arguments.app.as_ref().map(PathBuf::from).filter(|path| path.exists());
     let anew = Anew { log: arguments.new_log, disk: arguments.new_disk };
@@ -173,6 +175,32 @@ fn check_length(arguments: &[String], environment: &[(String, String)]) -> Resul
     ))
 }
 
+/// The text of a manifest that holds no contradiction. Whether init has what it is to grant only init knows.
+fn manifest_text(path: &Path) -> Result<String, Problem> {
+    let refused = |line: usize, why: &str| {
+        Problem::new(
+            status::NO_INPUT,
+            format!("{}, line {line}: {why}", path.display()),
+            "mend that line; docs/init.md says what may stand there, and init/system.toml is the manifest that is built in",
+        )
+    };
+    let bytes = read_up_to(path, manifest::MAX_LENGTH)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        refused(1 + good.iter().filter(|&&byte| byte == b'\n').count(), "this is not UTF-8")
+    })?;
+    manifest::parse(&text).map_err(|error| refused(error.line, &error.message))?;
+    Ok(text)
+}
+
+/// A file that was named on the command line: all of it, or so much of it that it is too long.
+fn read_up_to(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| Problem::input(path, &error))?;
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|error| Problem::input(path, &error))?;
+    Ok(bytes)
+}
+
 fn finish(global: &Global, end: End, lost: Option<std::io::Error>) -> Result<u8, Problem> {
     let ended = |code: u64, how: &str| {
         let code = u8::try_from(code).unwrap_or(u8::MAX);
@@ -210,13 +238,9 @@ const MANIFEST: &str = include_str!("../../../init/system.toml");
 
 /// The images that come with Orbital, without those that are the system itself: init and its services.
 fn apps() -> Vec<Image> {
-    let services: Vec<&str> = MANIFEST
-        .split("[[")
-        .filter(|table| table.starts_with("service]]"))
-        .flat_map(str::lines)
-        .filter_map(|line| line.strip_prefix("image = \"")?.strip_suffix('"'))
-        .collect();
-    let is_app = |image: &Image| image.name != "init" && !services.contains(&image.name.as_str());
+    let services = manifest::parse(MANIFEST).map_or_else(|_| Vec::new(), |manifest| manifest.services);
+    let is_service = |image: &Image| services.iter().any(|service| service.program.image == image.name);
+    let is_app = |image: &Image| image.name != "init" && !is_service(image);
     boot::images().into_iter().filter(is_app).collect()
 }
 
@@ -224,7 +248,15 @@ fn apps() -> Vec<Image> {
 fn session_image(app: &str) -> Result<Image, Problem> {
     let path = Path::new(app);
     if path.exists() {
-        let bytes = std::fs::read(path).map_err(|error| Problem::input(path, &error))?;
+        let bytes = read_up_to(path, LARGEST_APP)?;
+        if bytes.len() > LARGEST_APP {
+            let most = LARGEST_APP >> 20;
+            return Err(Problem::new(
+                status::NO_INPUT,
+                format!("{}: it has more than {most} MiB, the most that an app may have", path.display()),
+                "give the path of a component; docs/writing-an-app.md says how an app is built",
+            ));
+        }
         return Ok(Image { name: "session".into(), bytes: bytes.into() });
     }
     let mut apps = apps();
@@ -234,7 +266,7 @@ fn session_image(app: &str) -> Result<Image, Problem> {
     let names: Vec<String> = apps.into_iter().map(|image| image.name).collect();
     Err(Problem::new(
         status::NO_INPUT,
-        format!("there is no file {}, and no app of that name", shortened(app)),
+        format!("there is no file {:?}, and no app of that name", shortened(app)),
         format!("give the path of a component, or one of: {}", names.join(", ")),
     ))
 }

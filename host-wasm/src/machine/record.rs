@@ -161,7 +161,7 @@ impl Machine {
             (Err(_), End::LogFailed(why)) => End::LogFailed(why),
             (Err(error), _) => {
                 self.record.durability.learn(0, true);
-                End::LogFailed(error.to_string())
+                End::LogFailed(error.cause)
             }
         }
     }

@@ -188,6 +188,49 @@ fn a_disk_without_room_on_the_host_is_told_and_recovers() {
     assert!(good(&system.run(["disk", "check"])).contains("all good"));
 }
 
+/// Runs `orbital` on the system where this file or folder cannot be written; `None` where a host allows no namespace to
+/// mount in.
+fn with_read_only(path: &Path, system: &System, words: &[&str]) -> Option<Output> {
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c"]);
+    command.arg("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; exec \"$@\"");
+    command.arg(path).arg(env!("CARGO_BIN_EXE_orbital")).arg("--state").arg(system.folder.path()).args(words);
+    let output = command.env_remove("ORBITAL_STATE").stdin(Stdio::null()).output().unwrap();
+    if matches!(output.status.code(), Some(1 | 99)) && out(&output).is_empty() {
+        eprintln!("no namespace to mount in: {}", err(&output));
+        return None;
+    }
+    Some(output)
+}
+
+#[test]
+fn a_disk_in_a_folder_that_cannot_be_written_is_checked_shown_and_exported() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "put /a one"]));
+    let state = system.folder.path().to_owned();
+    let Some(output) = with_read_only(&state, &system, &["disk", "check"]) else { return };
+    assert!(good(&output).contains("all good"));
+
+    // A copy in a folder where no system ever ran.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.img");
+    std::fs::copy(system.path("disk.img"), &copy).unwrap();
+    let to = system.path("export");
+    for verb in [&["check"][..], &["info"], &["export", "--to", to.to_str().unwrap()]] {
+        let words = [&["disk", "--image", copy.to_str().unwrap()], verb].concat();
+        good(&with_read_only(elsewhere.path(), &system, &words).unwrap());
+    }
+    assert!(to.join("index.jsonl").exists());
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing was made beside it");
+
+    // Who runs there is seen all the same.
+    let (mut child, _lines) = waiting_session(&system);
+    let output = with_read_only(&state, &system, &["disk", "check"]).unwrap();
+    bad(&output, 75, &format!("(process {})", child.id()));
+    drop(child.stdin.take());
+    assert_eq!(ends_within(&mut child, Duration::from_secs(60)), Some(0));
+}
+
 /// Permissions do not hold root back, so the disk is mounted read-only, in a namespace of the test's own. Where a host
 /// allows none, the tests of `devices::disk` and `state` are what there is.
 #[test]
@@ -196,26 +239,19 @@ fn a_disk_that_cannot_be_written_is_read_and_loses_nothing() {
     good(&system.run(["run", "-c", "put /a one; mkdir /d; put /d/x y; hello"]));
     let image = system.path("disk.img");
     let before = std::fs::read(&image).unwrap();
-    let mounted = |words: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-c"]);
-        command.arg("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; exec \"$@\"");
-        command.arg(&image).arg(env!("CARGO_BIN_EXE_orbital")).arg("--state").arg(system.folder.path()).args(words);
-        command.env_remove("ORBITAL_STATE").stdin(Stdio::null()).output().unwrap()
-    };
+    let mounted = |words: &[&str]| with_read_only(&image, &system, words);
     let script = "cat /a; put /a two; put /b three; rm /a; mkdir /e; append /a more; mv /a /c; cat /a; ls /d";
-    let output = mounted(&["run", "-c", script]);
-    if matches!(output.status.code(), Some(1 | 99)) && out(&output).is_empty() {
-        eprintln!("no namespace to mount in: {}", err(&output));
-        return;
-    }
+    let Some(output) = mounted(&["run", "-c", script]) else { return };
     let text = good(&output);
     assert!(err(&output).contains("disk.img cannot be written"), "{}", err(&output));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!((lines.len(), lines[0], lines[7], lines[8]), (9, "one", "one", "x"), "{text}");
     assert!(lines[1..7].iter().all(|line| line.contains(" cannot be changed: the disk refuses writes")), "{text}");
     // A program that ran before, and so has a namespace, runs as well; services go on.
-    assert_eq!(good(&mounted(&["run", "-c", "kill storage; cat /a; hello"])), "one\nHello, world!\n");
+    assert_eq!(good(&mounted(&["run", "-c", "kill storage; cat /a; hello"]).unwrap()), "one\nHello, world!\n");
+    let doctor = good(&mounted(&["doctor"]).unwrap());
+    assert!(doctor.contains("note  disk: ") && doctor.contains("disk.img cannot be written"), "{doctor}");
+    assert!(!good(&system.run(["doctor"])).contains("  disk: "));
     assert!(before == std::fs::read(&image).unwrap(), "nothing was written");
     assert_eq!(good(&system.run(["run", "-c", "put /b two; cat /a /b"])), "one\ntwo\n");
 }

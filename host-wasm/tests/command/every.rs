@@ -46,7 +46,8 @@ const CASES: &[Case] = &[
     (RUN, &["--state", "{ran}", "{garbage}"], Plain, 66, "is not something that Orbital can run"),
     (RUN, &["--state", "{ran}", "--manifest", "/no/such"], Plain, 66, "/no/such"),
     (RUN, &["--state", "{fresh}", "-c", "ls"], Limited("-n 20"), 69, "limit of open files"),
-    (RUN, &["--state", "{ran}", "--manifest", "{garbage}", "-c", "ls"], Plain, 70, "system manifest, line 1"),
+    (RUN, &["--state", "{ran}", "--manifest", "{garbage}", "-c", "ls"], Plain, 66, "garbage, line 1: "),
+    (RUN, &["--state", "{ran}", "--manifest", "{tape}", "-c", "ls"], Plain, 70, "has no capability `device:tape` to grant; docs/init.md"),
     (RUN, &["--state", "/dev/null/x", "-c", "ls"], Plain, 74, "/dev/null/x"),
     (RUN, &["--state", "{busy}", "-c", "ls"], Plain, 75, "another orbital (process "),
     (RUN, &["--state", "{ran}"], Signal("INT"), 130, ""),
@@ -86,6 +87,7 @@ const CASES: &[Case] = &[
     ("log prove", &["--state", "{ran}", "--consistency", "99999", "--to", "{fresh}/p"], Plain, 66, "more than the checkpoint covers"),
     ("log prove", &["--state", "{ran}", "--consistency", "1", "99999", "--to", "{fresh}/p"], Plain, 66, "no signed checkpoint of 99999"),
     ("log prove", &["--state", "{ran}", "3", "--to", "{garbage}"], Plain, 74, "a proof is written into a folder"),
+    ("log prove", &["--state", "{ran}", "3", "--to", "/dev/null/x"], Plain, 74, "/dev/null/x: cannot be written"),
 
     ("log check-proof", &["--state", "{ran}", "{proof}", "--record", "3"], Plain, 0, "The proof holds"),
     ("log check-proof", &["--state", "{fresh}", "{proof}", "--key", "{key}"], Plain, 0, "The proof holds"),
@@ -320,6 +322,8 @@ impl Stage {
         std::fs::create_dir(at("bad-export")).unwrap();
         set(&at("bad-export/index.jsonl"), b"garbage\n");
         set(&at("garbage"), b"garbage\n");
+        let manifest = include_str!("../../../init/system.toml");
+        set(&at("tape"), manifest.replace("\"device:disk\"", "\"device:tape\"").as_bytes());
         std::fs::create_dir(at("bare")).unwrap();
         bare_log(&at("bare"));
         set(&at("bare/bad.img"), b"garbage\n");
@@ -330,6 +334,7 @@ impl Stage {
             ("export", at("export")),
             ("bad-export", at("bad-export")),
             ("garbage", at("garbage")),
+            ("tape", at("tape")),
             ("image", at("bare/log.img")),
             ("bad-image", at("bare/bad.img")),
         ] {

@@ -203,6 +203,23 @@ fn what_cannot_be_run_is_status_66_with_a_reason() {
         assert!(!text.lines().any(|line| line.contains("next: ") && line.contains(service)), "{text}");
     }
     bad(&system.run(["run", "--manifest", "/no/such/file"]), 66, "/no/such/file");
+    let manifest = system.path("bad.toml");
+    let whole = include_bytes!("../../../init/system.toml");
+    let lines = whole.iter().filter(|&&byte| byte == b'\n').count();
+    for (text, line, why) in [
+        (b"garbage".to_vec(), 1, "expected"),
+        ([&whole[..], b"# \xFF\n"].concat(), lines + 1, "this is not UTF-8"),
+        ([&whole[..], b"[[service]]\nname = \"storage\"\n"].concat(), lines + 1, "missing field"),
+        (vec![b'#'; 300 << 10], 1, "it is longer than 262144 bytes"),
+    ] {
+        std::fs::write(&manifest, text).unwrap();
+        let output = system.run(["run", "--manifest", manifest.to_str().unwrap(), "-c", "echo"]);
+        bad(&output, 66, &format!("bad.toml, line {line}: "));
+        assert!(err(&output).contains(why), "{}", err(&output));
+    }
+    bad(&system.run(["run", "--manifest", "/dev/zero"]), 66, "/dev/zero, line 1: ");
+    bad(&system.run(["run", "--manifest", "/"]), 66, "name a file, not a folder");
+    bad(&system.run(["run", "/dev/zero"]), 66, "/dev/zero: it has more than 256 MiB");
     let file = system.folder.path().join("text.wasm");
     std::fs::write(&file, "not a component").unwrap();
     let output = system.command([OsStr::new("run"), file.as_os_str()]).output().unwrap();
@@ -213,8 +230,10 @@ fn what_cannot_be_run_is_status_66_with_a_reason() {
 
 #[test]
 fn a_state_folder_that_cannot_be_is_status_74() {
-    let output = orbital().args(["--state", "/dev/null/x", "run", "-c", "echo"]).output().unwrap();
-    bad(&output, 74, "/dev/null/x");
+    for path in ["/dev/null/x", "/dev/null"] {
+        let output = orbital().args(["--state", path, "run", "-c", "echo"]).output().unwrap();
+        bad(&output, 74, &format!("{path}: there is something that is no folder"));
+    }
 }
 
 #[test]
@@ -285,6 +304,11 @@ fn the_doctor_says_what_each_finding_means() {
     assert!(value["findings"].as_array().unwrap().iter().all(|finding| finding["means"].is_string()));
     let output = orbital().args(["--state", "/dev/null/x", "doctor"]).output().unwrap();
     assert_eq!(output.status.code(), Some(69), "{}", out(&output));
+    // It looks, and makes nothing.
+    let none = system.path("none/yet");
+    let text = good(&orbital().arg("--state").arg(&none).arg("doctor").output().unwrap());
+    assert!(text.contains("none/yet is not there yet; the first start makes it"), "{text}");
+    assert!(!system.path("none").exists());
 }
 
 /// What the figures are is for people to judge; that they are there is not.

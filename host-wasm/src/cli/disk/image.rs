@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::problem::{Problem, status};
-use crate::state::State;
+use crate::state::Reading;
 use std::fs::File;
 use std::future::Future;
 use std::os::unix::fs::FileExt;
@@ -92,7 +92,7 @@ pub struct Opened {
     pub store: Store<FileDisk>,
     pub report: MountReport,
     /// For as long as this lives no system has the disk.
-    _state: State,
+    _reading: Reading,
 }
 
 impl Opened {
@@ -106,13 +106,13 @@ impl Opened {
                 "name a system with --state DIR, or an image with --image FILE",
             ));
         }
-        let state = State::open(folder_of(&path))?;
+        let reading = Reading::open(folder_of(&path))?;
         let file = File::open(&path).map_err(|error| Problem::file(&path, &error))?;
         let disk = FileDisk::new(file, Access::Read).map_err(|error| Problem::file(&path, &error))?;
         // A disk that is read is not formatted, so its name does not matter.
         let mounted = finish(Store::mount(disk, [0; 16]), std::future::pending());
         let (store, report) = mounted.map_err(|error| refusal(&path, error))?;
-        Ok(Opened { path, store, report, _state: state })
+        Ok(Opened { path, store, report, _reading: reading })
     }
 }
 

@@ -3,17 +3,23 @@
 //!
 //! `parse` turns text into a [`Manifest`] that holds no contradiction: names are unique,
 //! dependencies exist and form no circle, rights mean something for what they are asked
-//! of. Whether init *has* what it is to grant only the kernel knows: see `grants`.
+//! of. Whether init *has* what it is to grant only the kernel knows: init looks at that when it starts. A host that is
+//! given a manifest reads it before it starts anything.
+#![no_std]
+#![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod badge;
 mod check;
 mod raw;
 mod units;
 
+use abi::info::Limits;
+use abi::{Kind, Rights};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use libprocess::abi::info::Limits;
-use libprocess::abi::{Kind, Rights};
 
 pub use check::parse;
 pub use units::Amount;

@@ -6,13 +6,13 @@ use super::{
 };
 use super::{raw, units};
 use crate::badge;
+use abi::Rights;
+use abi::info::Limits;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
-use libprocess::abi::Rights;
-use libprocess::abi::info::Limits;
 use toml::Spanned;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -102,10 +102,10 @@ impl Check<'_> {
     fn name(&self, what: &str, name: &Spanned<String>) -> Result<(), ManifestError> {
         let text = name.get_ref();
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if text.is_empty() || text.len() > libprocess::abi::Name::CAPACITY || !text.chars().all(good) {
+        if text.is_empty() || text.len() > abi::Name::CAPACITY || !text.chars().all(good) {
             return self.refuse(
                 name,
-                format!("`{text}` is no name for a {what}: 1 to {} of a-z, 0-9 and -", libprocess::abi::Name::CAPACITY),
+                format!("`{text}` is no name for a {what}: 1 to {} of a-z, 0-9 and -", abi::Name::CAPACITY),
             );
         }
         Ok(())
