@@ -95,6 +95,18 @@ fn what_is_too_large_is_told_and_leaves_nothing() {
     assert!(good(&system.run(["disk", "check"])).contains("all good"));
 }
 
+#[test]
+fn a_slip_leaves_nothing_on_the_disk() {
+    let system = System::new();
+    let script = "hello; storge; spawn nope; spawn /nope; spawn nope & wait; exit 0";
+    let text = good(&system.run(["run", "-c", script]));
+    assert!(text.contains("storge: there is no such command or program"), "{text}");
+    let info = good(&system.run(["disk", "info"]));
+    let made: Vec<&str> = info.lines().filter_map(|line| line.trim().strip_prefix("root/user/")).collect();
+    assert_eq!(made.len(), 1, "{info}");
+    assert!(made[0].starts_with("hello: "), "{info}");
+}
+
 /// As bare x86_64 does it, where a line comes by a serial port (boot/qemu/tests/machine/console.rs).
 #[test]
 fn a_line_of_a_pipe_may_be_longer_than_what_is_read_at_once() {

@@ -402,13 +402,28 @@ impl Shell {
         }
     }
 
-    /// Storage of its own for a program of this image: the namespace of that name.
-    pub(crate) async fn storage_of(&self, image: &str) -> Result<Cap<Any>, Failure> {
+    /// Storage of its own for a program of this image: the namespace of that name; and whether it was made now.
+    pub(crate) async fn storage_of(&self, image: &str) -> Result<(Cap<Any>, bool), Failure> {
         let name = namespace_of(image);
         let namespaces = namespaces::Client::over(self.files()?.connection());
         let access = Access::READ.union(Access::WRITE);
+        let listed = namespaces.list(Some(name)).await.map_err(about(name))?;
         let space = namespaces.subspace(name, access).await.map_err(about(name))?;
-        Ok(space.erase())
+        Ok((space.erase(), listed.first().is_none_or(|first| first != name)))
+    }
+
+    /// Takes back storage that was made for a program that is none: a slip leaves nothing on the disk.
+    pub(crate) async fn take_back_storage(&self, image: &str) {
+        if let Ok(files) = self.files() {
+            // What stays is empty.
+            let _ = namespaces::Client::over(files.connection()).remove(namespace_of(image)).await;
+        }
+    }
+
+    /// Whether a path leads to nothing.
+    pub(crate) async fn is_nowhere(&self, path: &str) -> bool {
+        let Ok(files) = self.files() else { return false };
+        matches!(files.stat(path).await, Err(ClientError::Service(Error::NotFound)))
     }
 
     /// How full the shell's namespace is, as a line of `self`.

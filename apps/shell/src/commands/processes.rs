@@ -232,7 +232,7 @@ impl Shell {
         self.attend("process").await?;
         self.attend("storage").await?;
         let lifecycle = self.lifecycle()?.clone();
-        let (grants, capabilities) = self.passed_on(&order).await?;
+        let (grants, capabilities, storage_is_new) = self.passed_on(&order).await?;
         let (source, from) = if order.image.contains('/') {
             let storage = self.given("storage")?;
             (Source::Storage(order.image.clone()), Some(storage.derive(Rights::ALL).map_err(cannot_pass("storage"))?))
@@ -252,6 +252,9 @@ impl Shell {
         let pid = match patient.spawn(&request, from, capabilities).await {
             Ok(pid) => pid,
             Err(ClientError::Service(lifecycle::Error::ImageNotFound(_))) if !order.image.contains('/') => {
+                if storage_is_new {
+                    self.take_back_storage(&order.image).await;
+                }
                 return Ok(None);
             }
             Err(error) => return Err(failed("process", &order.image, error)),
@@ -324,8 +327,9 @@ impl Shell {
         }
     }
 
-    /// What a new program gets: names with rights, and beside them the capabilities.
-    async fn passed_on(&self, order: &Plan) -> Result<(Vec<Grant>, Vec<Cap<Any>>), Failure> {
+    /// What a new program gets: names with rights, and beside them the capabilities; and whether its storage was made
+    /// for it. What is not there needs none.
+    async fn passed_on(&self, order: &Plan) -> Result<(Vec<Grant>, Vec<Cap<Any>>, bool), Failure> {
         let mut grants = Vec::new();
         let mut capabilities: Vec<Cap<Any>> = Vec::new();
         let mut pass = |name: &str, capability: Cap<Any>| {
@@ -353,10 +357,14 @@ impl Shell {
         for name in &order.pass {
             pass(name, self.given(name)?.derive(Rights::ALL).map_err(cannot_pass(name))?);
         }
-        if !order.pass.iter().any(|name| name == "storage") && self.given("storage").is_ok() {
-            pass("storage", self.storage_of(&order.image).await?);
+        let mut is_new = false;
+        let absent = order.image.contains('/') && self.is_nowhere(&order.image).await;
+        if !absent && !order.pass.iter().any(|name| name == "storage") && self.given("storage").is_ok() {
+            let (storage, made) = self.storage_of(&order.image).await?;
+            pass("storage", storage);
+            is_new = made;
         }
-        Ok((grants, capabilities))
+        Ok((grants, capabilities, is_new))
     }
 
     /// A capability that the shell was given, by name; it stays the shell's.
