@@ -320,12 +320,10 @@ impl registry::Server for Server {
 
     async fn lookup(&self, caller: Caller, name: String, version: u32) -> Result<Cap<Endpoint>, registry::Error> {
         let badge = u64::from(registrant(caller)?);
-        if let Ok(place) = self.place(&name)
-            && self.0.manifest.services[place].public
-        {
-            return self.0.endpoints[place].derive_badged(Rights::SEND, badge).map_err(|_| registry::Error::NotFound);
-        }
-        let found = {
+        let public = self.place(&name).ok().filter(|&place| self.0.manifest.services[place].public);
+        let found = if let Some(place) = public {
+            self.0.endpoints[place].derive_badged(Rights::SEND, badge)
+        } else {
             let registry = self.0.registry.borrow();
             let entry = registry.lookup(&name, version).map_err(refused)?;
             entry.endpoint.derive_badged(Rights::SEND, badge)
