@@ -190,8 +190,8 @@ impl<B: Bus> Hardware<B> {
         self.booted_at
     }
 
-    /// Reads a register. `InvalidArgument` where the device has none to be read; `WouldBlock` and
-    /// `Unsupported` as the register says.
+    /// Reads a register. `InvalidArgument` where the device has none to be read; `Unsupported` where this machine has
+    /// not what it shows.
     pub fn read(&mut self, device: DeviceId, register: u64, now: u64) -> Result<u64, Error> {
         let attached = self.devices.get_mut(device.index()).ok_or(Error::Unsupported)?;
         if register == CLASS {

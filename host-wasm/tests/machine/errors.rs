@@ -12,8 +12,11 @@ use std::collections::BTreeSet;
 const NOT_HERE: &[(Number, &[Error], &str)] = &[
     (Number::CaptureBegin, &[Error::Unsupported], "this host can capture"),
     (Number::CaptureEnd, &[Error::Unsupported], "this host can capture"),
-    (Number::ThreadConfigure, &[Error::MissingRight, Error::Expired], "no process has a capability to a thread"),
-    (Number::ImageCreate, &[Error::Revoked], "the quota would have to go in the instant of the check"),
+    (
+        Number::ThreadConfigure,
+        &[Error::MissingRight, Error::Expired],
+        "thread-create is Unsupported: nobody has a thread's",
+    ),
 ];
 
 /// The calls that components cannot have, sharing no memory: `Unsupported`, and nothing else.

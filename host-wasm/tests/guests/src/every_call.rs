@@ -75,6 +75,11 @@ pub fn play(start: &Start) {
                 let _ = calls::call(start.capability("object"), FOREVER, 1, NOTHING);
             }
         }
+        "image-maker" => {
+            let (part, region) = (start.capability("part"), start.capability("object"));
+            report(start, 0);
+            report(start, number(&calls::image_create(part, region, start.number(2), "made")));
+        }
         "thread-exit" => calls::thread_exit(),
         part => panic!("there is no part {part}"),
     }
@@ -485,7 +490,28 @@ impl Seen<'_> {
         self.note(Number::ImageCreate, image(quota, region, 0));
         self.note(Number::ImageCreate, image(quota, region, 3));
         self.note(Number::ImageCreate, image(poor, region, 1));
-        self.done(Number::ImageCreate, image(quota, region, bytes.len() as u64)).map(|_| ())
+        self.done(Number::ImageCreate, image(quota, region, bytes.len() as u64))?;
+        self.quota_goes(region, bytes.len())
+    }
+
+    /// The quota that is to pay for an image goes while the host checks the executable. The child may be interrupted between its
+    /// report and its call: then it goes before, and another child tries.
+    fn quota_goes(&mut self, region: u64, length: usize) -> Scene {
+        let mut ended = 0;
+        for _ in 0..20 {
+            let part = unwrapped("quota-split", calls::quota_split(self.quota, 1 << 20, 16))?;
+            let mut child = self.stage.actor("every-call");
+            child.argument("image-maker").argument(&format!("{length}"));
+            unwrapped("start", child.grant("part", part, ALL).grant("object", region, ALL).start())?;
+            self.stage.reported()?;
+            unwrapped("destroy", calls::destroy(part))?;
+            ended = self.stage.reported()?;
+            self.ends.insert((Number::ImageCreate, ended));
+            if ended == Error::Revoked as u64 + 1 {
+                break;
+            }
+        }
+        check(ended == Error::Revoked as u64 + 1, format!("image-create: {ended}, however often it is tried"))
     }
 
     fn devices(&mut self) -> Scene {
