@@ -75,10 +75,13 @@ bench-core: setup setup-test ## Instructions of call + reply_receive through ker
 bench-qemu: setup setup-qemu ## Instructions of system calls between address spaces, in QEMU; a table
 	@$(CARGO) run --quiet --package qemu --example bench
 
-lint: setup ## Formatting and clippy
-	@$(CARGO) fmt --check
+lint: setup ## Formatting and clippy, on this machine's target and on those of the images
+	@for workspace in . boot/disk fuzz services/storage/engines-bench; do (cd $$workspace && $(CARGO) fmt --check) || exit 1; done
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@cd fuzz && $(CARGO) fmt --check && $(CARGO) clippy -- -D warnings
+	@images=$$($(CARGO) run --quiet --package images -- --list | sed 's/^/--package /') && \
+	    $(CARGO) clippy --target x86_64-unknown-none --package boot --package native-guests --package hostile $$images -- -D warnings && \
+	    $(CARGO) clippy --target wasm32-unknown-unknown --package guests --package hostile $$images -- -D warnings
+	@cd fuzz && $(CARGO) clippy -- -D warnings
 
 # rust-toolchain.toml names the targets, but not every rustup installs them by itself.
 setup:

@@ -22,6 +22,8 @@ fn names(folder: &std::path::Path) -> Vec<PathBuf> {
 
 /// What someone does to a file of the log, which this leads to.
 type Deed = fn(&std::path::Path);
+/// The file that it is done to, in the folder of a log.
+type Find = fn(&std::path::Path) -> PathBuf;
 
 /// The machine makes calls as quick as it can, until there are closed segments; then one file is not what it
 /// was. It stops, and names that file; nothing is written any more.
@@ -34,7 +36,7 @@ fn whatever_happens_to_the_log_of_a_running_machine_stops_it() {
         std::fs::remove_file(path).unwrap();
         std::fs::write(path, bytes).unwrap();
     };
-    let cases: [(&str, fn(&std::path::Path) -> PathBuf, Deed); 6] = [
+    let cases: [(&str, Find, Deed); 6] = [
         ("the open segment", |log| names(&log.join("segments")).pop().unwrap(), removed),
         ("a closed segment", |log| names(&log.join("segments")).swap_remove(0), removed),
         ("a closed segment, cut", |log| names(&log.join("segments")).swap_remove(0), cut),

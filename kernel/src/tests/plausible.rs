@@ -30,11 +30,11 @@ fn changed(commit: &Commit, what: u8, at: u8, value: u8) -> Option<Commit> {
     }
     let mut bytes = heapless::Vec::<u8, { crate::MAX_ENCODED }>::new();
     commit.encode_wide(&mut bytes);
-    let kind = if what % 16 == 0 {
+    let kind = if what.is_multiple_of(16) {
         kinds.map(|&(kind, _)| kind).nth(usize::from(value) % (Granted::KINDS.len() + Doing::KINDS.len()))?
     } else {
         let at = usize::from(at) % bytes.len();
-        bytes[at] = if what % 2 == 0 { value } else { bytes[at] ^ value };
+        bytes[at] = if what.is_multiple_of(2) { value } else { bytes[at] ^ value };
         commit.kind()
     };
     Commit::decode_wide(kind, &bytes)

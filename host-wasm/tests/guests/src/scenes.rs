@@ -35,7 +35,10 @@ pub fn direct(start: &Start) {
         "busy" => loop {
             let _ = calls::poll(0);
         },
-        "print" => Ok(print(start, &start.arguments[1])),
+        "print" => {
+            print(start, &start.arguments[1]);
+            Ok(())
+        }
         "fill" => fill_the_disk(start),
         "every-call" => super::every_call::direct(start),
         scene => Err(format!("there is no scene {scene}")),

@@ -88,7 +88,10 @@ impl Engine for Ekv {
 }
 
 /// sequential-storage: a map in a ring of flash pages.
-pub struct Sequential(MapStorage<u32, Nor, Cache<HeapPageStates, HeapPagePointers, HeapKeyPointers<u32>, u32>>, Sectors);
+pub struct Sequential(
+    MapStorage<u32, Nor, Cache<HeapPageStates, HeapPagePointers, HeapKeyPointers<u32>, u32>>,
+    Sectors,
+);
 
 pub struct Nor(Sectors);
 
@@ -232,7 +235,8 @@ impl Engine for Own {
         run(
             async {
                 let mut transaction = self.0.begin().await;
-                transaction.put(&key.to_be_bytes(), value.to_vec(), Content::None).is_ok() && transaction.commit().await.is_ok()
+                transaction.put(&key.to_be_bytes(), value.to_vec(), Content::None).is_ok()
+                    && transaction.commit().await.is_ok()
             },
             self.0.run(),
         )

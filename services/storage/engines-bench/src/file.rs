@@ -45,7 +45,15 @@ pub fn table() {
     let (store, _) = run(Store::mount(disk(&path), [1; 16]), async {}).expect("mounts");
     println!("| on a file of 256 MiB, fdatasync | puts/s | flushes a put |");
     println!("|---|---|---|");
-    for (writers, size, rounds) in [(1u64, 100usize, 1000u64), (16, 100, 200), (64, 100, 100), (256, 100, 50), (1, 4096, 500), (64, 4096, 50), (1, 61_440, 300)] {
+    for (writers, size, rounds) in [
+        (1u64, 100usize, 1000u64),
+        (16, 100, 200),
+        (64, 100, 100),
+        (256, 100, 50),
+        (1, 4096, 500),
+        (64, 4096, 50),
+        (1, 61_440, 300),
+    ] {
         let flushes = store.device().flushes.get();
         let start = Instant::now();
         let tasks = (0..writers)
@@ -88,6 +96,11 @@ pub fn table() {
     drop(store);
     let start = Instant::now();
     let (_, report) = run(Store::mount(disk(&path), [1; 16]), async {}).expect("mounts");
-    println!("| mount with {} entries in {} nodes | {:.0} ms | |", report.entries, report.nodes, start.elapsed().as_secs_f64() * 1000.0);
+    println!(
+        "| mount with {} entries in {} nodes | {:.0} ms | |",
+        report.entries,
+        report.nodes,
+        start.elapsed().as_secs_f64() * 1000.0
+    );
     let _ = std::fs::remove_file(&path);
 }

@@ -61,9 +61,12 @@ fn crash<E: Engine>(flush_always: bool) -> Option<Outcome> {
         };
         let (mut lost, mut wrong) = (false, false);
         for (key, found) in seen.into_iter().enumerate() {
-            let of_key = |(at, (other, value)): (usize, &(u32, Vec<u8>))| (*other == key as u32).then(|| (at, value.clone()));
-            let promised = puts[..acknowledged].iter().enumerate().filter_map(of_key).next_back().map(|(_, value)| value);
-            let under_way = puts.get(acknowledged).filter(|(other, _)| *other == key as u32).map(|(_, value)| value.clone());
+            let of_key =
+                |(at, (other, value)): (usize, &(u32, Vec<u8>))| (*other == key as u32).then(|| (at, value.clone()));
+            let promised =
+                puts[..acknowledged].iter().enumerate().filter_map(of_key).next_back().map(|(_, value)| value);
+            let under_way =
+                puts.get(acknowledged).filter(|(other, _)| *other == key as u32).map(|(_, value)| value.clone());
             match found {
                 Ok(found) if found == promised || under_way.is_some() && found == under_way => {}
                 Ok(Some(found)) if !puts.iter().any(|(_, value)| *value == found) => wrong = true,
@@ -134,7 +137,9 @@ fn main() {
     crash_row::<Littlefs>(true);
     crash_row::<Own>(false);
     println!();
-    println!("| engine | flushed | puts in 10 s, at most 2,000 | writes a put | KiB a put | flushes a put | processor, us a put | puts/s at 20 us a write, 500 us a flush | open, ms |");
+    println!(
+        "| engine | flushed | puts in 10 s, at most 2,000 | writes a put | KiB a put | flushes a put | processor, us a put | puts/s at 20 us a write, 500 us a flush | open, ms |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     speed_row::<Ekv>(true);
     speed_row::<Sequential>(true);

@@ -2,8 +2,8 @@
 //! may be written anywhere once erased, so what is not whole sectors is read, changed and
 //! written back.
 
-use std::rc::Rc;
 use std::cell::RefCell;
+use std::rc::Rc;
 use storage_engine::BlockDevice;
 use storage_engine::simulation::{SimulatedDisk, run};
 

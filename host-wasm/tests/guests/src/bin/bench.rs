@@ -20,9 +20,9 @@ mod bench {
 
     pub fn main(start: Start) {
         match start.arguments[0].as_str() {
-            "call" => measure(&start, |start, rounds| calls_of_words(start, rounds)),
-            "bulk" => measure(&start, |start, rounds| calls_of_bytes(start, rounds)),
-            "spawn" => measure(&start, |start, rounds| spawns(start, rounds)),
+            "call" => measure(&start, calls_of_words),
+            "bulk" => measure(&start, calls_of_bytes),
+            "spawn" => measure(&start, spawns),
             "echo" => echo(&start),
             "echo-bulk" => echo_bulk(&start),
             "first" => {
