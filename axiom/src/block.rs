@@ -351,6 +351,18 @@ impl Head {
     /// Where a log ends that has nothing in it yet.
     pub const EMPTY: Head = Head { blocks: 0, records: 0, commits: 0, previous: [0; 32], boot: 0, ended: false };
 
+    /// Where the log must have ended before the block with this header, as the header says.
+    pub fn before(header: &Header) -> Head {
+        Head {
+            blocks: header.number,
+            records: header.first_record,
+            commits: header.first_commit,
+            previous: header.previous,
+            boot: header.boot.saturating_sub(u32::from(header.has(header::BOOT))),
+            ended: false,
+        }
+    }
+
     /// Accepts the next block, whose hashes are checked: it must follow, and be consistent
     /// in itself. Nothing changes if it does not.
     pub fn accept(&mut self, block: &Block<'_>) -> Result<(), Wrong> {

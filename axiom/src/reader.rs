@@ -102,7 +102,8 @@ impl Reader {
     }
 }
 
-fn encode(line: &Line) -> Vec<u8> {
+/// A record as postcard [`Record`].
+pub fn encode(line: &Line) -> Vec<u8> {
     let text = line.to_string();
     let record = Record {
         number: line.entry.number,

@@ -298,7 +298,7 @@ commits! {
 
 impl Authority {
     /// Where the capability goes that it makes or moves.
-    pub(crate) const fn place(&self) -> Option<Place> {
+    pub const fn place(&self) -> Option<Place> {
         match *self {
             Authority::QuotaCreated { place, .. }
             | Authority::ProcessCreated { place, .. }

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use axiom::block::{Block, FRAME, Head, WHOLE, Wrong};
-use axiom::header::{BOOT, HEADER, Header};
+use axiom::header::{HEADER, Header};
 use axiom::note::{Checkpoint, MachineKey, VerifierKey};
 use axiom::scan::is_zero;
 use axiom::tree::leaf_hash;
@@ -80,18 +80,6 @@ pub fn read_frame(device: &mut impl BlockDevice, at: u64, buffer: &mut Vec<u8>) 
         read(device, at + 1, &mut buffer[BLOCK..])?;
     }
     Ok(Block::parse(buffer).map(|(_, length)| length))
-}
-
-/// Where the log must have ended before the block with this header, as the header says.
-fn before(header: &Header) -> Head {
-    Head {
-        blocks: header.number,
-        records: header.first_record,
-        commits: header.first_commit,
-        previous: header.previous,
-        boot: header.boot.saturating_sub(u32::from(header.has(BOOT))),
-        ended: false,
-    }
 }
 
 /// The first byte from block `first` up to block `end` that is not zero, as offset in the image, and the last.
@@ -318,7 +306,7 @@ fn covered(device: &mut impl BlockDevice, newest: Newest) -> Result<Recovered, E
         if block.header.number != number {
             return Err(wrong(Wrong::Number));
         }
-        recovered.head = before(&block.header);
+        recovered.head = Head::before(&block.header);
         recovered.head.accept(&block).map_err(wrong)?;
         check_filling(&buffer, at, length)?;
         recovered.before = frontier.clone();

@@ -157,17 +157,10 @@ impl Lives {
                 if !supervisor.is_none() {
                     self.born(supervisor, Way::Supervisor, self.living.get(&source.0).copied(), cause);
                 }
-                self.made(place, cause);
+                if let Some(place) = place {
+                    self.made(place, cause);
+                }
             }
-            Authority::QuotaCreated { place, .. } | Authority::ImageCreated { place, .. } => self.made(place, cause),
-            Authority::EndpointCreated { place, .. }
-            | Authority::NotificationCreated { place, .. }
-            | Authority::ThreadCreated { place, .. }
-            | Authority::RegionCreated { place, .. }
-            | Authority::DeviceAdded { place, .. }
-            | Authority::InterruptAdded { place, .. }
-            | Authority::LogAdded { place, .. }
-            | Authority::Granted { place, .. } => self.made(Some(place), cause),
             Authority::Derived { source, place, arrival, .. } => {
                 let way = match arrival {
                     Some(_) => Way::Message,
@@ -182,16 +175,17 @@ impl Lives {
                     self.all[*life].held.push(held);
                 }
             }
-            _ => self.bury(cause),
+            _ => match change.place() {
+                Some(place) => self.made(place, cause),
+                None => self.bury(cause),
+            },
         }
         Ok(())
     }
 
-    fn made(&mut self, place: Option<Place>, cause: &Cause) {
+    fn made(&mut self, place: Place, cause: &Cause) {
         let way = if cause.caller.is_some() { Way::Made } else { Way::SetUp };
-        if let Some(place) = place {
-            self.born(place.capability, way, self.paid_with(place.capability, cause), cause);
-        }
+        self.born(place.capability, way, self.paid_with(place.capability, cause), cause);
     }
 
     /// The capability to a quota with which the caller paid for what this one names: the one that its call named

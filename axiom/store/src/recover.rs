@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::log::{Closed, GROWTH, OpenSegment, remove_unfinished, trimmed};
-use crate::segments::{RESTORE, Segment, bad_block, before, check_order, checkpoint, no_checkpoint, read, segments};
+use crate::segments::{RESTORE, Segment, bad_block, check_order, checkpoint, no_checkpoint, read, segments};
 use axiom::Sealer;
 use axiom::block::Head;
 use axiom::event::PreviousEnd;
@@ -112,7 +112,7 @@ impl Progress {
             let (number, first) = self.next(segment);
             match scan::next(bytes, at) {
                 Next::Block(block, length) => {
-                    let mut head = self.head.unwrap_or_else(|| before(&block.header));
+                    let mut head = self.head.unwrap_or_else(|| Head::before(&block.header));
                     head.accept(&block).map_err(|wrong| bad_block(path, (bytes, at), (number, first), wrong))?;
                     if head.blocks == self.checkpoint.size {
                         self.check_covered(folder, block.header_bytes, path, (bytes, at))?;

@@ -3,7 +3,6 @@
 use crate::error::Error;
 use crate::folder::Folder;
 use axiom::block::{Block, Head};
-use axiom::header::{BOOT, Header};
 use axiom::note::{Checkpoint, VerifierKey};
 use axiom::scan::{self, Next};
 
@@ -140,18 +139,6 @@ pub(crate) fn bad_block(
     Error::new(format!("{path}: block {number}, at byte {offset}{records}: {what}"), RESTORE)
 }
 
-/// Where the log must have ended before the block with this header, as the header says.
-pub(crate) fn before(header: &Header) -> Head {
-    Head {
-        blocks: header.number,
-        records: header.first_record,
-        commits: header.first_commit,
-        previous: header.previous,
-        boot: header.boot.saturating_sub(u32::from(header.has(BOOT))),
-        ended: false,
-    }
-}
-
 /// Calls `each` with every block from number `from` on, in order, as far as the log goes: up to the
 /// first thing that is not a whole block. Blocks are whole, and each follows the one before.
 /// Stops when `each` says so.
@@ -238,7 +225,7 @@ fn walk_by(
             let next = if number < hashed { scan::next_head(&bytes, at) } else { scan::next(&bytes, at) };
             match next {
                 Next::Block(block, length) => {
-                    let mut next = head.unwrap_or_else(|| before(&block.header));
+                    let mut next = head.unwrap_or_else(|| Head::before(&block.header));
                     next.follows(&block.header)
                         .map_err(|wrong| bad_block(&path, (&bytes, at), (number, first), wrong))?;
                     next = Head::after(&block.header, block.header_bytes);

@@ -2,7 +2,6 @@
 //! in one piece of memory. Blocks are durable once they were synced; a power cut loses
 //! the others, and may leave a torn one.
 
-use abi::log::Record;
 use axiom::Axiom;
 use axiom::block::{Block, Head};
 use axiom::door::{Config, state_hash};
@@ -194,18 +193,10 @@ impl Log {
             if full || line.entry.number < from {
                 return;
             }
-            let text = line.to_string();
-            let record = Record {
-                number: line.entry.number,
-                time: line.entry.time,
-                process: line.process,
-                name: line.name.as_str(),
-                thread: line.entry.record.thread,
-                text: &text,
-            };
-            match postcard::to_allocvec(&record) {
-                Ok(encoded) if bytes.len() + encoded.len() <= length => bytes.extend(encoded),
-                _ => full = true,
+            let record = axiom::reader::encode(&line);
+            full = bytes.len() + record.len() > length;
+            if !full {
+                bytes.extend(record);
             }
         });
         bytes
