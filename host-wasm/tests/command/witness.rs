@@ -2,6 +2,7 @@
 //! state folder and a log that was forked are refused, and a witness that cannot be reached stops nothing.
 
 use super::*;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 /// A witness of its own, that knows one log.
 struct Witness {
@@ -58,6 +59,35 @@ impl Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// What a session says on its standard error, as it comes.
+struct Notes(Receiver<String>);
+
+impl Notes {
+    fn of(child: &mut Child) -> Notes {
+        let stderr = child.stderr.take().unwrap();
+        let (say, said) = channel();
+        std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| say.send(line))
+        });
+        Notes(said)
+    }
+
+    /// The next that is said of a witness, which must come in time; none where the session has ended.
+    #[track_caller]
+    fn of_a_witness(&self) -> Option<String> {
+        let begin = Instant::now();
+        loop {
+            let left = Duration::from_secs(30).saturating_sub(begin.elapsed());
+            match self.0.recv_timeout(left) {
+                Ok(line) if line.contains("witness") => return Some(line),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("nothing is said of a witness"),
+            }
+        }
     }
 }
 
@@ -188,18 +218,18 @@ fn the_last_word_of_each_witness_is_kept_and_silence_is_told_at_once() {
     }
     let address = silent.url.trim_start_matches("http://").to_owned();
     let (mut child, _out) = waiting_session(&system);
-    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let notes = Notes::of(&mut child);
     silent.stop();
-    let said = notes.by_ref().find(|line| line.contains("witness")).unwrap();
+    let said = notes.of_a_witness().unwrap();
     assert!(said.contains("witness.test/silent") && said.contains("cannot be reached"), "{said}");
     std::thread::sleep(Duration::from_millis(2_500));
     silent.serve(&address);
     // Once alone: the next that is said is this.
-    let said = notes.by_ref().find(|line| line.contains("witness")).unwrap();
+    let said = notes.of_a_witness().unwrap();
     assert!(said.contains("witness witness.test/silent signs again"), "{said}");
     drop(child.stdin.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(notes.find(|line| line.contains("witness")), None);
+    assert_eq!(ends_within(&mut child, Duration::from_secs(60)), Some(0));
+    assert_eq!(notes.of_a_witness(), None);
 
     silent.stop();
     good(&system.run(["run", "-c", "put note two"]));
