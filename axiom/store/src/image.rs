@@ -5,17 +5,16 @@
 use crate::error::{Error, Kind};
 use crate::folder::{DiskFolder, Folder, Item, Mark};
 use crate::segments::{CHECKPOINT, READABLE, SEGMENTS, Segment};
-use crate::verify::{Verified, verify};
+use crate::verify::{Verified, tile_named, verify};
 use axiom::Wrong;
 use axiom::event::OtherLog;
-use axiom::header::Hash;
+use axiom::header::{HEADER, Hash, Header};
 use axiom::note::VerifierKey;
-use axiom::tree::{TILE, TileId, leaf_hash, root_of, tiles};
+use axiom::tree::{TILE, TileId, leaf_hash, root_of};
 use log_image::frontier::Frontier;
 use log_image::layout::{Found, STREAM, Slot, Superblock, UNFLUSHED, blocks_of};
 use log_image::recover;
 use log_image::{BLOCK, BlockDevice, DeviceError};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt};
@@ -51,31 +50,63 @@ impl BlockDevice for ReadFile {
     }
 }
 
-/// Where a frame lies in the image, and how long it is.
+/// What would be one segment of a folder.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct Part {
+    /// Its first block.
+    first: u64,
+    /// Where that block's frame begins.
     at: u64,
-    length: u32,
+    /// Bytes of its frames.
+    bytes: u64,
 }
 
-/// What was found in the stream. It only grows.
-#[derive(Debug, Default)]
+/// What was found in the stream. It only grows, by 24 bytes for each segment and 40 for each full tile of leaves: where
+/// each block lies is found again from there.
+#[derive(Debug)]
 struct Index {
-    /// By the numbers of the blocks.
-    frames: Vec<Frame>,
-    /// The leaves of the tree.
+    /// Blocks.
+    blocks: u64,
+    /// Where the frame of the next would begin.
+    end: u64,
+    segments: Vec<Part>,
+    /// Where the first block of each tile of leaves begins.
+    tiles: Vec<u64>,
+    /// The roots over the full tiles of leaves.
+    roots: Vec<Hash>,
+    /// The leaves of the tile that is not full yet.
     leaves: Vec<Hash>,
-    /// The first blocks of the segments.
-    segments: Vec<usize>,
-    /// Bytes of the last segment's frames.
-    last: u64,
-    /// The files of the tree, and for which size they are.
-    tiles: (u64, BTreeMap<String, TileId>),
 }
 
 impl Index {
-    fn end(&self) -> u64 {
-        self.frames.last().map_or(STREAM, |frame| frame.at + blocks_of(frame.length as usize))
+    const EMPTY: Index = Index {
+        blocks: 0,
+        end: STREAM,
+        segments: Vec::new(),
+        tiles: Vec::new(),
+        roots: Vec::new(),
+        leaves: Vec::new(),
+    };
+
+    /// One more block, whose frame has so many bytes.
+    fn push(&mut self, header: &[u8; HEADER], length: usize) {
+        let (first, at) = (self.blocks, self.end);
+        if self.segments.last().is_none_or(|last| last.bytes >= SEGMENT) {
+            self.segments.push(Part { first, at, bytes: 0 });
+        }
+        if let Some(last) = self.segments.last_mut() {
+            last.bytes += length as u64;
+        }
+        if self.leaves.is_empty() {
+            self.tiles.push(at);
+        }
+        self.leaves.push(leaf_hash(header));
+        if self.leaves.len() == TILE {
+            self.roots.push(root_of(&self.leaves));
+            self.leaves.clear();
+        }
+        self.blocks += 1;
+        self.end += blocks_of(length);
     }
 }
 
@@ -99,8 +130,8 @@ impl Image {
         } else {
             metadata.len()
         };
-        let image =
-            Image { path: path.to_owned(), device: ReadFile { file: Arc::new(file), bytes }, index: Mutex::default() };
+        let device = ReadFile { file: Arc::new(file), bytes };
+        let image = Image { path: path.to_owned(), device, index: Mutex::new(Index::EMPTY) };
         let mut first = [0; BLOCK];
         image.device().read(0, &mut first).map_err(|error| failed(io::Error::other(error)))?;
         match Superblock::decode(&first) {
@@ -129,24 +160,9 @@ impl Image {
     fn index(&self) -> io::Result<MutexGuard<'_, Index>> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let mut device = self.device();
-        loop {
-            let at = index.end();
-            let mut block = [0; BLOCK];
-            if at >= device.blocks() {
-                break;
-            }
-            device.read(at, &mut block).map_err(io::Error::other)?;
-            let number = index.frames.len();
-            match recover::frame_head(&block) {
-                Ok((header, bytes, _, length)) if header.number == number as u64 => {
-                    if number == 0 || index.last >= SEGMENT {
-                        index.segments.push(number);
-                        index.last = 0;
-                    }
-                    index.last += length as u64;
-                    index.leaves.push(leaf_hash(&bytes));
-                    index.frames.push(Frame { at, length: length as u32 });
-                }
+        while index.end < device.blocks() {
+            match head_at(&mut device, index.end)? {
+                Ok((header, bytes, _, length)) if header.number == index.blocks => index.push(&bytes, length),
                 _ => break,
             }
         }
@@ -160,51 +176,55 @@ impl Image {
         })
     }
 
-    /// The index with the tree's files as the newest checkpoint has them.
-    fn tiles(&self) -> io::Result<MutexGuard<'_, Index>> {
+    /// The index, and how many blocks the tree's files are for: those that the newest checkpoint covers.
+    fn covered(&self) -> io::Result<(MutexGuard<'_, Index>, u64)> {
         let slot = self.checkpoint()?;
         let size = slot.text.split('\n').nth(1).and_then(|size| size.parse().ok()).unwrap_or(0);
-        let mut index = self.index()?;
-        if index.tiles.0 != size {
-            // What is not there has no files; a size that cannot be has none either.
-            let there = size.min(index.frames.len() as u64);
-            index.tiles = (size, tiles(there).map(|id| (id.path(), id)).collect());
-        }
-        Ok(index)
+        let index = self.index()?;
+        // What is not there has no files; a size that cannot be has none either.
+        let there = index.blocks.min(size);
+        Ok((index, there))
     }
 
+    /// A file of the tree, which is there.
     fn tile(&self, index: &Index, id: &TileId) -> io::Result<Vec<u8>> {
-        let first = id.index as usize * TILE;
-        let Some(level) = id.level else {
-            let mut bytes = Vec::new();
-            for frame in &index.frames[first..first + usize::from(id.width)] {
-                let mut block = [0; BLOCK];
-                self.device().read(frame.at, &mut block).map_err(io::Error::other)?;
-                let (_, header, ..) = recover::frame_head(&block).map_err(io::Error::other)?;
-                bytes.extend_from_slice(&(header.len() as u16).to_be_bytes());
-                bytes.extend_from_slice(&header);
+        let first = id.index as usize;
+        if let Some(below) = id.level.and_then(|level| level.checked_sub(1)) {
+            let below = TILE.pow(u32::from(below));
+            let hashes = (first * TILE..).take(usize::from(id.width));
+            return Ok(hashes.flat_map(|hash| root_of(&index.roots[hash * below..][..below])).collect());
+        }
+        let (mut device, mut at, mut bytes) = (self.device(), index.tiles[first], Vec::new());
+        for _ in 0..id.width {
+            let (_, header, _, length) = head_at(&mut device, at)?.map_err(io::Error::other)?;
+            match id.level {
+                Some(_) => bytes.extend_from_slice(&leaf_hash(&header)),
+                None => {
+                    bytes.extend_from_slice(&(header.len() as u16).to_be_bytes());
+                    bytes.extend_from_slice(&header);
+                }
             }
-            return Ok(bytes);
-        };
-        let below = TILE.pow(u32::from(level));
-        let roots = (first..first + usize::from(id.width)).map(|hash| root_of(&index.leaves[hash * below..][..below]));
-        Ok(roots.flatten().collect())
+            at += blocks_of(length);
+        }
+        Ok(bytes)
     }
 
-    fn segment(&self, index: &Index, first: usize) -> io::Result<Vec<u8>> {
-        let position = index.segments.binary_search(&first).map_err(|_| io::ErrorKind::NotFound)?;
-        let end = index.segments.get(position + 1).copied();
-        let mut device = self.device();
-        let mut bytes = Vec::new();
+    fn segment(&self, index: &Index, first: u64) -> io::Result<Vec<u8>> {
+        let position = index.segments.binary_search_by_key(&first, |segment| segment.first);
+        let position = position.map_err(|_| io::ErrorKind::NotFound)?;
+        let end = index.segments.get(position + 1).map_or(index.end, |next| next.at);
+        let (mut device, mut at) = (self.device(), index.segments[position].at);
+        let mut bytes = Vec::with_capacity(index.segments[position].bytes as usize);
         let mut buffer = Vec::new();
-        for frame in &index.frames[first..end.unwrap_or(index.frames.len())] {
-            let length = frame.length as usize;
+        while at < end {
+            let (.., length) = head_at(&mut device, at)?.map_err(io::Error::other)?;
             buffer.resize(length.next_multiple_of(BLOCK), 0);
-            device.read(frame.at, &mut buffer).map_err(io::Error::other)?;
+            device.read(at, &mut buffer).map_err(io::Error::other)?;
             bytes.extend_from_slice(&buffer[..length]);
+            at += blocks_of(length);
         }
-        if end.is_none() {
-            bytes.extend(self.tail(index.end())?);
+        if end == index.end {
+            bytes.extend(self.tail(end)?);
         }
         Ok(bytes)
     }
@@ -291,8 +311,72 @@ impl Image {
     }
 }
 
-fn first_of(buffer: &[u8]) -> Option<(axiom::header::Header, [u8; axiom::header::HEADER], u64, usize)> {
+/// Header, its bytes, how far all was durable, and the bytes of a frame.
+type FrameHead = (Header, [u8; HEADER], u64, usize);
+
+fn first_of(buffer: &[u8]) -> Option<FrameHead> {
     recover::frame_head(buffer.first_chunk()?).ok()
+}
+
+/// The head of the frame that begins with block `at` of the device.
+fn head_at(device: &mut ReadFile, at: u64) -> io::Result<Result<FrameHead, Wrong>> {
+    let mut block = [0; BLOCK];
+    device.read(at, &mut block).map_err(io::Error::other)?;
+    Ok(recover::frame_head(&block))
+}
+
+/// Full files of a row of the tree over `size` blocks (a level, or the bundles), and what the partial one behind them has.
+fn row(level: Option<u8>, size: u64) -> (u64, u16) {
+    let count = size.checked_shr(8 * u32::from(level.unwrap_or(0))).unwrap_or(0);
+    (count / TILE as u64, (count % TILE as u64) as u16)
+}
+
+/// The file of this path in the tree over `size` blocks.
+fn tile_at(path: &str, size: u64) -> Option<TileId> {
+    let id = tile_named(path)?;
+    let (full, rest) = row(id.level, size);
+    let width = if id.index < full { TILE as u16 } else { rest };
+    (id.index <= full && id.width == width).then_some(id)
+}
+
+/// What lies in a folder of the tree over `size` blocks, by name: as [`TileId::path`] names it. Nothing if there is no
+/// such folder.
+fn tiles_in(path: &str, size: u64) -> Option<Vec<Item>> {
+    let item = |name: String, length| Item { name, length };
+    let mut parts = path.strip_prefix("tile")?.split('/').skip(1);
+    let mut items = Vec::new();
+    let Some(row_name) = parts.next() else {
+        let levels = (0..8).map(Some).filter(|&level| row(level, size) != (0, 0));
+        items.extend(levels.flatten().map(|level| item(level.to_string(), None)));
+        items.extend((size > 0).then(|| item("entries".to_owned(), None)));
+        return Some(items);
+    };
+    let level = if row_name == "entries" { None } else { Some(row_name.parse().ok()?) };
+    let each = if level.is_some() { 32 } else { 2 + HEADER as u64 };
+    let (full, width) = row(level, size);
+    let mut above = 0u64;
+    for part in parts {
+        if part.strip_suffix(".p").is_some() {
+            let partial = tile_at(&format!("{path}/{width}"), size)?;
+            return Some(vec![item(width.to_string(), Some(u64::from(partial.width) * each))]);
+        }
+        let digits: u64 = part.strip_prefix('x').filter(|digits| digits.len() == 3)?.parse().ok()?;
+        above = above.checked_mul(1000)?.checked_add(digits).filter(|&above| above > 0)?;
+    }
+    for digits in 0..1000 {
+        let index = above.checked_mul(1000)?.checked_add(digits)?;
+        let behind = index.saturating_mul(1000);
+        if index < full {
+            items.push(item(format!("{digits:03}"), Some(TILE as u64 * each)));
+        } else if index == full && width > 0 {
+            items.push(item(format!("{digits:03}.p"), None));
+        }
+        if index > 0 && (behind < full || behind == full && width > 0) {
+            items.push(item(format!("x{digits:03}"), None));
+        }
+    }
+    items.sort();
+    Some(items)
 }
 
 fn not_a_folder() -> io::Error {
@@ -306,11 +390,10 @@ impl Folder for Image {
         }
         if let Some(name) = path.strip_prefix(SEGMENTS).and_then(|rest| rest.strip_prefix('/')) {
             let segment = Segment::named(name).filter(|segment| !segment.trimmed).ok_or(io::ErrorKind::NotFound)?;
-            return self.segment(&*self.index()?, segment.first as usize);
+            return self.segment(&*self.index()?, segment.first);
         }
-        let index = self.tiles()?;
-        let id = index.tiles.1.get(path).ok_or(io::ErrorKind::NotFound)?;
-        self.tile(&index, id)
+        let (index, size) = self.covered()?;
+        self.tile(&index, &tile_at(path, size).ok_or(io::ErrorKind::NotFound)?)
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<Item>> {
@@ -322,34 +405,15 @@ impl Folder for Image {
         }
         if path == SEGMENTS {
             let index = self.index()?;
-            let ends = index.segments[1.min(index.segments.len())..].iter().copied().chain([index.frames.len()]);
-            let items = index.segments.iter().zip(ends).map(|(&first, end)| {
-                let segment = Segment { first: first as u64, trimmed: false }.path();
+            let items = index.segments.iter().map(|part| {
+                let segment = Segment { first: part.first, trimmed: false }.path();
                 let name = segment.rsplit('/').next().unwrap_or_default().to_owned();
-                let length = index.frames[first..end].iter().map(|frame| u64::from(frame.length)).sum();
-                Item { name, length: Some(length) }
+                Item { name, length: Some(part.bytes) }
             });
             return Ok(items.collect());
         }
-        let index = self.tiles()?;
-        let prefix = format!("{path}/");
-        let mut items: Vec<Item> = Vec::new();
-        for (name, id) in index.tiles.1.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)) {
-            let item = match name[prefix.len()..].split_once('/') {
-                Some((name, _)) => folder(name),
-                None => {
-                    let each = if id.level.is_some() { 32 } else { 2 + axiom::header::HEADER };
-                    let length = Some((usize::from(id.width) * each) as u64);
-                    Item { name: name[prefix.len()..].to_owned(), length }
-                }
-            };
-            if items.last() != Some(&item) {
-                items.push(item);
-            }
-        }
-        items.sort();
-        items.dedup();
-        Ok(items)
+        let size = self.covered()?.1;
+        Ok(tiles_in(path, size).unwrap_or_default())
     }
 
     fn check(&self, key: &VerifierKey) -> Result<Option<String>, Error> {

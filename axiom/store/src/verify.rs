@@ -451,7 +451,7 @@ impl<F: Folder> Pass<'_, F> {
 }
 
 /// The file of the tree with this path, exactly as [`TileId::path`] writes it.
-fn tile_named(path: &str) -> Option<TileId> {
+pub(crate) fn tile_named(path: &str) -> Option<TileId> {
     let rest = path.strip_prefix("tile/")?;
     let (level, rest) = rest.split_once('/')?;
     let level = if level == "entries" { None } else { Some(level.parse().ok()?) };

@@ -1,11 +1,13 @@
-//! A log of any length is verified, replayed and gone on from in the same memory. What is measured is a process of its
+//! A log of any length is verified, replayed and gone on from in the same memory, in a folder or an image. What is measured is a process of its
 //! own: this test program, started again with the folder and what to do with it.
 
+use log_image::{BLOCK, BlockDevice, DeviceError, ImageLog};
 use log_store::commands::{self, Format};
-use log_store::folder::DiskFolder;
+use log_store::folder::{DiskFolder, Folder};
 use log_store::verify::Start;
 use log_store::{Log, Settings, key};
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -15,6 +17,10 @@ const FOLDER: &str = "ORBITAL_TEST_FOLDER";
 /// What is done with the log.
 const WORKS: [&str; 5] =
     ["verify", "verify --from snapshot", "verify --from checkpoint", "replay", "replay --from snapshot"];
+/// And with an image, which has no snapshots.
+const IMAGE_WORKS: [&str; 3] = ["verify --image", "verify --from checkpoint --image", "replay --image"];
+/// The image.
+const IMAGE: &str = "log.img";
 
 /// The most memory that this process has had, in KiB.
 fn most_memory() -> u64 {
@@ -27,11 +33,15 @@ fn most_memory() -> u64 {
 #[test]
 fn started() {
     let (Ok(work), Ok(folder)) = (std::env::var(WORK), std::env::var(FOLDER)) else { return };
-    let state = PathBuf::from(folder);
+    let folder = PathBuf::from(folder);
     let mut out = Vec::new();
-    let kept = || Start::Checkpoint(fs::read(state.join("kept")).expect("it was kept"));
+    let kept = || Start::Checkpoint(fs::read(folder.join("kept")).expect("it was kept"));
     let (key, json) = (None, Format::Json);
-    match work.as_str() {
+    let (work, state) = match work.strip_suffix(" --image") {
+        Some(work) => (work, folder.join(IMAGE)),
+        None => (work.as_str(), folder.clone()),
+    };
+    match work {
         "verify" => commands::verify(&state, key, json, &mut out),
         "verify --from snapshot" => commands::verify_from(&state, key, &Start::Snapshot, json, &mut out),
         "verify --from checkpoint" => commands::verify_from(&state, key, &kept(), json, &mut out),
@@ -64,12 +74,31 @@ impl Place {
     }
 }
 
+/// The size of the short log, and of the long one, in MiB.
+const SHORT: u64 = 16;
+
+fn long() -> u64 {
+    let long = std::env::var("ORBITAL_LARGE_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
+    SHORT.max(long)
+}
+
+/// That each work took as much for the long log as the most for the short one, but for 2 MiB.
+fn compare(works: &[&str], short: &[u64], long_took: &[u64]) {
+    let long = long();
+    // From the checkpoint of the short log on there was nothing to read in it: it is held against the others.
+    let most = short.iter().max().expect("some") + (2 << 10);
+    for ((work, short), took) in works.iter().zip(short).zip(long_took) {
+        println!("{work}: {short} KiB for {SHORT} MiB, {took} KiB for {long} MiB");
+    }
+    for (work, took) in works.iter().zip(long_took) {
+        assert!(*took < most, "{work}: {took} KiB for {long} MiB, {most} for {SHORT}");
+    }
+}
+
 /// Given a log of 16 MiB that grows to 64, or as many as ORBITAL_LARGE_MIB says, when it is verified and replayed from
 /// wherever, then that takes as much memory as before, but for 2 MiB.
 #[test]
 fn a_long_log_takes_no_more_memory_than_a_short_one() {
-    const SHORT: u64 = 16;
-    let long: u64 = std::env::var("ORBITAL_LARGE_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
     let place = Place(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("log-memory-{}", std::process::id())));
     let key = key::load_or_create(&place.0.join("machine.key")).expect("a key");
     let folder = DiskFolder::new(place.0.join("log"));
@@ -80,7 +109,7 @@ fn a_long_log_takes_no_more_memory_than_a_short_one() {
     let mut pair = bench_core::Pair::with(config).expect("the kernel accepts the set-up");
     let mut bytes = 0;
     let mut measured = Vec::new();
-    for until in [SHORT, long.max(SHORT)] {
+    for until in [SHORT, long()] {
         while bytes < until << 20 {
             assert!(pair.round_trip());
             pair.take_blocks(|block| {
@@ -97,13 +126,58 @@ fn a_long_log_takes_no_more_memory_than_a_short_one() {
         }
         measured.push(WORKS.map(|work| place.measure(work)));
     }
-    for (index, work) in WORKS.iter().enumerate() {
-        let (short, long_took) = (measured[0][index], measured[1][index]);
-        println!("{work}: {short} KiB for {SHORT} MiB, {long_took} KiB for {long} MiB");
+    compare(&WORKS, &measured[0], &measured[1]);
+}
+
+/// A file as the device of a log; what is not written is zero.
+struct Device(File, u64);
+
+impl BlockDevice for Device {
+    fn blocks(&self) -> u64 {
+        self.1
     }
-    // From the checkpoint of the short log on there was nothing to read in it: it is held against the others.
-    let most = measured[0].iter().max().expect("some") + (2 << 10);
-    for (work, took) in WORKS.iter().zip(measured[1]) {
-        assert!(took < most, "{work}: {took} KiB for {long} MiB, {most} for {SHORT}");
+    fn read(&mut self, first: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.read_exact_at(bytes, first * BLOCK as u64).map_err(|_| DeviceError::Failed)
     }
+    fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.0.write_all_at(bytes, first * BLOCK as u64).map_err(|_| DeviceError::Failed)
+    }
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// Given an image with a log of 16 MiB that grows as the folder does, in blocks of 1.5 KiB, of which there are many, when
+/// it is verified and replayed, then that takes as much memory as before, but for 2 MiB.
+#[test]
+fn a_long_image_takes_no_more_memory_than_a_short_one() {
+    const SLOTS: usize = 32;
+    let place = Place(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("image-memory-{}", std::process::id())));
+    let key = key::load_or_create(&place.0.join("machine.key")).expect("a key").of_bare_machine();
+    let file = File::options().read(true).write(true).create_new(true).open(place.0.join(IMAGE)).expect("a file");
+    let bytes = (long() + 16) << 20;
+    file.set_len(bytes).expect("a length");
+    let device = Device(file, bytes / BLOCK as u64);
+    let (mut log, _) = ImageLog::open(device, key.clone()).expect("it opens");
+    let mut config = axiom::Config::new(kernel::Platform::NATIVE);
+    (config.key, config.slots) = (key.public(), SLOTS);
+    let mut pair = bench_core::Pair::with(config).expect("the kernel accepts the set-up");
+    let mut blocks = 0;
+    let mut measured = Vec::new();
+    for until in [SHORT, long()] {
+        while blocks * 3 * (BLOCK as u64) < until << 20 {
+            assert!(pair.round_trip());
+            pair.take_blocks(|block| {
+                blocks += 1;
+                log.append(&block).expect("appended");
+            });
+        }
+        log.publish().expect("published");
+        if measured.is_empty() {
+            let text = log_store::image::Image::open(&place.0.join(IMAGE)).expect("an image");
+            fs::write(place.0.join("kept"), text.read("checkpoint").expect("a checkpoint")).expect("kept");
+        }
+        measured.push(IMAGE_WORKS.map(|work| place.measure(work)));
+    }
+    compare(&IMAGE_WORKS, &measured[0], &measured[1]);
 }
