@@ -9,9 +9,10 @@ use crate::problem::{Problem, status};
 use crate::progress::Progress;
 use axiom::note::{Checkpoint, Cosigned, VerifierKey, WitnessKey};
 use axiom::tree::root_of;
-use base64ct::{Base64, Encoding};
 use log_store::folder::DiskFolder;
 use log_store::prove::Prover;
+pub use log_store::witness::Answer;
+use log_store::witness::{Submission, notes, only_of};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -64,21 +65,6 @@ struct Config {
 struct Entry {
     url: String,
     key: String,
-}
-
-/// What a witness answered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// It signed: its line, and when, s since 1970.
-    Cosigned(String, u64),
-    /// It has signed so many blocks, and there are fewer: the log is an old copy.
-    Older(u64),
-    /// What it signed is not the beginning of this log.
-    Forked(u64),
-    /// It does not sign, for this reason.
-    Refused(String),
-    /// It did not answer.
-    Unreachable(String),
 }
 
 /// What came of a submission.
@@ -191,7 +177,7 @@ impl Witnesses {
         let path = self.folder.join(WITNESSED);
         match fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            notes => notes.map(|notes| split(&notes)).map_err(|error| Problem::file(&path, &error)),
+            file => file.map(|file| notes(&file)).map_err(|error| Problem::file(&path, &error)),
         }
     }
 
@@ -270,11 +256,13 @@ impl Witnesses {
         for witness in &self.all {
             let signed = |note: &&Cosigned| note.cosignatures.iter().any(|line| line.witness == witness.key.name());
             let old = seen.iter().find(signed).map_or(0, |note| note.checkpoint.size);
-            let submission = Submission { agent: &agent, witness, origin: key.name(), note: &note, checkpoint };
-            let answer = submission.run(old, |old| match &prover {
+            let submission = Submission { key: &witness.key, origin: key.name(), note: &note, checkpoint };
+            let prove = |old| match &prover {
                 Some(prover) => Ok(prover.consistency(old, None)?.path),
-                None => Ok(Vec::new()),
-            })?;
+                None => Ok::<_, Problem>(Vec::new()),
+            };
+            let answer =
+                submission.run(old, prove, |body| post(&agent, witness, body).map_err(|error| error.to_string()))?;
             answers.push((witness.clone(), answer));
         }
         let mut witnessed = String::from_utf8_lossy(&note).into_owned();
@@ -326,40 +314,6 @@ impl Witnesses {
         })?;
         Ok(Watch { stop, thread })
     }
-}
-
-/// The notes in the file of what was witnessed: each ends with signatures, lines that begin as no other line of a note does.
-fn split(notes: &[u8]) -> Vec<Vec<u8>> {
-    let mut split: Vec<Vec<u8>> = Vec::new();
-    let mut was_signature = true;
-    for line in notes.split_inclusive(|&byte| byte == b'\n') {
-        let is_signature = line.starts_with("\u{2014} ".as_bytes());
-        if was_signature && !is_signature {
-            split.push(Vec::new());
-        }
-        was_signature = is_signature;
-        match split.last_mut() {
-            Some(note) => note.extend_from_slice(line),
-            None => split.push(line.to_vec()),
-        }
-    }
-    // A file without anything in it is none of ours, and is to be told as that.
-    if split.is_empty() { vec![Vec::new()] } else { split }
-}
-
-/// A note with the signatures of these witnesses alone; nothing if it has none of them.
-fn only_of(note: &[u8], witnesses: &[&str]) -> String {
-    let note = String::from_utf8_lossy(note);
-    let Some(end) = note.find("\n\n").and_then(|body| Some(body + 2 + note[body + 2..].find('\n')? + 1)) else {
-        return String::new();
-    };
-    let (own, lines) = note.split_at(end);
-    let is_theirs = |line: &&str| {
-        let name = line.strip_prefix("\u{2014} ").and_then(|line| line.split(' ').next());
-        name.is_some_and(|name| witnesses.contains(&name))
-    };
-    let theirs: String = lines.split_inclusive('\n').filter(is_theirs).collect();
-    if theirs.is_empty() { theirs } else { format!("{own}{theirs}") }
 }
 
 /// Who does not sign while a system runs, by name; nobody's name stands for the submission itself.
@@ -417,63 +371,12 @@ impl Watch {
     }
 }
 
-/// One checkpoint on its way to one witness.
-struct Submission<'a> {
-    agent: &'a ureq::Agent,
-    witness: &'a Witness,
-    origin: &'a str,
-    note: &'a [u8],
-    checkpoint: Checkpoint,
-}
-
-impl Submission<'_> {
-    /// Sends it, with the proof from `old` blocks on; where the witness is elsewhere, from there.
-    fn run(&self, mut old: u64, prove: impl Fn(u64) -> Result<Vec<[u8; 32]>, Problem>) -> Result<Answer, Problem> {
-        for _ in 0..3 {
-            if old > self.checkpoint.size {
-                return Ok(Answer::Older(old));
-            }
-            let mut body = format!("old {old}\n");
-            for hash in prove(old)? {
-                body.push_str(&Base64::encode_string(&hash));
-                body.push('\n');
-            }
-            body.push('\n');
-            body.push_str(&String::from_utf8_lossy(self.note));
-            let (code, text) = match self.post(&body) {
-                Ok(answer) => answer,
-                Err(error) => return Ok(Answer::Unreachable(error.to_string())),
-            };
-            match code {
-                200 => {
-                    let line = self.witness.key.find(&text, self.origin, &self.checkpoint);
-                    return Ok(match line {
-                        Some((line, time)) => Answer::Cosigned(line.to_owned(), time),
-                        None => Answer::Refused("its answer has no signature of its key over this checkpoint".into()),
-                    });
-                }
-                409 => match text.strip_suffix('\n').and_then(|size| size.parse().ok()) {
-                    // The same size, and another root.
-                    Some(size) if size == old => return Ok(Answer::Forked(size)),
-                    Some(size) => old = size,
-                    None => return Ok(Answer::Refused("its answer 409 says no size".into())),
-                },
-                422 => return Ok(Answer::Forked(old)),
-                404 => return Ok(Answer::Refused(format!("it does not know the log {}", self.origin))),
-                403 => return Ok(Answer::Refused(format!("it does not know the key of {}", self.origin))),
-                code => return Ok(Answer::Refused(format!("it answered {code}"))),
-            }
-        }
-        Ok(Answer::Refused("it names another size each time".into()))
-    }
-
-    /// Status and body of the answer.
-    fn post(&self, body: &str) -> Result<(u16, String), ureq::Error> {
-        let url = format!("{}/add-checkpoint", self.witness.url.trim_end_matches('/'));
-        let mut response = self.agent.post(&url).content_type("text/plain; charset=utf-8").send(body)?;
-        let text = response.body_mut().with_config().limit(MOST).read_to_string()?;
-        Ok((response.status().as_u16(), text))
-    }
+/// Sends what is to be said to a witness; gives status and body of its answer.
+fn post(agent: &ureq::Agent, witness: &Witness, body: &str) -> Result<(u16, String), ureq::Error> {
+    let url = format!("{}/add-checkpoint", witness.url.trim_end_matches('/'));
+    let mut response = agent.post(&url).content_type("text/plain; charset=utf-8").send(body)?;
+    let text = response.body_mut().with_config().limit(MOST).read_to_string()?;
+    Ok((response.status().as_u16(), text))
 }
 
 fn agent() -> ureq::Agent {

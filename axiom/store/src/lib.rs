@@ -8,6 +8,7 @@
 //! | [`image`] | a log image of the bare machine, read as a folder |
 //! | [`snapshots`] | the state, written beside the log for replay to begin with |
 //! | [`verify`], [`prove`] | checking all of it; proofs of a record, and of two trees |
+//! | [`witness`] | what is said to a witness, and what its answers mean |
 //! | [`commands`], [`outsider`] | what stands behind `orbital log`; of it, proofs |
 //! | [`state`], [`why`], [`lives`] | the state after a record; why a record came; where a capability comes from |
 //! | [`diff`] | whether two logs say the same of each process |
@@ -36,6 +37,7 @@ pub mod state;
 mod time;
 pub mod verify;
 pub mod why;
+pub mod witness;
 pub mod writer;
 
 pub use error::Error;

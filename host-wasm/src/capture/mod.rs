@@ -1,12 +1,12 @@
 //! Capture: messages of an endpoint, written down for debugging, sealed, apart from the log.
-//! [`sealed`] is the file, [`Entry`] what is in it; docs/capture.md states both.
+//! [`files`] are where they lie, the crate `sealed` is how, [`Entry`] what is in them; docs/capture.md states both.
 
-pub mod sealed;
+pub mod files;
 
 use crate::problem::Problem;
 use abi::DeliveryKind;
 use abi::message::Words;
-use sealed::{Left, Writer};
+use files::{Left, Writer};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

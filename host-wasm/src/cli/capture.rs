@@ -1,11 +1,12 @@
 //! `orbital capture`: reads what was captured of an endpoint's messages, with the machine's key.
 
 use super::{Global, Output};
-use crate::capture::sealed::{End, Wrong, files, open, read};
+use crate::capture::files::{files, read};
 use crate::capture::{Content, Entry, Party, kind_in_words, secret};
 use crate::problem::{Problem, status};
 use axiom::words::tag_in_words;
 use clap::Subcommand;
+use sealed::{End, Wrong, open};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};

@@ -20,16 +20,14 @@
 //! | 4 | 4 | the same, every bit turned over |
 //! | 8 | | the content: one record, encrypted, with its 16-byte tag |
 
-use crate::problem::{Problem, status};
+#![forbid(unsafe_code)]
+
 use aead_stream::{NewStream, StreamBE32, StreamPrimitive};
 use chacha20poly1305::ChaCha20Poly1305;
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"OrbitCp1";
-const HEADER: usize = 96;
+/// Bytes of the header.
+pub const HEADER: usize = 96;
 const SIGNED: usize = 80;
 /// The two lengths before the content of a frame.
 const LENGTHS: usize = 8;
@@ -40,10 +38,7 @@ pub const MOST_BYTES: u64 = 16 << 20;
 /// Kept for the last record.
 const RESERVE: u64 = 1 << 10;
 /// The most bytes of one record: a message has 64 KiB beside its words and names.
-const MOST_RECORD: usize = (64 << 10) + 512;
-/// Files that a folder has at most; the oldest go when another is made.
-pub const MOST_FILES: usize = 4;
-const SUFFIX: &str = "sealed";
+pub const MOST_RECORD: usize = (64 << 10) + 512;
 
 type Stream = StreamBE32<ChaCha20Poly1305>;
 
@@ -53,89 +48,48 @@ fn stream(secret: &[u8; 32], header: &[u8; HEADER]) -> Stream {
     Stream::new(key.as_bytes().into(), &Default::default())
 }
 
-/// Whether another record fits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Left {
-    /// It was written.
-    Room,
-    /// It was not: the file would be larger than it may be.
-    None,
-}
-
-/// Writes one.
-pub struct Writer {
-    path: PathBuf,
-    file: fs::File,
+/// Seals records, one after the other: what comes out is a file's bytes.
+pub struct Sealer {
     stream: Stream,
     position: u32,
     length: u64,
 }
 
-impl Writer {
-    /// A new file in `folder`, which is made if there is none, under this key, for this boot. Where
-    /// there are [`MOST_FILES`], the oldest goes.
-    pub fn create(folder: &Path, secret: &[u8; 32], public: &[u8; 32], boot: u32) -> Result<Writer, Problem> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| Problem::file(folder, &error))?;
-        let kept = files(folder)?;
-        for (_, path) in kept.iter().take((kept.len() + 1).saturating_sub(MOST_FILES)) {
-            fs::remove_file(path).map_err(|error| Problem::file(path, &error))?;
-        }
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| {
-            Problem::new(status::UNAVAILABLE, format!("no randomness: {error}"), "see `orbital doctor`")
-        })?;
+impl Sealer {
+    /// Of a file under this key, for this boot; `random` was never used before. Gives the header, with which the file begins.
+    pub fn new(secret: &[u8; 32], public: &[u8; 32], boot: u32, random: &[u8; 32]) -> (Sealer, [u8; HEADER]) {
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(&MAGIC);
         header[8..16].copy_from_slice(&u64::from(boot).to_le_bytes());
         header[16..48].copy_from_slice(public);
-        header[48..SIGNED].copy_from_slice(&random);
+        header[48..SIGNED].copy_from_slice(random);
         let check = *blake3::hash(&header[..SIGNED]).as_bytes();
         header[SIGNED..].copy_from_slice(&check[..HEADER - SIGNED]);
-
-        let path = folder.join(format!("{boot:010}.{SUFFIX}"));
-        let problem = |error: std::io::Error| Problem::file(&path, &error);
-        // A number that was given before (the log was begun anew) is the new boot's.
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(problem)?;
-        file.write_all(&header).map_err(problem)?;
-        Ok(Writer { stream: stream(secret, &header), path, file, position: 0, length: HEADER as u64 })
+        (Sealer { stream: stream(secret, &header), position: 0, length: HEADER as u64 }, header)
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Adds a record, if there is room for it.
-    pub fn add(&mut self, record: &[u8]) -> Result<Left, Problem> {
+    /// The frame of one more record; `None`: the file would be larger than it may be.
+    pub fn add(&mut self, record: &[u8]) -> Option<Vec<u8>> {
         let length = (LENGTHS + record.len() + TAG) as u64;
         if self.length + length + RESERVE > MOST_BYTES || record.len() > MOST_RECORD {
-            return Ok(Left::None);
+            return None;
         }
-        self.write(record, false)?;
+        let frame = self.frame(record, false)?;
         self.position += 1;
         self.length += length;
-        Ok(Left::Room)
+        Some(frame)
     }
 
-    /// The last record.
-    pub fn finish(mut self, record: &[u8]) -> Result<(), Problem> {
-        self.write(record, true)?;
-        self.file.sync_all().map_err(|error| Problem::file(&self.path, &error))
+    /// The frame of the last record; `None`: it is larger than a record may be.
+    pub fn finish(self, record: &[u8]) -> Option<Vec<u8>> {
+        if record.len() > MOST_RECORD { None } else { self.frame(record, true) }
     }
 
-    fn write(&mut self, record: &[u8], last: bool) -> Result<(), Problem> {
-        let content = self.stream.encrypt(self.position, last, record).map_err(|_| {
-            Problem::new(status::IO, "a record could not be sealed", "this is a defect of Orbital; report it")
-        })?;
+    fn frame(&self, record: &[u8], last: bool) -> Option<Vec<u8>> {
+        let content = self.stream.encrypt(self.position, last, record).ok()?;
         // It fits: a record has at most `MOST_RECORD` bytes.
         let length = content.len() as u32;
-        let frame = [&length.to_le_bytes()[..], &(!length).to_le_bytes(), &content].concat();
-        self.file.write_all(&frame).map_err(|error| Problem::file(&self.path, &error))
+        Some([&length.to_le_bytes()[..], &(!length).to_le_bytes(), &content].concat())
     }
 }
 
@@ -229,40 +183,6 @@ pub fn open(bytes: &[u8], secret: &[u8; 32], public: &[u8; 32]) -> Result<Opened
     Ok(Opened { boot, records, places, end })
 }
 
-/// The captures in a folder by the number of their boot, the oldest first.
-pub fn files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, Problem> {
-    let problem = |error: std::io::Error| Problem::file(folder, &error);
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(problem)?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(problem)?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == SUFFIX)) {
-            files.push((number, path));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// The bytes of a file, of which there are no more than one can have.
-pub fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    let problem = |error: std::io::Error| Problem::input(path, &error);
-    let mut bytes = Vec::new();
-    fs::File::open(path).map_err(problem)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(problem)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(Problem::new(
-            status::LOG,
-            format!("{}: more than the {MOST_BYTES} bytes that a capture can have", path.display()),
-            "it is no capture, or something was added to it; nothing of it is shown",
-        ));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,39 +190,33 @@ mod tests {
     const SECRET: [u8; 32] = [3; 32];
     const PUBLIC: [u8; 32] = [4; 32];
 
-    /// A folder with the capture of boot 7: these records, the last of which ends it.
-    fn sealed(records: &[&[u8]]) -> (tempfile::TempDir, Vec<u8>) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = Writer::create(folder.path(), &SECRET, &PUBLIC, 7).unwrap();
+    /// The capture of boot 7: these records, the last of which ends it.
+    fn sealed(records: &[&[u8]], random: u8) -> Vec<u8> {
+        let (mut sealer, header) = Sealer::new(&SECRET, &PUBLIC, 7, &[random; 32]);
         let (last, before) = records.split_last().unwrap();
-        for record in before {
-            assert_eq!(writer.add(record).unwrap(), Left::Room);
-        }
-        let path = writer.path().to_path_buf();
-        writer.finish(last).unwrap();
-        (folder, read(&path).unwrap())
+        let mut bytes = header.to_vec();
+        bytes.extend(before.iter().flat_map(|record| sealer.add(record).unwrap()));
+        bytes.extend(sealer.finish(last).unwrap());
+        bytes
     }
 
     const RECORDS: [&[u8]; 4] = [b"one", b"a second record", b"", b"the last"];
 
     #[test]
     fn what_was_sealed_is_opened_with_the_key_and_is_not_seen_without() {
-        let (folder, bytes) = sealed(&RECORDS);
+        let bytes = sealed(&RECORDS, 1);
         let opened = open(&bytes, &SECRET, &PUBLIC).unwrap();
         assert_eq!((opened.boot, opened.end), (7, End::Whole));
         assert_eq!(opened.records, RECORDS);
         assert!(!bytes.windows(6).any(|window| window == b"second"));
         // The same again is other bytes.
-        let (_again, others) = sealed(&RECORDS);
+        let others = sealed(&RECORDS, 2);
         assert_ne!(bytes[HEADER..], others[HEADER..]);
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&folder.path().join("0000000007.sealed")), 0o600);
     }
 
     #[test]
     fn every_bit_that_is_changed_is_found_and_its_record_named() {
-        let (_folder, bytes) = sealed(&RECORDS);
+        let bytes = sealed(&RECORDS, 1);
         let opened = open(&bytes, &SECRET, &PUBLIC).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
@@ -322,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_anywhere_gives_the_records_before_the_cut() {
-        let (_folder, bytes) = sealed(&RECORDS);
+        let bytes = sealed(&RECORDS, 1);
         let whole = open(&bytes, &SECRET, &PUBLIC).unwrap();
         for length in MAGIC.len()..bytes.len() {
             let cut = open(&bytes[..length], &SECRET, &PUBLIC).unwrap();
@@ -336,7 +250,7 @@ mod tests {
 
     #[test]
     fn records_that_are_left_out_repeated_or_moved_are_found() {
-        let (_folder, bytes) = sealed(&RECORDS);
+        let bytes = sealed(&RECORDS, 1);
         let places = open(&bytes, &SECRET, &PUBLIC).unwrap().places;
         let frame = |index: usize| &bytes[places[index]..places.get(index + 1).copied().unwrap_or(bytes.len())];
         let with = |order: &[usize]| {
@@ -350,14 +264,14 @@ mod tests {
         assert_eq!(with(&[0, 1, 3]), Err(Wrong::Record(2, places[2])));
         assert_eq!(with(&[0, 1, 2, 3, 3]), Err(Wrong::Behind(frame(3).len())));
         // A record of another capture of the same machine.
-        let (_other, other) = sealed(&RECORDS);
+        let other = sealed(&RECORDS, 2);
         let mixed = [&bytes[..places[1]], &other[places[1]..]].concat();
         assert_eq!(open(&mixed, &SECRET, &PUBLIC), Err(Wrong::Record(1, places[1])));
     }
 
     #[test]
     fn another_machines_key_opens_nothing() {
-        let (_folder, bytes) = sealed(&RECORDS);
+        let bytes = sealed(&RECORDS, 1);
         assert_eq!(open(&bytes, &SECRET, &[5; 32]), Err(Wrong::OtherKey(PUBLIC)));
         assert_eq!(open(&bytes, &[9; 32], &PUBLIC), Err(Wrong::Record(0, HEADER)));
     }
@@ -367,7 +281,7 @@ mod tests {
         for bytes in [&b""[..], b"not a capture", &[0; 4096], &[0xFF; 200]] {
             assert_eq!(open(bytes, &SECRET, &PUBLIC), Err(Wrong::NoCapture));
         }
-        let (_folder, bytes) = sealed(&RECORDS);
+        let bytes = sealed(&RECORDS, 1);
         for garbage in [[0; 64], [0xFF; 64]] {
             let wrong = open(&[&bytes[..HEADER], &garbage].concat(), &SECRET, &PUBLIC);
             assert_eq!(wrong, Err(Wrong::Record(0, HEADER)));
@@ -375,22 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_a_folder_have_their_bounds() {
-        let folder = tempfile::tempdir().unwrap();
-        for boot in 1..=6 {
-            let mut writer = Writer::create(folder.path(), &SECRET, &PUBLIC, boot).unwrap();
-            assert_eq!(writer.add(&[0; MOST_RECORD + 1]).unwrap(), Left::None);
-            if boot == 6 {
-                while writer.add(&[7; MOST_RECORD]).unwrap() == Left::Room {}
-            }
-            writer.finish(b"full").unwrap();
+    fn a_record_and_a_file_have_their_bounds() {
+        let (mut sealer, header) = Sealer::new(&SECRET, &PUBLIC, 7, &[1; 32]);
+        assert_eq!(sealer.add(&[0; MOST_RECORD + 1]), None);
+        let mut bytes = header.to_vec();
+        while let Some(frame) = sealer.add(&[7; MOST_RECORD]) {
+            bytes.extend(frame);
         }
-        let kept = files(folder.path()).unwrap();
-        assert_eq!(kept.iter().map(|(boot, _)| *boot).collect::<Vec<_>>(), [3, 4, 5, 6]);
-        let bytes = read(&kept[3].1).unwrap();
+        bytes.extend(sealer.finish(b"full").unwrap());
         assert!(bytes.len() as u64 <= MOST_BYTES && bytes.len() as u64 > MOST_BYTES - (70 << 10));
         assert_eq!(open(&bytes, &SECRET, &PUBLIC).unwrap().end, End::Whole);
-        fs::write(&kept[0].1, vec![0; MOST_BYTES as usize + 1]).unwrap();
-        assert_eq!(read(&kept[0].1).unwrap_err().status, status::LOG);
     }
 }

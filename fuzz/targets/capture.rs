@@ -1,0 +1,4 @@
+//! A sealed capture.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::capture(data));
