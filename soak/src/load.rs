@@ -82,16 +82,22 @@ impl Load {
     pub fn run(&mut self, lasts: Duration, progress: &mut Progress) -> Result<u64, Failure> {
         let began = Instant::now();
         while began.elapsed() < lasts {
-            while self.sent - self.done < WINDOW {
-                let command = self.command(progress);
-                self.send(&command)?;
-            }
+            self.fill(progress)?;
             self.hear(progress)?;
         }
         while self.done < self.sent {
             self.hear(progress)?;
         }
         host::memory(&self.child)
+    }
+
+    /// As many commands as there may be under way.
+    fn fill(&mut self, progress: &mut Progress) -> Result<(), Failure> {
+        while self.sent - self.done < WINDOW {
+            let command = self.command(progress);
+            self.send(&command)?;
+        }
+        Ok(())
     }
 
     fn hear(&mut self, progress: &mut Progress) -> Result<(), Failure> {
@@ -187,12 +193,14 @@ impl Load {
                 format!("{ending:?}").to_lowercase()
             }
             Ending::Kill => {
-                while self.sent - self.done < WINDOW {
-                    let command = self.command(progress);
-                    self.send(&command)?;
+                // Commands are under way up to the last moment.
+                let at = Instant::now() + Duration::from_micros(progress.random() % 300_000);
+                while Instant::now() < at {
+                    self.fill(progress)?;
+                    if let Ok(line) = self.lines.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                        self.line(&line, progress);
+                    }
                 }
-                let after = Duration::from_micros(progress.random() % 300_000);
-                thread::sleep(after);
                 self.child.kill()?;
                 self.child.wait()?;
                 progress.host_kills += 1;
