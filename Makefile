@@ -22,7 +22,7 @@ GLOBAL := $(if $(STATE),--state "$(STATE)")
 
 QEMU := $(CARGO) run --quiet --package qemu --
 
-.PHONY: run qemu image test test-all fuzz mutations miri soak crash bench bench-core bench-qemu lint setup setup-qemu setup-image setup-test setup-fuzz setup-miri help clean
+.PHONY: run qemu image test test-all fuzz mutations miri soak crash bench bench-core bench-qemu bench-start lint setup setup-qemu setup-image setup-test setup-fuzz setup-miri help clean
 
 run: setup ## Build and boot; gives the shell. SCRIPT='...' runs a script, STATE=DIR keeps the system there
 	@$(CARGO) build --package host-wasm --bin orbital
@@ -74,6 +74,9 @@ bench-core: setup setup-test ## Instructions of call + reply_receive through ker
 
 bench-qemu: setup setup-qemu ## Instructions of system calls between address spaces, in QEMU; a table
 	@$(CARGO) run --quiet --package qemu --example bench
+
+bench-start: setup setup-qemu ## From the start of QEMU to the first line and the prompt; a table
+	@$(CARGO) run --quiet --package qemu --example start
 
 lint: setup ## Formatting and clippy, on this machine's target and on those of the images
 	@for workspace in . boot/disk fuzz services/storage/engines-bench; do (cd $$workspace && $(CARGO) fmt --check) || exit 1; done

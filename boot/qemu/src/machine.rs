@@ -24,6 +24,10 @@ const OVMF: &[&str] = &[
     "/opt/homebrew/share/qemu/edk2-x86_64-code.fd",
     "/usr/local/share/qemu/edk2-x86_64-code.fd",
 ];
+/// Where the firmware lies that QEMU has for kernels that it loads itself: Debian, Ubuntu, Fedora and Arch, Homebrew. It
+/// takes half the time of QEMU's usual one, and is not needed.
+const QBOOT: &[&str] =
+    &["/usr/share/qemu/qboot.rom", "/opt/homebrew/share/qemu/qboot.rom", "/usr/local/share/qemu/qboot.rom"];
 /// Of a disk: what its file cannot do is told to the machine. Without this QEMU stops a machine whose host has no room left,
 /// and says nothing.
 const REPORTED: &str = "werror=report,rerror=report";
@@ -179,6 +183,9 @@ impl Machine {
         word("-debugcon", format!("file:{}", self.run.join("end").display()));
         match (self.firmware, &self.image) {
             (Firmware::Pvh, _) | (_, None) => {
+                if let Some(qboot) = QBOOT.iter().find(|path| Path::new(path).is_file()) {
+                    word("-bios", (*qboot).into());
+                }
                 word("-kernel", self.product.kernel.display().to_string());
                 word("-initrd", self.product.ramdisk.display().to_string());
             }

@@ -5,6 +5,7 @@
 use super::bus::{Bus, Width};
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
@@ -172,9 +173,53 @@ pub enum Bar {
 
 /// The base address registers of a function, as the firmware set them. It answers at none of them meanwhile.
 pub fn bars(bus: &mut impl Bus, address: Address) -> [Option<Bar>; 6] {
+    let mut bars = [None; 6];
+    for raw in registers(bus, address) {
+        bars[raw.index] = raw.decode();
+    }
+    bars
+}
+
+/// Gives the functions of the first bus addresses for their registers in memory, where the firmware has left that to
+/// others (QEMU's qboot does): where none of them has any. What does not fit into the window stays without.
+pub fn assign(bus: &mut impl Bus, window: Range<u64>) {
+    let functions: Vec<Address> = scan(bus).iter().map(|found| found.address).filter(|at| at.bus == 0).collect();
+    let is_set = |bar: &Option<Bar>| matches!(bar, Some(Bar::Memory { .. }));
+    if functions.iter().any(|&address| bars(bus, address).iter().any(is_set)) {
+        return;
+    }
+    let mut next = window.start;
+    for address in functions {
+        for raw in registers(bus, address) {
+            let Some(length) = raw.memory().filter(|length| *length <= window.end - window.start) else { continue };
+            let start = next.next_multiple_of(length);
+            if start + length > window.end {
+                continue;
+            }
+            next = start + length;
+            write_register(bus, address, raw.index, start as u32 | raw.low & 0xf);
+            if raw.wide {
+                write_register(bus, address, raw.index + 1, (start >> 32) as u32);
+            }
+        }
+    }
+}
+
+/// What stands in a base address register, and which of its bits can be set; of a wide one, in both halves.
+#[derive(Clone, Copy)]
+struct Raw {
+    index: usize,
+    low: u32,
+    low_size: u32,
+    high: u32,
+    high_size: u32,
+    wide: bool,
+}
+
+fn registers(bus: &mut impl Bus, address: Address) -> Vec<Raw> {
     let command = address.command(bus);
     address.set_command(bus, command & !(COMMAND_PORTS | COMMAND_MEMORY | COMMAND_MASTER));
-    let mut bars = [None; 6];
+    let mut registers = Vec::new();
     // Of a bridge only two.
     let count = if address.read_byte(bus, HEADER_TYPE) & 0x7f == 0 { 6 } else { 0 };
     let mut index = 0;
@@ -182,39 +227,49 @@ pub fn bars(bus: &mut impl Bus, address: Address) -> [Option<Bar>; 6] {
         let (low, low_size) = probe(bus, address, index);
         let wide = low & 7 == 4 && index + 1 < count;
         let (high, high_size) = if wide { probe(bus, address, index + 1) } else { (0, u32::MAX) };
-        bars[index] = decode(low, low_size, high, high_size, wide);
+        registers.push(Raw { index, low, low_size, high, high_size, wide });
         index += if wide { 2 } else { 1 };
     }
     address.set_command(bus, command);
-    bars
+    registers
 }
 
-/// What stands in a base address register, and which of its bits can be set.
 fn probe(bus: &mut impl Bus, address: Address, index: usize) -> (u32, u32) {
-    let offset = BARS + 4 * index as u8;
-    let value = address.read(bus, offset, Width::Four);
-    address.write(bus, offset, Width::Four, u32::MAX);
-    let settable = address.read(bus, offset, Width::Four);
-    address.write(bus, offset, Width::Four, value);
+    let value = address.read(bus, BARS + 4 * index as u8, Width::Four);
+    write_register(bus, address, index, u32::MAX);
+    let settable = address.read(bus, BARS + 4 * index as u8, Width::Four);
+    write_register(bus, address, index, value);
     (value, settable)
 }
 
-fn decode(low: u32, low_size: u32, high: u32, high_size: u32, wide: bool) -> Option<Bar> {
-    if low & 1 == 1 {
-        // The upper half of the bits need not be there.
-        let length = (!(low_size & 0xffff_fffc) & 0xffff) + 1;
-        let port = u16::try_from(low & 0xffff_fffc).ok().filter(|port| *port != 0)?;
-        return (length <= 256 && u32::from(port) + length <= 1 << 16).then_some(Bar::Ports { port, length });
+fn write_register(bus: &mut impl Bus, address: Address, index: usize, value: u32) {
+    address.write(bus, BARS + 4 * index as u8, Width::Four, value);
+}
+
+impl Raw {
+    /// How many bytes of registers in memory it shows, wherever that is.
+    fn memory(&self) -> Option<u64> {
+        let kind = self.low >> 1 & 3;
+        if self.low & 1 == 1 || self.low_size == 0 || (kind != 0 && !self.wide) {
+            return None;
+        }
+        let mask = u64::from(self.high_size) << 32 | u64::from(self.low_size & 0xffff_fff0);
+        Some(mask.wrapping_neg()).filter(|length| length.is_power_of_two())
     }
-    let kind = low >> 1 & 3;
-    if low_size == 0 || (kind != 0 && !wide) {
-        return None;
+
+    fn decode(&self) -> Option<Bar> {
+        let Raw { low, low_size, high, .. } = *self;
+        if low & 1 == 1 {
+            // The upper half of the bits need not be there.
+            let length = (!(low_size & 0xffff_fffc) & 0xffff) + 1;
+            let port = u16::try_from(low & 0xffff_fffc).ok().filter(|port| *port != 0)?;
+            return (length <= 256 && u32::from(port) + length <= 1 << 16).then_some(Bar::Ports { port, length });
+        }
+        let length = self.memory()?;
+        let address = u64::from(high) << 32 | u64::from(low & 0xffff_fff0);
+        let sound = address != 0 && address.is_multiple_of(length);
+        (sound && address.checked_add(length).is_some()).then_some(Bar::Memory { address, length })
     }
-    let address = u64::from(high) << 32 | u64::from(low & 0xffff_fff0);
-    let mask = u64::from(high_size) << 32 | u64::from(low_size & 0xffff_fff0);
-    let length = mask.wrapping_neg();
-    let sound = length.is_power_of_two() && address != 0 && address.is_multiple_of(length);
-    (sound && address.checked_add(length).is_some()).then_some(Bar::Memory { address, length })
 }
 
 /// Part of what a base address register shows.
@@ -297,6 +352,10 @@ pub fn capabilities(bus: &mut impl Bus, address: Address) -> Capabilities {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn decode(low: u32, low_size: u32, high: u32, high_size: u32, wide: bool) -> Option<Bar> {
+        Raw { index: 0, low, low_size, high, high_size, wide }.decode()
+    }
 
     #[test]
     fn base_address_registers_say_what_they_show() {

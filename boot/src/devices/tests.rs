@@ -71,6 +71,52 @@ fn machine() -> Model {
     model
 }
 
+/// Where registers are put that the firmware put nowhere.
+const WINDOW: core::ops::Range<u64> = 0xc000_0000..0xfec0_0000;
+
+/// Given a firmware that gave no addresses, when they are assigned, then each register in memory has one of its own, at a
+/// multiple of its size; one that does not fit has none.
+#[test]
+fn registers_that_the_firmware_put_nowhere_get_addresses() {
+    let mut model = machine();
+    let mut large = Space::new(0x8086, 1);
+    large.put(0x10, &[0xc]);
+    large.settable[..2].copy_from_slice(&[0xfff0_0000, 0]);
+    large.settable[2] = 0xfff0_0000;
+    model.functions.insert(at(1), large);
+    for device in [3, 4, 5] {
+        let mut space = Space::virtio(0x1042);
+        space.put(0x14, &[0; 4]);
+        space.put(0x20, &[0xc, 0, 0, 0]);
+        model.functions.insert(at(device), space);
+    }
+    pci::assign(&mut &mut model, WINDOW);
+    let mut taken = std::vec::Vec::new();
+    for device in [1, 3, 4, 5] {
+        for bar in pci::bars(&mut &mut model, at(device)).into_iter().flatten() {
+            let Bar::Memory { address, length } = bar else { panic!("{bar:?}") };
+            assert!(WINDOW.contains(&address) && address + length <= WINDOW.end, "{address:#x}");
+            taken.push(address..address + length);
+        }
+    }
+    taken.sort_by_key(|range| range.start);
+    assert_eq!(taken.len(), 7);
+    assert!(taken.is_sorted_by(|a, b| a.end <= b.start), "{taken:x?}");
+}
+
+/// Given a firmware that gave one function its addresses, then it gave them to all that should have some.
+#[test]
+fn registers_stay_where_the_firmware_put_them() {
+    let mut model = machine();
+    let mut other = Space::virtio(0x1042);
+    other.put(0x14, &[0; 4]);
+    model.functions.insert(at(4), other);
+    let before: std::vec::Vec<_> = model.functions.values().map(|space| space.bytes).collect();
+    pci::assign(&mut &mut model, WINDOW);
+    let after: std::vec::Vec<_> = model.functions.values().map(|space| space.bytes).collect();
+    assert!(before == after);
+}
+
 fn register(space: Where, width: Width, offset: u32) -> u64 {
     Register { space, width, offset }.number().unwrap()
 }

@@ -27,6 +27,7 @@ use axiom::Axiom;
 use axiom::door::Config;
 use axiom::event::{OtherLog, Platform, PreviousEnd};
 use axiom::note::MachineKey;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::input::Hash;
 use kernel::{Setup, ThreadId};
@@ -47,6 +48,8 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     if !images.iter().any(|image| image.name == "init") {
         stop("the boot images have no `init`; the ramdisk is an archive (ustar) of the images");
     }
+    // SAFETY: the machine's ports are the kernel's, and nothing else runs.
+    pci::assign(&mut unsafe { Bare::new() }, device_window(handoff));
     let opened = open_log(&mut frames, &clock);
     let kept = opened.as_ref().map(|opened| opened.place);
     let devices = devices(handoff, &mut frames, &lapic, &clock, kept.as_slice());
@@ -116,6 +119,13 @@ pub fn boot(handoff: &Handoff, hardware: Hardware) -> ! {
     // SAFETY: it was made just now; no other way into the kernel is under way.
     let back = unsafe { super::machine() }.run();
     entry::go(back)
+}
+
+/// Where PCs have the registers of PCI devices: below 4 GiB, above the memory and what firmwares keep behind it for the
+/// configuration spaces, below the interrupt controllers.
+fn device_window(handoff: &Handoff) -> Range<u64> {
+    let ends = handoff.memory.iter().map(|piece| piece.end).filter(|&end| end <= 0xfec0_0000);
+    ends.fold(0xc000_0000, u64::max)..0xfec0_0000
 }
 
 /// A file of the firmware configuration.
