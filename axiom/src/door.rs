@@ -217,6 +217,29 @@ impl Axiom {
         }
     }
 
+    /// A region-map, for hosts that count instructions and must have page tables first: `ready` says whether they have
+    /// them for so many pages. `None`: they have not, or the call is refused, or not brief; nothing has happened.
+    #[inline(always)]
+    pub fn map(
+        &mut self,
+        thread: ThreadId,
+        request: &Request<'_>,
+        now: u64,
+        ready: impl FnOnce(u64) -> bool,
+    ) -> Option<Outcome> {
+        if self.journal.is_full(now) {
+            return None;
+        }
+        let brief = self.kernel.brief(thread, request, now)?.ok()?;
+        if !ready(self.kernel.pages_mapped(brief.commit.as_ref()?)?) {
+            return None;
+        }
+        let (handle, subject) = subject(request);
+        let op = Op::Call(Number::RegionMap);
+        let done = self.carry_out_brief(op, thread, slot_of(handle), subject, &brief, now);
+        done.then_some(Outcome::Done(Ok(Returned::Nothing)))
+    }
+
     /// One that is no plain answer: if it is the verdict on a fault, it is brief.
     #[inline(never)]
     fn reply_receive(&mut self, thread: ThreadId, request: &Request<'_>, now: u64) -> Outcome {

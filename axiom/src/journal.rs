@@ -374,7 +374,7 @@ impl Wide {
 
     /// Adds a commit, in its compact form if it has one.
     pub(crate) fn add(&mut self, commit: &Commit) {
-        match commit.encode() {
+        match commit.encode_any() {
             Form::Compact(words) => {
                 self.begin(words[0] as u8, 1, 16);
                 self.bytes.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());

@@ -12,7 +12,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 class Bad(Exception): pass
-
 def need(condition, where, what):
     if not condition: raise Bad(f"{where}: {what}")
 
@@ -32,6 +31,9 @@ CALLS = {int(row[0], 0): row[1].split(":")[0] for row in ROWS if len(row) in (4,
          and re.fullmatch(r"[a-z][a-z-]*(:.*)?", row[1]) and (len(row) == 5 or row[0].isdigit())}
 COMMITS = {int(row[0], 16): (row[1], [field.split(": ") for field in row[2].split(";")[0].split(", ") if ": " in field])
            for row in ROWS if len(row) == 4 and re.fullmatch(r"0x[0-9A-F]{2}", row[0])}
+
+FIXED = {int(row[0], 16): [(name, int(bits)) for name, bits in re.findall(r"(\w+): (\d+)", row[1])] for row in ROWS if len(row) == 3 and row[0][:2] == "0x"}
+def leb(number): return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80]) + leb(number >> 7)
 
 class Content:
     """Reads the fields of one commit; what it gives is written as `show` writes it, without the names of types."""
@@ -106,18 +108,18 @@ def read_commit(body, at, where, authority):
         content, filling = body[at + 16:at + 16 + length], body[at + 16 + length:end]
         need(not any(item[4:12]) and len(content) == length and end <= len(body) and not any(filling), where, "a head is damaged")
     need(authority == (kind < 0x80 or kind >= 0xF0), where, f"a commit of kind {kind:#x} is in the wrong body")
+    need(short or kind not in (0x84, 0x85), where, "this kind has no head")
+    if short and kind in FIXED:
+        rest, numbers = int.from_bytes(content, "little"), {}
+        for name, bits in FIXED[kind]: numbers[name], rest = rest & (1 << bits) - 1, rest >> bits
+        need(not rest, where, "a fixed form has something behind it")
+        if kind in (0x84, 0x85): return index, position, f"{COMMITS[kind][0]} {{ {', '.join(f'{name}: {number}' for name, number in numbers.items())} }}", kind, end, key
+        ids = ("source", "capability", "process", "mapping")
+        content = b"".join(leb(number + (name in ids)) for name, number in numbers.items()) + (b"\0\x80\0\0" if kind == 0x10 else b"")
     reader = Content(content, where)
-    if kind in (0x84, 0x85):
-        need(short, where, "a fixed form has no head")
-        first, second = struct.unpack_from("<QQ", item)
-        numbers = (first >> 8 & 0xFFFFFFF, first >> 36, second & 0xFFFFFFFF)
-        need(kind == 0x85 or numbers[2] == 0, where, "HandedOver has no third field")
-        said = ", ".join(f"{field}: {value}" for (field, _), value in zip(COMMITS[kind][1], numbers))
-        return index, position, f"{COMMITS[kind][0]} {{ {said} }}", kind, end, key
     if kind == 0xF0:
-        said = f"Genesis {{ platform: {reader.platform()}"
-        key = reader.take(32)
-        said += f", key: {list(key)} }}"
+        platform, key = reader.platform(), reader.take(32)
+        said = f"Genesis {{ platform: {platform}, key: {list(key)} }}"
     elif kind == 0xF1:
         number, platform, disk = reader.wide(8), reader.platform(), list(reader.take(16))
         previous, cut, other = reader.one_of({0: "First", 1: "Orderly", 2: "Crashed"}), reader.wide(8), "None"
@@ -128,11 +130,10 @@ def read_commit(body, at, where, authority):
     elif kind == 0xF2: said = f"End {{ number: {reader.wide(8)}, status: {reader.wide(8)} }}"
     else:
         need(kind in COMMITS, where, f"there is no commit of kind {kind:#x}")
-        elapsed = reader.leb(64)
-        said = f"elapsed {elapsed}, {COMMITS[kind][0]} {reader.group(*COMMITS[kind][1])}"
+        said = f"elapsed {reader.leb(64)}, {COMMITS[kind][0]} {reader.group(*COMMITS[kind][1])}"
     if short:  # the shortest form, with nothing but zero behind
         need(kind < 0xF0 and not any(content[reader.at:]), where, "a short commit has bytes behind its content")
-    else: need(reader.at == len(content) and (kind >= 0xF0 or len(content) > 11), where, "a head's content is of another length")
+    else: need(reader.at == len(content) and (kind >= 0xF0 or kind in FIXED or len(content) > 11), where, "a head's content is of another length")
     return index, position, said, kind, end, key
 
 def read_record(body, at, where, base):
@@ -296,5 +297,4 @@ if __name__ == "__main__":
     if len(arguments) not in (2, 4) or arguments[2:3] not in ([], ["--agree"]): sys.exit(__doc__)
     try: verify(pathlib.Path(arguments[0]), arguments[1], open(arguments[3]) if len(arguments) == 4 else None)
     except (Bad, OSError, UnicodeDecodeError, ValueError) as problem:
-        print(f"not good: {problem}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"not good: {problem}")

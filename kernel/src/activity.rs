@@ -256,12 +256,6 @@ impl Activity {
             Granted::InterruptAdded { .. } => {
                 self.interrupts.resize(authority.interrupts.len(), InterruptActivity::NONE)
             }
-            Granted::Mapped { mapping, .. } => {
-                if let Some(&mapping) = authority.mappings.get(mapping.0) {
-                    let Mapping { process, region, address, rights, .. } = mapping;
-                    self.tell(Sole::Map(mapping), Effect::Map { process, region, address, rights });
-                }
-            }
             Granted::CaptureBegan { endpoint, process } => self.capture_began(endpoint, process),
             Granted::CaptureEnded { endpoint, .. } => self.capture_ended(endpoint),
             _ => {}
@@ -620,6 +614,10 @@ impl Witness for Activity {
                 if let Some(place) = self.detail(thread).arrived.get_mut(usize::from(position)) {
                     *place = handle;
                 }
+            }
+            Consequence::Mapped(mapping) => {
+                let Mapping { process, region, address, rights, .. } = mapping;
+                self.tell(Sole::Map(mapping), Effect::Map { process, region, address, rights });
             }
             Consequence::Unmapped(mapping) => {
                 let Mapping { process, region, address, .. } = mapping;

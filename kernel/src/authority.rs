@@ -79,6 +79,8 @@ pub enum Consequence {
     Lost { process: ProcessId, capability: CapabilityId },
     /// A capability came with a message.
     Arrived { thread: ThreadId, position: u8, handle: Handle },
+    /// There is a mapping.
+    Mapped(Mapping),
     /// A mapping is gone.
     Unmapped(Mapping),
     /// The process has nobody to tell of its faults and its end any longer.
@@ -206,8 +208,8 @@ impl Authority {
             Change::Limited { process, limits } => self.limited(process, limits),
             Change::Grown { process, pages } => self.grown(process, pages),
 
-            Change::Mapped { mapping, capability, address, rights } => {
-                return self.mapped(mapping, capability, address, rights);
+            Change::Mapped { mapping, capability, page, rights } => {
+                return self.mapped(mapping, capability, page, rights, witness);
             }
             Change::Unmapped { mapping } => return self.unmap(mapping, witness),
             Change::CaptureBegan { endpoint, .. } => self.capture_began(endpoint),

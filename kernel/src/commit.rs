@@ -10,7 +10,7 @@ use crate::input::{Hash, SetUp};
 use crate::queue::Entry;
 use abi::info::Limits;
 use abi::message::FaultKind;
-use abi::{Error, ExitReason, Handle, Kind, Name, Returned, Rights, TransferMode};
+use abi::{Error, ExitReason, FOREVER, Handle, Kind, Name, Returned, Rights, TransferMode};
 use smallvec::SmallVec;
 
 /// The most commits that one decision has: a reply with eight capabilities, then the
@@ -206,7 +206,8 @@ commits! {
         /// A process has more memory.
         Grown = 0x24 { process: ProcessId, pages: u64 }
 
-        Mapped = 0x30 { mapping: MappingId, capability: CapabilityId, address: u64, rights: Rights }
+        /// `page` is the address in pages.
+        Mapped = 0x30 { mapping: MappingId, capability: CapabilityId, page: u64, rights: Rights }
         Unmapped = 0x31 { mapping: MappingId }
 
         /// From now on the host writes down what goes through an endpoint, by order of `process`.
@@ -323,13 +324,46 @@ pub(crate) const HANDED_OVER: u8 = 0x84;
 /// Kind of [`Activity::Answered`].
 pub(crate) const ANSWERED: u8 = 0x85;
 
+/// Kind of [`Authority::Derived`].
+const DERIVED: u8 = 0x10;
+/// Kind of [`Authority::Mapped`].
+const MAPPED: u8 = 0x30;
+
 /// Numbers in the fixed form of the fast path's commits are this wide.
 const FIELD: u64 = (1 << 28) - 1;
+
+/// Bits of the numbers in the fixed form of a [`Authority::Derived`] with badge 0, for ever, of no message: elapsed,
+/// source, capability, process, slot, rights.
+const DERIVED_BITS: [u32; 6] = [16, 15, 16, 10, 16, 15];
+/// The same of a [`Authority::Mapped`]: elapsed, mapping, capability, page, rights.
+const MAPPED_BITS: [u32; 5] = [16, 12, 15, 35, 10];
 
 /// The fixed form: kind, then two numbers of 28 bits; a third of 32 in the second word.
 #[inline(always)]
 pub(crate) const fn fixed(kind: u8, first: u32, second: u32, third: u32) -> [u64; 2] {
     [kind as u64 | (first as u64) << 8 | (second as u64) << 36, third as u64]
+}
+
+/// A fixed form of numbers that have so many bits each; `None` if one has more.
+#[inline(always)]
+fn pack<const N: usize>(kind: u8, bits: [u32; N], numbers: [u64; N]) -> Option<[u64; 2]> {
+    let (mut words, mut at, mut beyond) = (u128::from(kind), 8, 0);
+    for (number, bits) in numbers.into_iter().zip(bits) {
+        words |= u128::from(number) << at;
+        beyond |= number >> bits;
+        at += bits;
+    }
+    (beyond == 0).then_some([words as u64, (words >> 64) as u64])
+}
+
+/// The numbers of a fixed form.
+fn unpack<const N: usize>(bits: [u32; N], words: [u64; 2]) -> [u64; N] {
+    let mut rest = (u128::from(words[0]) | u128::from(words[1]) << 64) >> 8;
+    bits.map(|bits| {
+        let number = rest as u64 & ((1 << bits) - 1);
+        rest >>= bits;
+        number
+    })
 }
 
 impl Commit {
@@ -375,10 +409,16 @@ impl Commit {
     /// The 16-byte form, if the commit is small enough: the kind in the lowest byte,
     /// the high 32 bits of the second word zero.
     pub fn encode_compact(&self) -> Option<[u64; 2]> {
-        match self.encode() {
+        match self.encode_any() {
             Form::Compact(words) => Some(words),
             _ => None,
         }
+    }
+
+    /// [`Commit::encode`] of whatever commit, not inlined.
+    #[inline(never)]
+    pub fn encode_any(&self) -> Form {
+        self.encode()
     }
 
     /// The form that it is small enough for. Inlined: where it is known which commit this is, nothing is left of
@@ -392,19 +432,46 @@ impl Commit {
             Change::Activity(Activity::Answered { server, caller, via }) => {
                 return Form::Compact(fixed(ANSWERED, server.0, caller.0, via.0));
             }
+            Change::Authority(Authority::Derived { .. } | Authority::Mapped { .. }) => {
+                return match self.packed() {
+                    Some(words) => Form::Compact(words),
+                    None => self.short().not_compact(),
+                };
+            }
             _ => {}
         }
-        // What has so many fields, or an address, is not worth the attempt.
-        if !matches!(self.change, Change::Authority(Authority::Derived { .. } | Authority::Mapped { .. })) {
-            let mut tiny = Tiny::EMPTY;
-            self.put_fields(&mut tiny);
-            if let Some(words) = tiny.compact(self.kind(), self.elapsed) {
-                return Form::Compact(words);
-            }
+        let mut tiny = Tiny::EMPTY;
+        self.put_fields(&mut tiny);
+        match tiny.compact(self.kind(), self.elapsed) {
+            Some(words) => Form::Compact(words),
+            None => self.short().form(),
         }
+    }
+
+    /// The fixed form of a kind that has one with elapsed time, if its numbers fit.
+    #[inline(always)]
+    fn packed(&self) -> Option<[u64; 2]> {
+        let Change::Authority(change) = &self.change else { return None };
+        match *change {
+            Authority::Derived { source, place, rights, badge: 0, expiry: FOREVER, arrival: None } => {
+                let Place { capability, process, slot } = place;
+                let ids = [source.0, capability.0, process.0, slot].map(u64::from);
+                pack(DERIVED, DERIVED_BITS, [self.elapsed, ids[0], ids[1], ids[2], ids[3], rights.0.into()])
+            }
+            Authority::Mapped { mapping, capability, page, rights } => {
+                let numbers = [self.elapsed, mapping.0.into(), capability.0.into(), page, rights.0.into()];
+                pack(MAPPED, MAPPED_BITS, numbers)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is written byte by byte, if it is not long.
+    #[inline(always)]
+    fn short(&self) -> Short {
         let mut short = Short::new(self.kind());
         self.put(&mut short);
-        short.form()
+        short
     }
 
     /// Reads [`Commit::encode_compact`]'s form; the high 32 bits of the second word
@@ -422,6 +489,23 @@ impl Commit {
                 return Some(Activity::Answered { server: ThreadId(first), caller: ThreadId(second), via }.into());
             }
             HANDED_OVER => return None,
+            DERIVED => {
+                let [elapsed, source, capability, process, slot, rights] = unpack(DERIVED_BITS, words);
+                let place = Place {
+                    capability: CapabilityId(capability as u32),
+                    process: ProcessId(process as u32),
+                    slot: slot as u32,
+                };
+                let (source, rights) = (CapabilityId(source as u32), Rights(rights as u16));
+                let change = Authority::Derived { source, place, rights, badge: 0, expiry: FOREVER, arrival: None };
+                return Some(Commit { elapsed, change: change.into() });
+            }
+            MAPPED => {
+                let [elapsed, mapping, capability, page, rights] = unpack(MAPPED_BITS, words);
+                let (mapping, capability) = (MappingId(mapping as u32), CapabilityId(capability as u32));
+                let change = Authority::Mapped { mapping, capability, page, rights: Rights(rights as u16) };
+                return Some(Commit { elapsed, change: change.into() });
+            }
             _ => {}
         }
         let mut bytes = [0; COMPACT];

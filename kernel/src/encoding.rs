@@ -80,12 +80,18 @@ impl Short {
     /// What it is, now that all is in it.
     #[inline(always)]
     pub fn form(&self) -> Form {
+        if self.used - 4 > COMPACT {
+            return self.not_compact();
+        }
+        let words = self.bytes.split_at(3).1;
+        let word = |at: usize| words[at..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        Form::Compact([u64::from(word(0)) | u64::from(word(4)) << 32, word(8).into()])
+    }
+
+    /// The same of a kind whose compact form is a fixed one.
+    #[inline(always)]
+    pub fn not_compact(&self) -> Form {
         match self.used - 4 {
-            length if length <= COMPACT => {
-                let words = self.bytes.split_at(3).1;
-                let word = |at: usize| words[at..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-                Form::Compact([u64::from(word(0)) | u64::from(word(4)) << 32, word(8).into()])
-            }
             length if length <= SHORT => Form::Short(self.bytes, length),
             _ => Form::Long,
         }

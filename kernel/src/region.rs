@@ -4,7 +4,7 @@
 
 use crate::authority::{Authority, Consequence, Header, Witness};
 use crate::brief::{Brief, BriefEnd};
-use crate::commit::{Authority as Change, Decision, Place};
+use crate::commit::{Authority as Change, Change as Changed, Commit, Decision, Place};
 use crate::effect::Effect;
 use crate::encoding::fields;
 use crate::ids::*;
@@ -72,14 +72,24 @@ impl Authority {
     }
 
     #[inline(always)]
-    pub(crate) fn mapped(&mut self, mapping: MappingId, capability: CapabilityId, address: u64, rights: Rights) {
+    pub(crate) fn mapped<W: Witness>(
+        &mut self,
+        mapping: MappingId,
+        capability: CapabilityId,
+        page: u64,
+        rights: Rights,
+        witness: &mut W,
+    ) {
         let Some(record) = self.capabilities.get_mut(capability) else { return };
         let (process, region) = (record.process, RegionId(record.index));
         record.mapping = mapping;
         if let Some(record) = self.regions.get_mut(region.0) {
             record.count(rights, |count| count + 1);
         }
-        self.mappings.insert(mapping.0, Mapping { capability, process, region, address, rights });
+        let address = page.wrapping_mul(PAGE_SIZE as u64);
+        let made = Mapping { capability, process, region, address, rights };
+        self.mappings.insert(mapping.0, made);
+        witness.happened(Consequence::Mapped(made));
     }
 
     pub(crate) fn unmap<W: Witness>(&mut self, mapping: MappingId, witness: &mut W) {
@@ -116,6 +126,14 @@ impl Kernel {
     /// How many pages the region has that a process's handle names, if it names one.
     pub fn region_pages(&self, process: ProcessId, region: Handle) -> Option<u64> {
         let (_, capability) = self.authority.lookup(process, region, Kind::Region, Rights::NONE, 0).ok()?;
+        self.authority.regions.get(capability.index).map(|region| region.pages)
+    }
+
+    /// How many pages are mapped by this commit, if any are.
+    #[inline(always)]
+    pub fn pages_mapped(&self, commit: &Commit) -> Option<u64> {
+        let Changed::Authority(Change::Mapped { capability, .. }) = commit.change else { return None };
+        let capability = self.authority.capabilities.get(capability)?;
         self.authority.regions.get(capability.index).map(|region| region.pages)
     }
 
@@ -197,8 +215,8 @@ impl Kernel {
         if !capability.mapping.is_none() || self.overlaps(caller.process, address, end) {
             return Err(Error::AlreadyBound);
         }
-        let mapping = MappingId(self.authority.mappings.vacant()?);
-        Ok(Brief::new(BriefEnd::Done, Change::Mapped { mapping, capability: id, address, rights }))
+        let (mapping, page) = (MappingId(self.authority.mappings.vacant()?), address / PAGE_SIZE as u64);
+        Ok(Brief::new(BriefEnd::Done, Change::Mapped { mapping, capability: id, page, rights }))
     }
 
     /// Whether a process has something mapped from `address` up to `end`.

@@ -25,8 +25,8 @@ impl Machine {
 
     /// Where a page of a region lies, for a device that is to reach it.
     pub(super) fn device_address(&mut self, device: DeviceId, region: RegionId, page: u64) -> Result<u64, Error> {
-        let frame = self.regions.get(region).and_then(|frames| frames.get(usize::try_from(page).ok()?));
-        let frame = *frame.ok_or(Error::InvalidArgument)?;
+        let page = usize::try_from(page).map_err(|_| Error::InvalidArgument)?;
+        let frame = *self.regions.get(region).get(page).ok_or(Error::InvalidArgument)?;
         self.devices.told_of(device, region)?;
         Ok(frame)
     }

@@ -11,7 +11,6 @@ use crate::say;
 use abi::message::Words;
 use abi::native::Exit;
 use abi::{Delivery, Error, Returned, Rights};
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use kernel::{BufferId, Effect, ImageId, Mapping, PayloadSource, ProcessId, RegionId, Sole, ThreadId};
@@ -24,14 +23,26 @@ pub struct Stored {
     bytes: Vec<u8>,
 }
 
-/// The frames of a region, in its order.
+/// The frames of each region, in its order, by the kernel's numbers.
 #[derive(Debug, Default)]
-pub struct Regions(BTreeMap<u32, Vec<u64>>);
+pub struct Regions(Vec<Vec<u64>>);
 
 impl Regions {
-    /// The frames of a region.
-    pub fn get(&self, region: RegionId) -> Option<&[u64]> {
-        self.0.get(&region.0).map(Vec::as_slice)
+    /// The frames of a region: none, if there is no such region.
+    #[inline(always)]
+    pub fn get(&self, region: RegionId) -> &[u64] {
+        self.0.get(region.index()).map_or(&[], Vec::as_slice)
+    }
+
+    fn insert(&mut self, region: RegionId, frames: Vec<u64>) {
+        if self.0.len() <= region.index() {
+            self.0.resize_with(region.index() + 1, Vec::new);
+        }
+        self.0[region.index()] = frames;
+    }
+
+    fn remove(&mut self, region: RegionId) -> Vec<u64> {
+        self.0.get_mut(region.index()).map(core::mem::take).unwrap_or_default()
     }
 }
 
@@ -271,28 +282,26 @@ impl Machine {
         for frame in &frames {
             space::zero(*frame);
         }
-        self.regions.0.insert(region.0, frames);
+        self.regions.insert(region, frames);
     }
 
     fn region_gone(&mut self, region: RegionId) {
         self.region_leaves_devices(region);
-        for frame in self.regions.0.remove(&region.0).unwrap_or_default() {
+        for frame in self.regions.remove(region) {
             self.frames.free(frame);
         }
     }
 
+    #[inline(always)]
     fn map(&mut self, process: ProcessId, region: RegionId, address: u64, rights: Rights) {
-        let space = self.processes.get(process).and_then(|process| process.space.as_mut());
-        if let (Some(space), Some(frames)) = (space, self.regions.0.get(&region.0)) {
-            space.map(address, frames, rights, &mut self.frames);
-        }
+        let Some(space) = self.processes.space_mut(process) else { return };
+        space.map(address, self.regions.get(region), rights);
     }
 
+    #[inline(always)]
     fn unmap(&mut self, process: ProcessId, region: RegionId, address: u64) {
-        let pages = self.regions.0.get(&region.0).map_or(0, |frames| frames.len() as u64);
-        let space = self.processes.get(process).and_then(|process| process.space.as_mut());
-        let Some(space) = space else { return };
-        space.unmap(address, pages);
+        let Some(space) = self.processes.space_mut(process) else { return };
+        space.unmap(address, self.regions.get(region).len() as u64);
         if space.root() == self.loaded_root {
             self.flush_process_pages();
         }
@@ -300,7 +309,7 @@ impl Machine {
 
     /// The physical pieces of a region from an offset on, with where each begins in what is copied.
     fn region_pieces(&self, region: RegionId, offset: u64, length: usize) -> Result<Vec<(u64, usize, usize)>, Error> {
-        let frames = self.regions.get(region).ok_or(Error::InvalidArgument)?;
+        let frames = self.regions.get(region);
         let mut pieces = Vec::new();
         let mut done = 0;
         while done < length {

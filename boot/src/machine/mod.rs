@@ -191,8 +191,12 @@ extern "sysv64" fn brief_call(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Bac
             machine.brief(&Request::Derive { source: handle, rights: Rights(b as u16), badge: c, expiry: d }, now)
         }
         DELETE => machine.brief(&Request::Delete { handle }, now),
-        MAP if c <= u16::MAX.into() && machine.can_map(handle, b) => {
-            machine.brief(&Request::RegionMap { region: handle, address: b, rights: Rights(c as u16) }, now)
+        MAP if c <= u16::MAX.into() => {
+            let request = Request::RegionMap { region: handle, address: b, rights: Rights(c as u16) };
+            match machine.map_at_once(&request, b, now) {
+                Some(outcome) => machine.after_brief(outcome),
+                None => machine.slow_call([a, b, c, d], Entry(entry)),
+            }
         }
         UNMAP => machine.brief(&Request::RegionUnmap { region: handle, address: b }, now),
         _ => machine.slow_call([a, b, c, d], Entry(entry)),
@@ -203,8 +207,13 @@ impl Machine {
     /// A brief call. Where nothing else comes of it, the caller goes on at once.
     #[inline(always)]
     fn brief(&mut self, request: &Request<'_>, now: u64) -> Back {
+        let outcome = self.axiom.brief_call(self.running, request, now);
+        self.after_brief(outcome)
+    }
+
+    #[inline(always)]
+    fn after_brief(&mut self, outcome: Outcome) -> Back {
         let running = self.running;
-        let outcome = self.axiom.brief_call(running, request, now);
         if let Some(sole) = self.axiom.sole() {
             self.carry_out_sole(sole);
         }

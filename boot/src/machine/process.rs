@@ -9,9 +9,10 @@ use crate::memory::space::{NoMemory, Space};
 use crate::memory::{PAGE, mapped};
 use abi::message::FaultKind;
 use abi::native::{HEAP, HEAP_END, REGIONS_END, REGIONS_FROM, STACK_BYTES, STACK_TOP};
-use abi::{Error, Handle};
+use abi::{Error, Request};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use axiom::Outcome;
 use core::ops::Range;
 use kernel::{ProcessId, ThreadId};
 
@@ -75,6 +76,12 @@ impl Processes {
     #[inline]
     pub fn space(&self, id: ProcessId) -> Option<&Space> {
         self.0.get(id.index())?.as_ref()?.space.as_ref()
+    }
+
+    /// The same, to change.
+    #[inline(always)]
+    pub fn space_mut(&mut self, id: ProcessId) -> Option<&mut Space> {
+        self.0.get_mut(id.index())?.as_mut()?.space.as_mut()
     }
 
     /// One began to exist.
@@ -170,15 +177,15 @@ impl Machine {
         Ok(first)
     }
 
-    /// Whether mapping a region there needs nothing beforehand: the tables are there.
-    pub(super) fn can_map(&self, region: Handle, address: u64) -> bool {
-        let process = self.axiom.kernel().process_of(self.running);
-        let pages = process.and_then(|process| self.axiom.kernel().region_pages(process, region));
-        let space = process.and_then(|process| self.processes.space(process));
-        let (Some(pages), Some(space)) = (pages, space) else { return false };
-        let end = pages.checked_mul(PAGE).and_then(|bytes| address.checked_add(bytes));
-        (REGIONS_FROM..REGIONS_END).contains(&address)
-            && end.is_some_and(|end| end <= REGIONS_END && space.has_table_for(address..end))
+    /// A region-map by the thread that runs, if it is a plain one and the tables are there; `None`: nothing has happened.
+    #[inline(always)]
+    pub(super) fn map_at_once(&mut self, request: &Request<'_>, address: u64, now: u64) -> Option<Outcome> {
+        let process = self.axiom.kernel().process_of(self.running)?;
+        let space = self.processes.space_mut(process)?;
+        self.axiom.map(self.running, request, now, |pages| {
+            let end = pages.checked_mul(PAGE).and_then(|bytes| address.checked_add(bytes));
+            REGIONS_FROM <= address && end.is_some_and(|end| end <= REGIONS_END && space.has_table_for(address..end))
+        })
     }
 
     /// Tables for a region that is to be mapped, before it is.
@@ -190,7 +197,7 @@ impl Machine {
         }
         let now = self.clock.now();
         self.axiom.grow(id, tables, now)?;
-        let Some(space) = self.processes.get(id).and_then(|process| process.space.as_mut()) else { return Ok(()) };
+        let Some(space) = self.processes.space_mut(id) else { return Ok(()) };
         space.prepare(addresses, &mut self.frames).map_err(|NoMemory| Error::QuotaExceeded)
     }
 }

@@ -24,6 +24,23 @@ pub struct NoMemory;
 #[derive(Debug)]
 pub struct Space {
     root: u64,
+    /// A table of pages that was found or made for a region: the next is mostly mapped beside it. Tables go only with
+    /// their space.
+    recent: Recent,
+}
+
+/// A table of pages.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    /// The addresses that it is of, in 2 MiB.
+    part: u64,
+    /// Where it lies.
+    table: u64,
+}
+
+impl Recent {
+    /// No address is in so high a part.
+    const NONE: Recent = Recent { part: u64::MAX, table: 0 };
 }
 
 fn index(address: u64, level: u32) -> usize {
@@ -52,7 +69,7 @@ impl Space {
         for index in HALF..512 {
             new[index] = kernel[index].clone();
         }
-        Ok(Space { root })
+        Ok(Space { root, recent: Recent::NONE })
     }
 
     /// Physical address of the top table.
@@ -76,8 +93,18 @@ impl Space {
     }
 
     /// Whether these addresses, some at least, are all in one table of pages that there is.
-    pub fn has_table_for(&self, addresses: Range<u64>) -> bool {
-        addresses.start >> 21 == (addresses.end - 1) >> 21 && self.table_at(addresses.start, 0).is_some()
+    #[inline(always)]
+    pub fn has_table_for(&mut self, addresses: Range<u64>) -> bool {
+        addresses.start >> 21 == (addresses.end - 1) >> 21 && self.find_table(addresses.start).is_some()
+    }
+
+    /// The table of pages that an address is in.
+    #[inline(always)]
+    fn find_table(&mut self, address: u64) -> Option<u64> {
+        if self.recent.part != address >> 21 {
+            self.recent = Recent { part: address >> 21, table: self.table_at(address, 0)? };
+        }
+        Some(self.recent.table)
     }
 
     /// The table of this level (0: of pages) that an address is in.
@@ -144,19 +171,25 @@ impl Space {
         Ok(())
     }
 
-    /// Frames of a region at an address. Where tables are missing and cannot be made, its pages are missing.
-    pub fn map(&mut self, address: u64, region: &[u64], rights: Rights, frames: &mut Frames<'_>) {
+    /// Frames of a region at an address. Where tables are missing, so are its pages: they are made before.
+    #[inline(always)]
+    pub fn map(&mut self, address: u64, region: &[u64], rights: Rights) {
         let flags = flags(rights.contains(Rights::WRITE), rights.contains(Rights::EXECUTE)) | FOREIGN;
         for (number, frame) in region.iter().enumerate() {
-            let _ = self.set(address + number as u64 * PAGE, *frame, flags, frames);
+            let address = address + number as u64 * PAGE;
+            let Some(leaf) = self.find_table(address) else { continue };
+            // SAFETY: as in `table_at`.
+            let entry = unsafe { &mut table(leaf)[index(address, 0)] };
+            entry.set_addr(PhysAddr::new(*frame), flags | Flags::PRESENT | Flags::USER_ACCESSIBLE);
         }
     }
 
     /// So many pages of a region are at this address no longer.
+    #[inline(always)]
     pub fn unmap(&mut self, address: u64, pages: u64) {
         for number in 0..pages {
             let address = address + number * PAGE;
-            let Some(leaf) = self.table_at(address, 0) else { continue };
+            let Some(leaf) = self.find_table(address) else { continue };
             // SAFETY: as in `table_at`.
             let entry = unsafe { &mut table(leaf)[index(address, 0)] };
             if entry.flags().contains(FOREIGN) {

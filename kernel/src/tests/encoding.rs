@@ -1,10 +1,10 @@
 //! Commits are read back as they were written; other bytes are refused, never misread.
 
-use crate::commit::{Activity, Authority, Commit, Form, MAX_ENCODED, Place};
+use crate::commit::{Activity, Arrival, Authority, Commit, Form, MAX_ENCODED, Place};
 use crate::encoding::{COMPACT, Decode, Encode};
 use crate::ids::*;
-use abi::Name;
 use abi::info::Limits;
+use abi::{Name, Rights};
 use proptest::prelude::*;
 
 fn wide(commit: &Commit) -> heapless::Vec<u8, MAX_ENCODED> {
@@ -61,6 +61,16 @@ fn small_commits_are_compact_and_leave_the_high_half_of_the_second_word_alone() 
             elapsed: 1_000_000,
             change: Activity::Waiting { thread: ThreadId(3), via: CapabilityId(200), deadline: u64::MAX }.into(),
         },
+        Commit {
+            elapsed: 40_000,
+            change: Authority::Mapped {
+                mapping: MappingId(4095),
+                capability: CapabilityId(30_000),
+                page: (1 << 35) - 1,
+                rights: Rights::READ.or(Rights::EXECUTE),
+            }
+            .into(),
+        },
     ];
     for commit in commits {
         let words: [u64; 2] = commit.encode_compact().expect("it is small");
@@ -95,7 +105,68 @@ fn integers_have_one_form() {
     assert_eq!(none, [0]);
 }
 
+/// A number that mostly has at most so many bits, and else a few more.
+fn about(bits: u32) -> impl Strategy<Value = u64> {
+    prop_oneof![12 => 0..1u64 << bits, 1 => (1u64 << bits) - 1..=1 << bits, 1 => 0..1u64 << (bits + 3)]
+}
+
+/// Given a commit that has a fixed form for numbers of so many bits: it is given where they fit, and only there, and
+/// read back; where they do not fit, there is no other compact form.
+fn has_its_fixed_form(commit: Commit, fits: bool) -> Result<(), TestCaseError> {
+    let form = commit.encode();
+    prop_assert_eq!(matches!(form, Form::Compact(_)), fits);
+    match form {
+        Form::Compact(words) => {
+            prop_assert_eq!((words[0] as u8, words[1] >> 32), (commit.kind(), 0));
+            prop_assert_eq!(Commit::decode_compact(words), Some(commit));
+        }
+        Form::Short(bytes, length) => {
+            prop_assert_eq!(&bytes[4..4 + length], &wide(&commit)[..]);
+            prop_assert_eq!(Commit::decode_wide(commit.kind(), &bytes[4..4 + length]), Some(commit));
+        }
+        Form::Long => prop_assert_eq!(Commit::decode_wide(commit.kind(), &wide(&commit)), Some(commit)),
+    }
+    Ok(())
+}
+
 proptest! {
+    #[test]
+    fn a_derived_capability_has_its_fixed_form_where_all_fits(
+        elapsed in about(16), source in about(15), capability in about(16), process in about(10), slot in about(16),
+        rights in about(15), badge in prop_oneof![9 => Just(0), 1 => any::<u64>()],
+        expiry in prop_oneof![9 => Just(u64::MAX), 1 => any::<u64>()], arrives in prop::bool::weighted(0.1),
+    ) {
+        let fits = (elapsed | capability | slot) >> 16 == 0 && (source | rights) >> 15 == 0 && process >> 10 == 0;
+        let [source, capability, process, slot] = [source, capability, process, slot].map(|number| number as u32);
+        let change = Authority::Derived {
+            source: CapabilityId(source),
+            place: Place { capability: CapabilityId(capability), process: ProcessId(process), slot },
+            rights: Rights(rights as u16),
+            badge,
+            expiry,
+            arrival: arrives.then_some(Arrival { thread: ThreadId(1), position: 2 }),
+        };
+        // What does not fit into the field of rights is no rights.
+        prop_assume!(rights >> 16 == 0);
+        let fits = fits && badge == 0 && expiry == u64::MAX && !arrives;
+        has_its_fixed_form(Commit { elapsed, change: change.into() }, fits)?;
+    }
+
+    #[test]
+    fn a_mapping_has_its_fixed_form_where_all_fits(
+        elapsed in about(16), mapping in about(12), capability in about(15), page in about(35), rights in about(10),
+    ) {
+        let fits = elapsed >> 16 == 0 && mapping >> 12 == 0 && capability >> 15 == 0 && page >> 35 == 0;
+        prop_assume!(rights >> 16 == 0);
+        let change = Authority::Mapped {
+            mapping: MappingId(mapping as u32),
+            capability: CapabilityId(capability as u32),
+            page,
+            rights: Rights(rights as u16),
+        };
+        has_its_fixed_form(Commit { elapsed, change: change.into() }, fits && rights >> 10 == 0)?;
+    }
+
     /// The form that is put together in a register is the one that is put together in memory.
     #[test]
     fn the_compact_form_has_the_bytes_of_the_wide_one(
