@@ -26,7 +26,10 @@ mod threads {
     use libprocess::abi::{DeliveryKind, FOREVER, PAGE_SIZE, Rights};
     use libprocess::capability::{Outgoing, Process as ProcessObject};
     use libprocess::thread::{self, Gone, Local, Mutex};
-    use libprocess::{Cap, Endpoint, Error, Exit, Image, Place, Process, Quota, Region, Startup, sleep, spawn, system};
+    use libprocess::{
+        Cap, Endpoint, Error, Exit, Image, Place, Process, Quota, Region, Startup, now, sleep, sleep_until, spawn,
+        system,
+    };
 
     const STACK: usize = 32 * 1024;
 
@@ -214,14 +217,18 @@ mod threads {
         let thread = thread::spawn(quota, STACK, || {
             thread::block_on(async {
                 let sum = alloc::rc::Rc::new(Cell::new(0));
+                // From one moment on, however long the machine takes from one task to the next.
+                let begun = now();
                 for number in 1..5 {
                     let sum = sum.clone();
                     spawn(async move {
-                        sleep(Duration::from_millis(5 - number)).await;
+                        sleep_until(begun + (5 - number) * 1_000_000).await;
                         sum.set(sum.get() * 10 + number);
                     });
                 }
-                sleep(Duration::from_millis(30)).await;
+                while sum.get() < 1000 {
+                    sleep(Duration::from_millis(1)).await;
+                }
                 sum.get()
             })
         })?;
