@@ -235,11 +235,16 @@ impl Superblock {
             return None;
         }
         let root = Pointer::decode(block, 64)?;
+        let (generation, sequence) = (u64::from_le_bytes(array(block, 40)?), u64::from_le_bytes(array(block, 48)?));
+        // Nobody wrote so often: who says so would have the next number overflow.
+        if generation.max(sequence) > u64::MAX / 2 {
+            return None;
+        }
         Some(Ok(Superblock {
             pages: u64::from_le_bytes(array(block, 16)?),
             disk: array(block, 24)?,
-            generation: u64::from_le_bytes(array(block, 40)?),
-            sequence: u64::from_le_bytes(array(block, 48)?),
+            generation,
+            sequence,
             sealed: u32::from_le_bytes(array(block, 56)?) & 1 == 1,
             root: (root.page != 0).then_some(root),
         }))

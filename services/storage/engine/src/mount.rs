@@ -194,6 +194,10 @@ impl<D: BlockDevice> Store<D> {
                 if may_be_torn {
                     return None;
                 }
+                // It is whole, and stands where it cannot: what lies below it is not known to be in use.
+                if first.is_some() || second.is_some() {
+                    space.dispute();
+                }
                 report.damage.push(below.damage());
                 continue;
             };

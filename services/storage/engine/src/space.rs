@@ -21,6 +21,9 @@ pub struct Space {
     leaving_pages: u64,
     /// Readers of each generation.
     readers: BTreeMap<u64, usize>,
+    /// Something referred to a page that is another's or outside the disk. Such a disk was written by somebody else, and
+    /// who refers to what cannot be told: it is read, and nothing is written to it or freed.
+    disputed: bool,
 }
 
 /// A page is outside the disk or in use already.
@@ -38,6 +41,7 @@ impl Space {
             leaving: VecDeque::new(),
             leaving_pages: 0,
             readers: BTreeMap::new(),
+            disputed: false,
         };
         for page in 0..FIRST_PAGE.min(pages) {
             space.set(page);
@@ -47,12 +51,17 @@ impl Space {
 
     /// Pages that could be allocated now.
     pub fn free(&self) -> u64 {
-        self.free
+        if self.disputed { 0 } else { self.free }
     }
 
     /// Pages that will be free when the commit under way is durable and its readers are gone.
     pub fn leaving(&self) -> u64 {
         self.leaving_pages
+    }
+
+    /// From now on nothing is freed or given.
+    pub fn dispute(&mut self) {
+        self.disputed = true;
     }
 
     fn is_used(&self, page: u64) -> bool {
@@ -67,6 +76,7 @@ impl Space {
     /// Marks a page that the tree refers to.
     pub fn claim(&mut self, page: u64) -> Result<(), Overlap> {
         if page < FIRST_PAGE || page >= self.pages || self.is_used(page) {
+            self.dispute();
             return Err(Overlap);
         }
         self.set(page);
@@ -162,7 +172,7 @@ impl Space {
     /// `count` pages, in as few runs as can be found; `None` (and nothing taken) if
     /// there are not that many.
     pub fn allocate(&mut self, count: u64) -> Option<Vec<Run>> {
-        if count > self.free {
+        if count > self.free() {
             return None;
         }
         let mut runs = Vec::new();
@@ -184,6 +194,9 @@ impl Space {
 
     /// From generation `generation` on, `runs` are referred to no more.
     pub fn leave(&mut self, generation: u64, runs: Vec<Run>) {
+        if self.disputed {
+            return;
+        }
         self.leaving_pages += runs.iter().map(|run| run.count).sum::<u64>();
         self.leaving.push_back((generation, runs));
     }
@@ -241,6 +254,22 @@ mod tests {
         assert!(space.allocate(1).is_none());
     }
 
+    /// On a forged disk two may refer to one page, or to none on the disk.
+    #[test]
+    fn where_two_refer_to_one_page_nothing_is_freed_or_given() {
+        for odd in [Run { page: 5, count: 2 }, Run { page: 90, count: u64::MAX }] {
+            let mut space = Space::new(100);
+            let extent = |run| Extent { runs: vec![run], length: 1, hash: [0; 32] };
+            assert_eq!(space.claim_extent(&extent(Run { page: 4, count: 2 })), Ok(()));
+            assert_eq!(space.claim_extent(&extent(odd)), Err(Overlap));
+            for generation in 1..3 {
+                space.leave(generation, vec![Run { page: 4, count: 2 }, odd]);
+            }
+            space.settle(9);
+            assert_eq!((space.free(), space.leaving(), space.allocate(1)), (0, 0, None));
+        }
+    }
+
     #[test]
     fn a_fragmented_disk_still_gives_all_that_is_free() {
         let mut space = Space::new(132);
@@ -277,6 +306,6 @@ mod tests {
         assert_eq!(space.claim_extent(&extent(u64::MAX - 2, 10)), Err(Overlap));
         assert_eq!(space.claim(3), Err(Overlap));
         assert_eq!(space.claim_pointer(&Pointer { page: 9, copy: 9, generation: 1, hash: [0; 32] }), Err(Overlap));
-        assert_eq!(space.free(), 60);
+        assert_eq!(space.free, 60);
     }
 }
