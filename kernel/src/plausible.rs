@@ -180,12 +180,15 @@ impl Before<'_> {
                 self.pays(quota, 0, pages)
             }
 
-            Granted::Mapped { mapping, capability, rights, .. } => {
+            Granted::Mapped { mapping, capability, page, rights } => {
                 next(mapping.0, authority.mappings.vacant())?;
                 self.in_a_slot(capability)?;
                 let held = authority.capabilities.get(capability).filter(|held| held.kind == Kind::Region);
                 let held = held.ok_or("what is mapped is no region")?;
                 let region = authority.regions.get(held.index).ok_or(NO_OBJECT)?;
+                let end = page.checked_add(region.pages);
+                let inside = page > 0 && end.is_some_and(|end| end <= MAX_PAGES);
+                hold(inside, "it is mapped outside the addresses of a process")?;
                 hold(held.mapping.is_none(), "it is mapped already")?;
                 hold(held.rights.contains(rights), "it is mapped with rights that the capability has not")?;
                 let (writes, executes) = (rights.contains(Rights::WRITE), rights.contains(Rights::EXECUTE));

@@ -5,8 +5,9 @@ use super::machine::{EVERYTHING, Machine};
 use super::runs::{Run, steps};
 use crate::commit::{Activity as Doing, Authority as Granted, Place};
 use crate::ids::*;
+use crate::region::MAX_PAGES;
 use crate::{Change, Class, Commit, Kernel};
-use abi::{FOREVER, Kind, Rights};
+use abi::{FOREVER, Kind, Request, Rights};
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
@@ -122,6 +123,24 @@ fn a_ring_of_derivations_is_refused() {
         machine.kernel.plausible(&derived(vacant, Rights::ALL)),
         Err("it has rights that what it was derived from has not")
     );
+}
+
+/// Given a region of three pages, when it is said to be mapped where a process has no addresses, then that is refused.
+#[test]
+fn a_mapping_outside_the_addresses_of_a_process_is_refused() {
+    let mut machine = Machine::new();
+    let region = machine.handle(machine.init, Request::RegionCreate { quota: machine.quota, pages: 3 });
+    let capability = machine.kernel.authority.resolve(ProcessId(0), region).map(|(id, _)| id).expect("init has it");
+    let rights = Rights::READ;
+    let mapping = MappingId(machine.kernel.authority.mappings.vacant().expect("there is room"));
+    let mapped = |page| Commit::from(Granted::Mapped { mapping, capability, page, rights });
+    for page in [1, MAX_PAGES - 3] {
+        assert_eq!(machine.kernel.plausible(&mapped(page)), Ok(()), "{page}");
+    }
+    for page in [0, MAX_PAGES - 2, u64::MAX - 3, u64::MAX] {
+        let why = Err("it is mapped outside the addresses of a process");
+        assert_eq!(machine.kernel.plausible(&mapped(page)), why, "{page}");
+    }
 }
 
 /// Given a state with one thread, when commits name what is not there or cannot be, then each is refused, and its
