@@ -64,6 +64,9 @@ soak: setup ## Everything at once, for long: load, kills, crashes, hostile progr
 mutations: setup ## Breaks the code on purpose, and shows which test notices. ONLY=WORD for some of the breaks
 	@$(CARGO) run --quiet --package mutations -- $(ONLY)
 
+# What is measured is optimised as a whole.
+bench bench-qemu bench-start: export ORBITAL_LTO = 1
+
 bench: setup ## Criterion benchmarks; writes the table of docs/performance.md
 	@$(CARGO) bench --package log-store
 	@$(CARGO) bench --package host-wasm --bench system

@@ -29,6 +29,7 @@ fn build() -> Result<(), String> {
 
     // To work on the host alone, a build may be told which images it needs: `ORBITAL_IMAGES=init,shell`.
     println!("cargo::rerun-if-env-changed=ORBITAL_IMAGES");
+    println!("cargo::rerun-if-env-changed={}", images::build::LTO);
     let wanted = env::var("ORBITAL_IMAGES").ok();
     let is_wanted = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted.split(',').any(|wanted| wanted == name));
     let boot: Vec<&str> = BOOT.iter().map(|package| package.name).filter(|name| is_wanted(name)).collect();

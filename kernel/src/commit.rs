@@ -250,7 +250,7 @@ commits! {
         Received = 0x8D { thread: ThreadId, endpoint: EndpointId, entry: Entry }
         /// A thread waits for a message.
         Receiving = 0x8E { thread: ThreadId, via: CapabilityId, deadline: u64 }
-        /// A thread that has replied goes on to receive; `due` says how.
+        /// A thread that has replied, or passed over a message, goes on to receive; `due` says how.
         ReceiveNext = 0x8F { thread: ThreadId, via: CapabilityId, deadline: u64 }
         Replied = 0x90 { server: ThreadId, caller: ThreadId, tag: u64, length: u32, capabilities: u8 }
         /// The right to answer `caller` went to another process with a message.

@@ -440,8 +440,10 @@ impl Kernel {
         match entry.queued() {
             Some(Queued::Thread(sender)) => {
                 let (record, detail) = (self.activity.view(sender), self.activity.detail_view(sender));
-                if record.state != State::Faulted {
-                    self.transfer_offers(&mut decision, record.process, &detail.offers, thread, now)?;
+                if record.state != State::Faulted
+                    && let Err(error) = self.transfer_offers(&mut decision, record.process, &detail.offers, thread, now)
+                {
+                    return Ok(self.pass_over(sender, error, thread, via, deadline));
                 }
             }
             Some(Queued::Exit(process)) => decision.push(Change::ExitRead { process }),
@@ -452,7 +454,24 @@ impl Kernel {
         Ok(decision)
     }
 
-    /// The second half of `reply_receive`, when it was not a plain hand-over.
+    /// The receiver has no room for what rides on the message that stands first: its sender is told, as it would
+    /// be if the receiver had waited, and the receiver goes on to what stands behind it.
+    fn pass_over(
+        &self,
+        sender: ThreadId,
+        error: Error,
+        thread: ThreadId,
+        via: CapabilityId,
+        deadline: u64,
+    ) -> Decision {
+        let mut decision = Decision::new(Outcome::Blocked, Doing::Failed { thread: sender, error });
+        if self.activity.about_to_receive != thread {
+            decision.push(Doing::ReceiveNext { thread, via, deadline });
+        }
+        decision
+    }
+
+    /// The second half of `reply_receive`, when it was not a plain hand-over, or of a receive that passed over a message.
     pub(crate) fn decide_receive_next(&self, thread: ThreadId, now: u64) -> Decision {
         let record = self.activity.view(thread);
         let timed = record.flags & TIMED != 0;

@@ -4,6 +4,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`document`] | the text of a scenario as [`Step`]s |
+//! | [`hostile`] | what must pass of apps/hostile, on any host |
 //! | [`pattern`] | lines that output must match, with placeholders |
 //! | [`play`] | running a scenario against a [`Host`] |
 //! | [`program`] | a [`Host`] that is a program of this machine |
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod document;
+pub mod hostile;
 pub mod pattern;
 pub mod play;
 pub mod program;

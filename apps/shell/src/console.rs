@@ -202,6 +202,11 @@ impl Lines {
         Lines { console, count: 0 }
     }
 
+    /// How many lines were read.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// The next line; `None` at the end of the input.
     pub async fn line(&mut self) -> Option<Result<String, BadLine>> {
         let bytes = match self.console.read_line_bytes().await {

@@ -18,7 +18,7 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Position {
     /// The line.
-    pub line: u32,
+    pub line: u64,
     /// The character in the line.
     pub column: u32,
 }

@@ -46,7 +46,11 @@ async fn lines(shell: &mut Shell) -> u64 {
     let Some(console) = shell.screen.console().cloned() else { return 0 };
     let mut lines = Lines::new(console);
     let mut text = String::new();
+    let mut before = 0;
     loop {
+        if text.is_empty() {
+            before = lines.count();
+        }
         let line = match select(pin!(lines.line()), pin!(shell.stop.requested())).await {
             Either::Left((Some(Ok(line)), _)) => line,
             Either::Left((Some(Err(problem)), _)) => {
@@ -65,13 +69,13 @@ async fn lines(shell: &mut Shell) -> u64 {
         if text.len() <= LONGEST_LINE && unfinished(&text) {
             continue;
         }
-        let flow = shell.script(&core::mem::take(&mut text)).await;
+        let flow = shell.script_after(before, &core::mem::take(&mut text)).await;
         if let Flow::Exit(status) = flow {
             return status;
         }
     }
     // What the end of the input cut off is an error that names its place.
-    if let Flow::Exit(status) = shell.script(&text).await {
+    if let Flow::Exit(status) = shell.script_after(before, &text).await {
         return status;
     }
     shell.status

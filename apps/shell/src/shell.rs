@@ -112,9 +112,15 @@ impl Shell {
 
     /// Carries out a whole script; nothing of one that has an error.
     pub async fn script(&mut self, text: &str) -> Flow {
+        self.script_after(0, text).await
+    }
+
+    /// The same, of text before which so many lines were read.
+    pub async fn script_after(&mut self, before: u64, text: &str) -> Flow {
         match parse(text) {
             Ok(commands) => self.commands(&commands).await,
-            Err(error) => {
+            Err(mut error) => {
+                error.position.line += before;
                 self.line(&format!("shell: {error}")).await;
                 self.status = crate::failure::MISUSED;
                 Flow::On

@@ -83,9 +83,17 @@ pub fn target_folder(within: &Path) -> PathBuf {
     profile.and_then(Path::parent).unwrap_or(within).to_path_buf()
 }
 
+/// The environment variable that asks for images as benchmarks measure them.
+pub const LTO: &str = "ORBITAL_LTO";
+
+/// The profile that images are built with.
+pub fn profile() -> &'static str {
+    if env::var_os(LTO).is_some() { "image-lto" } else { "image" }
+}
+
 /// Where a build put the program `name`.
 pub fn program(host: Host, target_folder: &Path, name: &str) -> PathBuf {
-    target_folder.join(host.target()).join("image").join(host.file_name(name))
+    target_folder.join(host.target()).join(profile()).join(host.file_name(name))
 }
 
 /// Runs cargo in the repository at `root` for what `arguments` select (`--package NAME --bin NAME`),
@@ -100,7 +108,7 @@ pub fn build(
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root)
-        .args(["build", "--profile", "image", "--target", host.target()])
+        .args(["build", "--profile", profile(), "--target", host.target()])
         .args(host.configuration())
         .arg("--target-dir")
         .arg(target_folder)

@@ -82,8 +82,8 @@ fn kernel(root: &Path, folder: &Path, recording: bool) -> Result<PathBuf, String
     images::build::without_outer_build(&mut cargo);
     let status = cargo
         .current_dir(root)
-        .args(["build", "--package", "boot", "--profile", "image", "--target", target, "--no-default-features"])
-        .args(["--features", features, "--target-dir"])
+        .args(["build", "--package", "boot", "--profile", images::build::profile(), "--target", target])
+        .args(["--no-default-features", "--features", features, "--target-dir"])
         .arg(folder)
         .status()
         .map_err(|error| format!("cargo: {error}"))?;

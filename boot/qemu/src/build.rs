@@ -66,7 +66,8 @@ pub fn build(symbols: bool, progress: Progress) -> Result<Product, Problem> {
     }
     let (root, target) = (root(), target()?);
     check_target(Host::Native).map_err(|why| Problem::new(status::UNAVAILABLE, why, "or run `make setup`"))?;
-    let mut words = vec!["build", "--package", "boot", "--profile", "image", "--target", Host::Native.target()];
+    let profile = images::build::profile();
+    let mut words = vec!["build", "--package", "boot", "--profile", profile, "--target", Host::Native.target()];
     let mut folder = target.clone();
     if symbols {
         words.extend(["--config", "profile.image.debug=true", "--config", "profile.image.strip=\"none\""]);

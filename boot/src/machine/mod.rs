@@ -104,16 +104,33 @@ unsafe fn machine() -> &'static mut Machine {
     unsafe { (*(&raw mut MACHINE)).assume_init_mut() }
 }
 
+const CALL: u64 = Number::Call as u64;
+const REPLY_RECEIVE: u64 = Number::ReplyReceive as u64;
+const SIGNAL: u64 = Number::Signal as u64;
+const WAIT: u64 = Number::Wait as u64;
+const POLL: u64 = Number::Poll as u64;
+const YIELD: u64 = Number::Yield as u64;
+const DERIVE: u64 = Number::Derive as u64;
+const DELETE: u64 = Number::Delete as u64;
+const MAP: u64 = Number::RegionMap as u64;
+const UNMAP: u64 = Number::RegionUnmap as u64;
+
 /// A system call, from `entry::syscall`: argument registers rdi, rsi, rdx, r8, and rax. It saves nothing, so that each
-/// kind of call has a frame of its own size.
+/// kind of call has a frame of its own size; and code of its own, which all in one takes a compiler a minute.
 pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
-    const CALL: u64 = Number::Call as u64;
-    const REPLY_RECEIVE: u64 = Number::ReplyReceive as u64;
     // Number and the flag in one look; how many words, in another.
     match entry & (0xff | Entry::PAYLOAD) {
         CALL => hand_over::<false>(a, b, c, d, entry),
         REPLY_RECEIVE => hand_over::<true>(a, b, c, d, entry),
-        _ => brief_call(a, b, c, d, entry),
+        SIGNAL => brief_call::<SIGNAL>(a, b, c, d, entry),
+        WAIT => brief_call::<WAIT>(a, b, c, d, entry),
+        POLL => brief_call::<POLL>(a, b, c, d, entry),
+        YIELD => brief_call::<YIELD>(a, b, c, d, entry),
+        DERIVE => brief_call::<DERIVE>(a, b, c, d, entry),
+        DELETE => brief_call::<DELETE>(a, b, c, d, entry),
+        MAP => brief_call::<MAP>(a, b, c, d, entry),
+        UNMAP => brief_call::<UNMAP>(a, b, c, d, entry),
+        _ => other_call(a, b, c, d, entry),
     }
 }
 
@@ -168,39 +185,40 @@ extern "sysv64" fn hand_over<const ANSWER: bool>(a: u64, b: u64, c: u64, d: u64,
     back
 }
 
-/// A brief call, whose arguments are all in registers, whatever these hold; any other goes on to be decoded.
+/// A brief call, whose arguments are all in registers, whatever these hold.
 #[inline(never)]
-extern "sysv64" fn brief_call(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
-    const SIGNAL: u64 = Number::Signal as u64;
-    const WAIT: u64 = Number::Wait as u64;
-    const POLL: u64 = Number::Poll as u64;
-    const YIELD: u64 = Number::Yield as u64;
-    const DERIVE: u64 = Number::Derive as u64;
-    const DELETE: u64 = Number::Delete as u64;
-    const MAP: u64 = Number::RegionMap as u64;
-    const UNMAP: u64 = Number::RegionUnmap as u64;
+extern "sysv64" fn brief_call<const NUMBER: u64>(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
     // SAFETY: `syscall` is the way in; the thread is used no more.
     let (machine, _, now) = unsafe { begin_call(entry) };
     let handle = Handle(a);
-    match entry & (0xff | Entry::PAYLOAD) {
-        SIGNAL => machine.brief(&Request::Signal { notification: handle, bits: b }, now),
-        WAIT => machine.brief(&Request::Wait { notification: handle, timeout: b }, now),
-        POLL => machine.brief(&Request::Poll { notification: handle }, now),
-        YIELD => machine.brief(&Request::Yield, now),
+    let request = match NUMBER {
+        SIGNAL => Request::Signal { notification: handle, bits: b },
+        WAIT => Request::Wait { notification: handle, timeout: b },
+        POLL => Request::Poll { notification: handle },
+        YIELD => Request::Yield,
         DERIVE if b <= u16::MAX.into() => {
-            machine.brief(&Request::Derive { source: handle, rights: Rights(b as u16), badge: c, expiry: d }, now)
+            Request::Derive { source: handle, rights: Rights(b as u16), badge: c, expiry: d }
         }
-        DELETE => machine.brief(&Request::Delete { handle }, now),
-        MAP if c <= u16::MAX.into() => {
-            let request = Request::RegionMap { region: handle, address: b, rights: Rights(c as u16) };
-            match machine.map_at_once(&request, b, now) {
-                Some(outcome) => machine.after_brief(outcome),
-                None => machine.slow_call([a, b, c, d], Entry(entry)),
-            }
-        }
-        UNMAP => machine.brief(&Request::RegionUnmap { region: handle, address: b }, now),
-        _ => machine.slow_call([a, b, c, d], Entry(entry)),
+        DELETE => Request::Delete { handle },
+        MAP if c <= u16::MAX.into() => Request::RegionMap { region: handle, address: b, rights: Rights(c as u16) },
+        UNMAP => Request::RegionUnmap { region: handle, address: b },
+        _ => return machine.slow_call([a, b, c, d], Entry(entry)),
+    };
+    if NUMBER != MAP {
+        return machine.brief(&request, now);
     }
+    match machine.map_at_once(&request, b, now) {
+        Some(outcome) => machine.after_brief(outcome),
+        None => machine.slow_call([a, b, c, d], Entry(entry)),
+    }
+}
+
+/// Any other call, which has to be decoded.
+#[inline(never)]
+extern "sysv64" fn other_call(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
+    // SAFETY: `syscall` is the way in; the thread is used no more.
+    let (machine, _, _) = unsafe { begin_call(entry) };
+    machine.slow_call([a, b, c, d], Entry(entry))
 }
 
 impl Machine {

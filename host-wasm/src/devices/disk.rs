@@ -2,7 +2,8 @@
 //! operations in the order in which they came.
 //!
 //! A flush completes when the file is durable and then what the log says of it (output
-//! commit): the thread asks the log between the two.
+//! commit): the thread asks the log between the two. If somebody has deleted the file, no flush completes any more:
+//! what is written would be gone when the system ends.
 
 use super::{Completions, Device, Owner, Submission};
 use crate::state::is_read_only;
@@ -10,7 +11,7 @@ use abi::Error;
 use abi::device::{CompletionStatus, DISK_BLOCK_SIZE, DISK_BLOCKS, DISK_READ_ONLY, Operation};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -32,10 +33,11 @@ pub struct Disk {
 impl Disk {
     /// A disk in this file. `durable` is called on the disk's thread.
     pub fn open(file: File, completions: Completions, durable: LogIsDurable) -> std::io::Result<Disk> {
-        let blocks = file.metadata()?.len() / DISK_BLOCK_SIZE as u64;
+        let metadata = file.metadata()?;
+        let (blocks, named) = (metadata.len() / DISK_BLOCK_SIZE as u64, metadata.nlink() > 0);
         let read_only = is_read_only(&file);
         let (work, queue) = channel();
-        let drive = Drive { file, blocks, read_only, completions, durable };
+        let drive = Drive { file, blocks, read_only, named, told: false, completions, durable };
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || drive.run(&queue))?;
         Ok(Disk { blocks, read_only, work: Some(work), thread: Some(thread) })
     }
@@ -74,6 +76,10 @@ struct Drive {
     file: File,
     blocks: u64,
     read_only: bool,
+    /// Whether the file had a name when it was opened.
+    named: bool,
+    /// Whether it has been told that it has none any more.
+    told: bool,
     completions: Completions,
     durable: LogIsDurable,
 }
@@ -115,9 +121,24 @@ impl Drive {
             }
             Operation::Flush => {
                 self.file.sync_data().map_err(|error| status(&error))?;
+                if self.is_deleted() {
+                    return Err(CompletionStatus::Failed);
+                }
                 if (self.durable)(submission.log) { Ok((Vec::new(), 0)) } else { Err(CompletionStatus::Failed) }
             }
         }
+    }
+
+    /// Whether somebody has deleted the file, which is told once.
+    fn is_deleted(&mut self) -> bool {
+        let deleted = self.named && self.file.metadata().is_ok_and(|file| file.nlink() == 0);
+        if deleted && !core::mem::replace(&mut self.told, true) {
+            eprintln!(
+                "orbital: the file of the disk was deleted while the system runs: nothing is kept from now on; save what \
+                 you need with cat, then end the system"
+            );
+        }
+        deleted
     }
 
     /// Where in the file these blocks lie.
@@ -206,6 +227,18 @@ mod tests {
         assert_eq!(done.completion.status, CompletionStatus::ReadOnly);
         let done = operate(&mut disk, &completions, Operation::Read, 0, 2, Vec::new());
         assert_eq!(done.bytes, vec![5; 1024]);
+    }
+
+    #[test]
+    fn nothing_is_durable_once_the_file_is_deleted() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1024).unwrap();
+        let completions = Completions::new(InterruptId(0), Events::default());
+        let mut disk = Disk::open(file.reopen().unwrap(), completions.clone(), Box::new(|_| true)).unwrap();
+        let mut flush = || operate(&mut disk, &completions, Operation::Flush, 0, 0, Vec::new()).completion.status;
+        assert_eq!(flush(), CompletionStatus::Done);
+        drop(file);
+        assert_eq!([flush(), flush()], [CompletionStatus::Failed; 2]);
     }
 
     #[test]

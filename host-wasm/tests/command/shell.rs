@@ -118,6 +118,21 @@ fn a_line_of_a_pipe_may_be_longer_than_what_is_read_at_once() {
 }
 
 #[test]
+fn what_is_no_command_is_told_with_its_line() {
+    let system = System::new();
+    let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = b"echo one\necho 'two\nthree' | four\n\necho five; echo \"six\n";
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let [first, second, third] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert_eq!(first, "one");
+    assert!(second.starts_with("shell: line 3, column 8: "), "{text}");
+    assert!(third.starts_with("shell: line 5, column 17: "), "{text}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn a_line_without_end_is_told_and_takes_no_memory() {
     let system = System::new();
     let mut child = system.command::<&str>([]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

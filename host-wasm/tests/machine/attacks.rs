@@ -5,59 +5,26 @@ use super::stage::{Played, folder, images, run};
 use host_wasm::image::Path;
 use host_wasm::machine::{End, boot};
 use log_store::commands::{Bound, Format, Show, show};
-use std::path::Path as FilePath;
+use scenario::hostile;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What passes, in this order; the names of what a hostile process does are those of the processes in the log.
-const PASSED: [&str; 18] = [
-    "loops",
-    "takes-all-memory",
-    "recurses",
-    "guesses-handles",
-    "uses-stale-handles",
-    "sends-too-much",
-    "floods",
-    "forks",
-    "plays-with-quotas",
-    "brings-bad-images",
-    "revokes-thousands",
-    "waits-for-nothing",
-    "traps-while-called",
-    "exits-while-called",
-    "loops-while-called",
-    "is-killed-while-called",
-    "call-cycle",
-    "call-chain",
-];
-
-/// Lets the director of apps/hostile play these, or all, in a machine; the names of what has passed.
-fn hostile(folder: &FilePath, wanted: &[&str], path: Path) -> Vec<(String, Option<String>)> {
-    let hostile = boot::guests().into_iter().find(|image| image.name == "hostile").expect("it is built");
-    let image = boot::Image { name: "init".into(), bytes: hostile.bytes };
-    let Played { end, output, .. } = run(folder, wanted, vec![image], path, |_, _| {});
+/// Lets the director of apps/hostile direct in a machine what is `wanted`, or all: these deeds pass, and are on record.
+fn pass(wanted: &[&str], deeds: &[&str], path: Path) {
+    let folder = folder();
+    let guest = boot::guests().into_iter().find(|image| image.name == "hostile").expect("it is built");
+    let image = boot::Image { name: "init".into(), bytes: guest.bytes };
+    let Played { end, output, .. } = run(folder.path(), wanted, vec![image], path, |_, _| {});
     assert_eq!(end, End::Off(0), "{output}");
-    let passed = output.lines().map(|line| line.strip_prefix("passed ").unwrap_or_else(|| panic!("{output}")));
-    passed
-        .map(|line| match line.split_once("; on record: ") {
-            Some((name, words)) => (name.to_owned(), Some(words.to_owned())),
-            None => (line.to_owned(), None),
-        })
-        .collect()
+    let mut log = Vec::new();
+    let all = Show { from: Some(Bound::Record(0)), ..Show::default() };
+    show(folder.path(), &all, Format::Text, &mut log).unwrap();
+    hostile::check(&output, &String::from_utf8(log).unwrap(), deeds).unwrap_or_else(|why| panic!("{why}"));
 }
 
 #[test]
 fn whoever_means_harm_hurts_himself_alone_and_is_on_record() {
-    let folder = folder();
-    let passed = hostile(folder.path(), &[], Path::Fastest);
-    assert_eq!(passed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), PASSED);
-    let mut log = Vec::new();
-    let all = Show { from: Some(Bound::Record(0)), ..Show::default() };
-    show(folder.path(), &all, Format::Text, &mut log).unwrap();
-    let log = String::from_utf8(log).unwrap();
-    for (name, words) in passed.iter().filter_map(|(name, words)| Some((name, words.as_ref()?))) {
-        assert!(log.lines().any(|line| line.contains(name) && line.contains(words)), "{name}: {words}");
-    }
+    pass(&[], &hostile::DEEDS, Path::Fastest);
 }
 
 /// Rounds of spawn and kill that the test makes: ORBITAL_CASES, or a few.
@@ -115,7 +82,6 @@ fn rounds_alone() {
 
 #[test]
 fn both_paths_hold() {
-    let wanted = ["guesses-handles", "sends-too-much"];
-    let passed = hostile(folder().path(), &wanted, Path::Component);
-    assert_eq!(passed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), wanted);
+    let two = ["guesses-handles", "sends-too-much"];
+    pass(&two, &two, Path::Component);
 }

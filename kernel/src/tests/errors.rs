@@ -264,9 +264,13 @@ fn receive(m: &mut Machine) {
     waits(m, endpoint, Rights::RECEIVE, receive);
 
     let (server, handles) = full(m, &[(endpoint, Rights::RECEIVE)]);
-    m.blocks(init, Request::Send { endpoint, message: with(&[deriving(quota, Rights::INSPECT)]), timeout: FOREVER });
-    m.refused(server, receive(handles[0], 0), Error::QuotaExceeded);
+    let laden = Request::Send { endpoint, message: with(&[deriving(quota, Rights::INSPECT)]), timeout: FOREVER };
+    m.blocks(init, laden);
+    m.blocks(server, receive(handles[0], 0));
+    assert_eq!(m.completion(init), Err(Error::QuotaExceeded));
+    assert_eq!(m.completion(server), Err(Error::WouldBlock));
     m.ok(server, Request::Delete { handle: Handle::new(31, 1) });
+    m.blocks(init, laden);
     m.blocks(server, receive(handles[0], 0));
 }
 

@@ -463,6 +463,34 @@ fn a_receiver_with_a_full_table_refuses_capabilities_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_message_whose_capabilities_have_no_room_keeps_no_other_from_the_receiver() {
+    let Pair { mut m, init, endpoint, one, one_sends, two, two_sends, .. } = pair(2);
+    let supervisor = m.endpoint(init, m.quota, 1);
+    let (process, server, receives) = m.child(supervisor, &[(endpoint, Rights::RECEIVE)]);
+    let limits = abi::info::Limits { capabilities: 1, ..abi::info::Limits::DEFAULT };
+    m.ok(init, Request::ProcessLimit { process, limits });
+    let gift = m.notification(init, m.quota);
+    let (copy, whole) = ([deriving(one_sends, Rights::SEND)], [moving(gift)]);
+    let laden = |transfers| Message { tag: 1, length: 0, transfers };
+    m.blocks(one, Request::Call { endpoint: one_sends, message: laden(&copy), timeout: FOREVER });
+    m.blocks(init, Request::Send { endpoint, message: laden(&whole), timeout: FOREVER });
+    m.blocks(two, call(two_sends, 3));
+
+    m.blocks(server, receive(receives[0]));
+    assert_eq!([m.completion(one), m.completion(init)], [Err(Error::QuotaExceeded); 2]);
+    let delivery = m.delivery(server);
+    assert_eq!(delivery.tag, 3);
+    m.ok(init, Request::Poll { notification: gift });
+
+    m.blocks(one, Request::Call { endpoint: one_sends, message: laden(&copy), timeout: FOREVER });
+    let (endpoint, reply) = (receives[0], delivery.reply);
+    m.blocks(server, Request::ReplyReceive { endpoint, reply, message: message(4), timeout: FOREVER });
+    assert_eq!((m.delivery(two).tag, m.completion(one)), (4, Err(Error::QuotaExceeded)));
+    m.blocks(one, call(one_sends, 5));
+    assert_eq!(m.delivery(server).tag, 5);
+}
+
+#[test]
 fn the_right_to_answer_is_handed_on() {
     let Pair { mut m, init, endpoint, one, one_sends, .. } = pair(2);
     let worker_endpoint = m.endpoint(init, m.quota, 2);

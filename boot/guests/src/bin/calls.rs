@@ -20,11 +20,11 @@ mod calls {
     use alloc::vec;
     use alloc::vec::Vec;
     use libprocess::abi::device::{CLASS, CLOCK_MONOTONIC, LOG_DURABLE, Operation};
-    use libprocess::abi::message::MAX_BYTES;
+    use libprocess::abi::message::{MAX_BYTES, TransferMode};
     use libprocess::abi::native::{Block, Entry, REGIONS_FROM};
     use libprocess::abi::{DeliveryKind, FOREVER, Number, Rights};
     use libprocess::{Any, Error, Exit, Process, Startup, system, thread};
-    use native_guests::{Back, raw};
+    use native_guests::{Back, call, raw};
 
     /// A slot in which there never was anything: beyond what any table here has.
     const NOWHERE: u64 = 1 << 32 | 1_000_000;
@@ -90,14 +90,27 @@ mod calls {
     }
 
     /// A call with more arguments, or bytes.
-    fn ask_with(number: Number, [a, b, c, d]: [u64; 4], more: &[u64], bytes: &[u8]) -> Back {
-        let mut buffer = vec![0u8; 4096];
+    fn ask_with(number: Number, registers: [u64; 4], more: &[u64], bytes: &[u8]) -> Back {
         let mut block = Block::EMPTY;
+        block.more[..more.len()].copy_from_slice(more);
+        ask_block(number, registers, block, bytes)
+    }
+
+    /// A reply on which a capability rides that is derived from this one.
+    fn reply_with(reply: u64, handle: u64) -> Back {
+        let mut block = Block::EMPTY;
+        block.transfers = 1;
+        block.transfer[0] = [handle, TransferMode::Derive as u64, Rights::SPLIT.0.into(), 0];
+        ask_block(Number::Reply, [0, 1, reply, 0], block, &[])
+    }
+
+    fn ask_block(number: Number, [a, b, c, d]: [u64; 4], mut block: Block, bytes: &[u8]) -> Back {
+        let mut buffer = vec![0u8; 4096];
         (block.bytes, block.length) = (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
         (block.buffer, block.capacity) = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);
-        block.more[..more.len()].copy_from_slice(more);
+        let has_payload = !bytes.is_empty() || block.transfers > 0;
         let address = (&raw mut block).expose_provenance() as u64;
-        let entry = Entry::new(number as u8, 0, !bytes.is_empty(), address);
+        let entry = Entry::new(number as u8, 0, has_payload, address);
         // SAFETY: the block and what it names live until the call is over.
         unsafe { raw(entry.0, a, b, c, d) }
     }
@@ -167,7 +180,7 @@ mod calls {
             self.devices()?;
 
             // The library makes these two.
-            let joined = thread::spawn(&self.process.quota(), 32 * 1024, || ()).map(|thread| thread.join());
+            let joined = thread::spawn(self.process.quota(), 32 * 1024, || ()).map(|thread| thread.join());
             match joined {
                 Ok(thread) => {
                     self.end(Number::ThreadCreate, None);
@@ -178,8 +191,16 @@ mod calls {
             self.handles(Number::ThreadCreate, quota, Rights::INSPECT, |quota| {
                 ask(Number::ThreadCreate, [quota, 1, 2, 3])
             });
-            self.note(Number::ThreadConfigure, ask(Number::ThreadConfigure, [NOWHERE, 1, FOREVER, FOREVER]));
-            self.note(Number::ThreadConfigure, ask(Number::ThreadConfigure, [quota, 1, FOREVER, FOREVER]));
+            // One by hand, which lasts as long as the program.
+            let quiet = ask(Number::NotificationCreate, [quota, 0, 0, 0]).value;
+            let stack = vec![0u8; 16 << 10].leak().as_mut_ptr_range().end.expose_provenance() as u64 & !15;
+            let entry = wait_for_ever as *const () as u64;
+            // The function expects to have been called: with its return address on the stack.
+            let thread = ask(Number::ThreadCreate, [quota, entry, stack - 8, quiet]);
+            let thread = self.done(Number::ThreadCreate, thread)?;
+            let configure = |thread| ask(Number::ThreadConfigure, [thread, 1, FOREVER, FOREVER]);
+            self.handles(Number::ThreadConfigure, thread, Rights::NONE, configure);
+            self.done(Number::ThreadConfigure, configure(thread))?;
             self.note(Number::ThreadConfigure, ask(Number::ThreadConfigure, [0, 32, FOREVER, FOREVER]));
             self.done(Number::ThreadConfigure, ask(Number::ThreadConfigure, [0, 1, FOREVER, FOREVER]))?;
             self.done(Number::Yield, ask(Number::Yield, [0; 4]))?;
@@ -339,6 +360,7 @@ mod calls {
             self.exit(exits)?;
             self.child("client", endpoint, exits)?;
             let call = ask(Number::Receive, [endpoint, 0, 0, FOREVER]);
+            self.handles(Number::Reply, self.quota, Rights::INSPECT, |rides| reply_with(call.value, rides));
             self.done(Number::Reply, ask(Number::Reply, [0, 1, call.value, 0]))?;
             let call = ask(Number::Receive, [endpoint, 0, 0, FOREVER]);
             ask(Number::Send, [endpoint, 1, 0, 0]);
@@ -441,6 +463,13 @@ mod calls {
             }
             self.note(Number::DeviceAddress, ask(Number::DeviceAddress, [clock, self.quota, 0, 0]));
             Ok(())
+        }
+    }
+
+    /// A thread without a control of the library's, of which it needs none.
+    extern "sysv64" fn wait_for_ever(quiet: u64) -> ! {
+        loop {
+            call(Number::Wait, quiet, FOREVER, 0, 0);
         }
     }
 

@@ -231,6 +231,14 @@ mod hostile {
             mapped.write(4096, b"child")?;
             return Ok(Exit(if &text == b"parent" { 0 } else { 1 }));
         }
+        if deed == "shares until it is revoked" {
+            let mapped = shared.map(Place::At(SHARED), BOTH)?;
+            mapped.write(4096, b"reads")?;
+            loop {
+                read(SHARED + 4096);
+                libprocess::thread::yield_now();
+            }
+        }
         // It may read, and nothing else, whatever it asks for.
         for more in [BOTH, Rights::READ.or(Rights::EXECUTE)] {
             if shared.map(Place::At(SHARED), more).err() != Some(Error::MissingRight) {
@@ -242,12 +250,7 @@ mod hostile {
         match deed {
             "shares, and writes what it may read" => write(SHARED + 8),
             "shares, and runs what it may read" => jump(SHARED),
-            "shares, and reads behind its end" => read(SHARED + 2 * 4096),
-            // Until it is taken from under it.
-            _ => loop {
-                read(SHARED + 4096);
-                libprocess::thread::yield_now();
-            },
+            _ => read(SHARED + 2 * 4096),
         }
         Ok(Exit(3))
     }
@@ -438,9 +441,12 @@ mod hostile {
 
         let lent = region.derive(Rights::ALL)?;
         let (process, quota) =
-            nursery.start_sharing(&["shares until it is revoked".to_string()], 512, Some((&lent, Rights::READ)))?;
-        // It reads on for a while.
-        let heard = nursery.hear(VERDICT_KILL, SECOND / 50).await?;
+            nursery.start_sharing(&["shares until it is revoked".to_string()], 512, Some((&lent, BOTH)))?;
+        let (mut text, mut heard) = ([0; 5], Heard::Nothing);
+        while heard == Heard::Nothing && &text != b"reads" {
+            heard = nursery.hear(VERDICT_KILL, SECOND / 50).await?;
+            mine.read(4096, &mut text)?;
+        }
         let before = heard == Heard::Nothing;
         lent.revoke()?;
         let heard = nursery.end_of(process, quota).await?;

@@ -111,16 +111,17 @@ const SCRIPT: &str = "put /a one; cat /a; mkdir /d; mv /a /d/a; ls /d; hello you
 /// Of each process by its name: what it asked of whom, and how that ended.
 type Calls = BTreeMap<String, Vec<String>>;
 
-/// The message by which a service tells init that it is well. How often it is asked is a matter of time.
-const HEALTHY: u64 = 0x1200;
+/// How often these are said is a matter of time: a service tells init that it is well; somebody who waits for a service to
+/// start or to stop asks how it is, if it has not done so at once.
+const OFTEN: [u64; 2] = [0x1200, 0x2004];
 
-/// What each process sent to whom, and how that ended. A question that is asked again and again until the answer is
-/// another counts once.
+/// What each process sent to whom, and how that ended. What is asked again and again until the answer is another counts
+/// once.
 fn messages(log: &Path) -> Calls {
     let mut all = of_each(log, |line| {
         let (call, object) = (text(&line["call"]), text(&line["object"]));
-        let healthy = line["tag"].as_u64().is_some_and(|tag| tag & 0xFFFF_FFFF == HEALTHY);
-        let asked = matches!(call, "call" | "send" | "reply") && !healthy;
+        let often = line["tag"].as_u64().is_some_and(|tag| OFTEN.contains(&(tag & 0xFFFF_FFFF)));
+        let asked = matches!(call, "call" | "send" | "reply") && !often;
         let said = || format!("{call} {} {} {} {}", alike(object), line["tag"], line["result"], line["error"]);
         asked.then(said).into_iter().collect()
     });

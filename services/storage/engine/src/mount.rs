@@ -255,7 +255,7 @@ impl<D: BlockDevice> Store<D> {
                 mend.push((copy as u64, superblock.encode().to_vec()));
             }
         }
-        if !self.0.device.read_only() && !mend.is_empty() {
+        if !self.0.device.read_only() && !space.is_disputed() && !mend.is_empty() {
             for (page, bytes) in &mend {
                 if self.0.device.write(page * BLOCKS_PER_PAGE, bytes).await.is_ok() {
                     report.mended += 1;

@@ -64,6 +64,11 @@ impl Space {
         self.disputed = true;
     }
 
+    /// Whether this disk is only read.
+    pub fn is_disputed(&self) -> bool {
+        self.disputed
+    }
+
     fn is_used(&self, page: u64) -> bool {
         self.used[(page / 64) as usize] >> (page % 64) & 1 == 1
     }

@@ -124,6 +124,13 @@ pub(crate) struct Shared<D> {
     pub(crate) settled: Signal,
 }
 
+impl<D: BlockDevice> Shared<D> {
+    /// Whether the disk is only read: it refuses writes, or who refers to what on it cannot be told.
+    pub(crate) fn read_only(&self) -> bool {
+        self.device.read_only() || self.state.borrow().space.is_disputed()
+    }
+}
+
 /// A mounted disk; clones are the same store.
 pub struct Store<D>(pub(crate) Rc<Shared<D>>);
 
@@ -228,7 +235,7 @@ impl<D: BlockDevice> Store<D> {
         if bytes.len() > MAX_CHUNK {
             return Err(Error::TooLarge);
         }
-        if self.0.device.read_only() {
+        if self.0.read_only() {
             return Err(Error::Device(DeviceError::ReadOnly));
         }
         let pages = Extent::pages(bytes.len()) as u64;

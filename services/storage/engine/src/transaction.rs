@@ -171,7 +171,7 @@ impl<D: BlockDevice> Transaction<D> {
         if self.writes.is_empty() {
             return Ok(Applied::Nothing(self.sequence() - 1));
         }
-        if shared.device.read_only() {
+        if shared.read_only() {
             return Err(Error::Device(DeviceError::ReadOnly));
         }
         let mut bytes = 0;

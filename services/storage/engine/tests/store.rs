@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use storage_engine::device::BLOCK;
-use storage_engine::layout::{PAGE, Superblock};
+use storage_engine::layout::{PAGE, SUPERBLOCKS, Superblock, hash};
+use storage_engine::node::{Body, Node};
 use storage_engine::simulation::{Random, SimulatedDisk, run, together, yield_once};
 use storage_engine::transaction::Content;
 use storage_engine::{Damage, DeviceError, Error, MAX_CHUNK, MAX_KEY, MAX_META, MountError, Store};
@@ -317,6 +318,49 @@ fn a_disk_full_on_the_host_is_no_space() {
     let (store, _) = mount(&disk);
     disk.fail_after(Some((0, DeviceError::Full)), false);
     assert_eq!(run(put(&store, b"k", b"v", &[]), store.run()), Err(Error::NoSpace));
+}
+
+/// Whoever wrote such a disk knew the format: every hash is right.
+#[test]
+fn a_disk_on_which_two_refer_to_one_page_is_only_read() {
+    let disk = SimulatedDisk::empty(4096);
+    let (store, _) = mount(&disk);
+    for (key, byte) in [(b"a", 1), (b"b", 2)] {
+        run(put(&store, key, &[], &[byte; 5000]), store.run()).unwrap();
+    }
+    run(store.seal(), store.run()).unwrap();
+    let mut image = disk.image();
+    forge(&mut image, |entries| entries[1].value = entries[0].value.clone());
+    let disk = SimulatedDisk::with(image.clone());
+    let (store, report) = mount(&disk);
+    assert_eq!(report.damage.len(), 1);
+    let first = run(store.snapshot().get(b"a"), async {}).unwrap().unwrap();
+    let read = run(store.snapshot().read(first.extent.as_ref().unwrap()), async {});
+    assert_eq!(read.as_deref(), Ok([1; 5000].as_slice()));
+    for bytes in [&[][..], &[3; 5000]] {
+        let refused = run(put(&store, b"c", &[], bytes), store.run());
+        assert_eq!(refused, Err(Error::Device(DeviceError::ReadOnly)));
+    }
+    assert!(disk.image() == image, "something was written");
+}
+
+/// Changes the one leaf of a disk, and makes the hashes over it right.
+fn forge(image: &mut [u8], change: impl FnOnce(&mut Vec<storage_engine::Entry>)) {
+    let blocks = image[..SUPERBLOCKS].chunks_exact(PAGE).map(|page| Superblock::decode(&page[..BLOCK]));
+    let mut superblock = blocks.flatten().max_by_key(|superblock| superblock.generation).unwrap();
+    let root = superblock.root.as_mut().unwrap();
+    let [first, second] = [root.page, root.copy].map(|page| page as usize * PAGE);
+    let mut node = Node::decode(&image[first..][..PAGE]).unwrap();
+    let Body::Leaf(entries) = &mut node.body else { panic!("more than a leaf") };
+    change(entries);
+    let page = node.encode();
+    root.hash = hash(&page);
+    let at = Superblock::block(superblock.generation) as usize * BLOCK;
+    for (at, bytes) in
+        [(first, &page[..]), (second, &page), (at, &superblock.encode()), (at + PAGE, &superblock.encode())]
+    {
+        image[at..][..bytes.len()].copy_from_slice(bytes);
+    }
 }
 
 #[test]
