@@ -116,7 +116,7 @@ const MAP: u64 = Number::RegionMap as u64;
 const UNMAP: u64 = Number::RegionUnmap as u64;
 
 /// A system call, from `entry::syscall`: argument registers rdi, rsi, rdx, r8, and rax. It saves nothing, so that each
-/// kind of call has a frame of its own size; and code of its own, which all in one takes a compiler a minute.
+/// kind of call has a frame of its own size. Each is a function of its own: all in one, they take the compiler a minute.
 pub extern "sysv64" fn syscall(a: u64, b: u64, c: u64, d: u64, entry: u64) -> Back {
     // Number and the flag in one look; how many words, in another.
     match entry & (0xff | Entry::PAYLOAD) {

@@ -217,12 +217,12 @@ mod threads {
         let thread = thread::spawn(quota, STACK, || {
             thread::block_on(async {
                 let sum = alloc::rc::Rc::new(Cell::new(0));
-                // From one moment on, however long the machine takes from one task to the next.
-                let begun = now();
+                // From one moment on, which is not there yet however long the machine takes to begin them all.
+                let begin = now() + 500_000_000;
                 for number in 1..5 {
                     let sum = sum.clone();
                     spawn(async move {
-                        sleep_until(begun + (5 - number) * 1_000_000).await;
+                        sleep_until(begin + (5 - number) * 1_000_000).await;
                         sum.set(sum.get() * 10 + number);
                     });
                 }
