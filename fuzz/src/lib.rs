@@ -19,6 +19,10 @@
 #[allow(missing_docs)]
 pub mod trace;
 
+#[path = "../../axiom/store/tests/model/mod.rs"]
+#[allow(missing_docs, clippy::unwrap_used)]
+mod model;
+
 pub mod calls;
 pub mod capture;
 pub mod disk;

@@ -1,10 +1,8 @@
 //! The log's readers: a folder and an image, written as they should be and then changed; and the records of a block
 //! whose hash is right, which only the owner of the machine's key could have made.
 
-#[path = "../../axiom/store/tests/model/mod.rs"]
-#[allow(missing_docs, clippy::unwrap_used)]
-mod model;
 use crate::edits::{Input, edit};
+use crate::model;
 use crate::trace::{self, Machine};
 use axiom::block::{Block, Step};
 use axiom::header::Header;

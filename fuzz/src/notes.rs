@@ -17,9 +17,7 @@ use log_store::{Log, Settings};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-#[path = "../../axiom/store/tests/model/mod.rs"]
-#[allow(missing_docs, clippy::unwrap_used, dead_code)]
-mod model;
+use crate::model;
 
 /// A log, proofs of it, and a witness that signed two of its checkpoints.
 struct World {

@@ -609,15 +609,19 @@ fn a_service_that_traps_leaves_nobody_waiting() {
                 }
                 let _ = service.wait(pid, Some(100)).await;
             }
-            // The traps are used up: all is well again.
-            let pid = loop {
-                match service.spawn(&boot("quick"), None, vec![]).await {
-                    Ok(pid) => break pid,
+            // Once the traps are used up, all is well again.
+            let end = loop {
+                let end = match service.spawn(&boot("quick"), None, vec![]).await {
+                    Ok(pid) => service.wait(pid, None).await,
+                    Err(error) => Err(error),
+                };
+                match end {
+                    Ok(end) => break end,
                     Err(ClientError::ServiceRestarted | ClientError::TimedOut) => {}
                     Err(error) => panic!("{error:?}"),
                 }
             };
-            ended(Reason::Exited, 4, service.wait(pid, None).await.unwrap());
+            ended(Reason::Exited, 4, end);
         });
     });
 }
