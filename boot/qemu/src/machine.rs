@@ -98,9 +98,13 @@ pub fn quoted(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
+/// The environment variable that names QEMU's way to cache images, instead of its own choice.
+const CACHE: &str = "ORBITAL_QEMU_CACHE";
+
 /// An image as `-drive` says it.
 pub fn drive(path: &Path) -> String {
-    format!("file={},format=raw", quoted(path))
+    let cache = std::env::var(CACHE).map_or_else(|_| String::new(), |cache| format!(",cache={cache}"));
+    format!("file={},format=raw{cache}", quoted(path))
 }
 
 /// That QEMU is there, and for UEFI its firmware: before minutes are spent on a build.
