@@ -154,6 +154,6 @@ fn is_of_this_build(name: &str) -> bool {
         "NUM_JOBS",
     ];
     const BEGINNINGS: &[&str] =
-        &["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PKG_", "RUSTC"];
+        &["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PKG_", "CARGO_MANIFEST_", "RUSTC"];
     NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }

@@ -122,7 +122,8 @@ fn messages(log: &Path) -> Calls {
         let (call, object) = (text(&line["call"]), text(&line["object"]));
         let often = line["tag"].as_u64().is_some_and(|tag| OFTEN.contains(&(tag & 0xFFFF_FFFF)));
         let asked = matches!(call, "call" | "send" | "reply") && !often;
-        let said = || format!("{call} {} {} {} {}", alike(object), line["tag"], line["result"], line["error"]);
+        let (tag, result, error) = (&line["tag"], &line["result"], &line["error"]);
+        let said = || format!("{call} {} {tag} of {} bytes {result} {error}", alike(object), length(line));
         asked.then(said).into_iter().collect()
     });
     all.values_mut().for_each(Vec::dedup);
@@ -146,6 +147,13 @@ fn authority(log: &Path) -> Calls {
         });
         said.collect()
     })
+}
+
+/// How many bytes go with a message, beside its words. What is handed over on the fast path has none, and does not say so.
+fn length(line: &serde_json::Value) -> u32 {
+    let commits = line["exact"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(text);
+    let said = commits.filter_map(|commit| commit.split_once("length: ")?.1.split(',').next()?.parse().ok());
+    said.max().unwrap_or(0)
 }
 
 fn text(value: &serde_json::Value) -> &str {
