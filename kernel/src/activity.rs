@@ -32,6 +32,8 @@ pub struct Activity {
     pub(crate) messages: Arena<Message>,
     /// Bytes that queued messages cost, by the quota that pays.
     pub(crate) queued: Vec<u64>,
+    /// Queued messages, by the quota that pays. Not part of the state's bytes, which have them one by one.
+    pub(crate) paid: Vec<u32>,
     pub(crate) ready: [Queue; PRIORITIES as usize],
     /// Bit n: a thread of priority n is ready.
     pub(crate) ready_priorities: u32,
@@ -92,6 +94,7 @@ impl Activity {
             interrupts: Vec::new(),
             messages: Arena::new(),
             queued: Vec::new(),
+            paid: Vec::new(),
             ready: [Queue::EMPTY; PRIORITIES as usize],
             ready_priorities: 0,
             announced: Queue::EMPTY,
@@ -117,6 +120,7 @@ impl Activity {
         room(&mut self.endpoints, 1)?;
         room(&mut self.notifications, 1)?;
         room(&mut self.queued, 1)?;
+        room(&mut self.paid, 1)?;
         self.messages.reserve(1)?;
         let timers = 2 * (self.threads.len() + 1) - self.timers.len();
         room(&mut self.timers, timers)
@@ -220,7 +224,10 @@ impl Activity {
     #[inline(always)]
     pub(crate) fn made(&mut self, change: &Granted, authority: &Authority) {
         match *change {
-            Granted::QuotaCreated { quota, .. } => set(&mut self.queued, quota.index(), 0),
+            Granted::QuotaCreated { quota, .. } => {
+                set(&mut self.queued, quota.index(), 0);
+                set(&mut self.paid, quota.index(), 0);
+            }
             Granted::EndpointCreated { endpoint, .. } => {
                 set(&mut self.endpoints, endpoint.index(), EndpointActivity::NONE)
             }
@@ -599,6 +606,13 @@ impl Activity {
         };
         for priority in 0..PRIORITIES {
             activity.note_ready(QueueId::Ready(priority));
+        }
+        activity.paid.resize(activity.queued.len(), 0);
+        for (_, message) in activity.messages.iter() {
+            // A quota that is not there is found out by the invariants.
+            if let Some(messages) = activity.paid.get_mut(message.quota.index()) {
+                *messages += 1;
+            }
         }
         Ok(activity)
     }

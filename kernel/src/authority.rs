@@ -402,6 +402,16 @@ impl Authority {
         if let Some(header) = self.header_mut(object) {
             header.doom = doom;
         }
+        if object.kind == Kind::Quota
+            && let Some(parent) = self.quotas.get(object.index).map(|record| record.parent)
+        {
+            self.part_doomed(parent);
+        }
+        self.doom_next(object);
+    }
+
+    /// A doomed object is the next of its kind to go.
+    pub(crate) fn doom_next(&mut self, object: Object) {
         let first = self.doomed_first(object.kind).replace(object);
         self.link_first(object, first);
     }
@@ -422,11 +432,6 @@ impl Authority {
         self.free(object, witness);
     }
 
-    /// First of the doomed quotas.
-    pub(crate) fn doomed_quotas(&self) -> Option<Object> {
-        self.doomed_quotas
-    }
-
     /// Takes a doomed object off the list again, to be paid for by its quota, or by the
     /// first above that stays: what goes there returns its whole price, so there is room.
     pub(crate) fn spare(&mut self, object: Object) {
@@ -444,7 +449,8 @@ impl Authority {
         self.enrol(object);
     }
 
-    fn undoom(&mut self, object: Object) {
+    /// Takes a doomed object off the list.
+    pub(crate) fn undoom(&mut self, object: Object) {
         let next = self.unlink(object);
         let first = self.doomed_first(object.kind);
         if *first == Some(object) {

@@ -9,6 +9,10 @@ use crate::table::Table;
 use crate::{Caller, Kernel};
 use abi::{CapabilityInfo, Error, FOREVER, Handle, Kind, Name, Returned, Rights};
 
+/// How many capabilities may stand above one from which another is derived. It bounds what it takes to drop one of
+/// many: each that goes hands its children on.
+pub const MAX_DERIVATION: u32 = 64;
+
 /// Who has a capability.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -95,6 +99,19 @@ impl Authority {
             id = record.parent;
         }
         None
+    }
+
+    /// Refuses to derive from a capability that [`MAX_DERIVATION`] others stand above.
+    #[inline(always)]
+    pub(crate) fn may_derive(&self, source: CapabilityId) -> Result<(), Error> {
+        let mut above = source;
+        for _ in 0..MAX_DERIVATION {
+            match self.capabilities.get(above) {
+                Some(record) if !record.parent.is_none() => above = record.parent,
+                _ => return Ok(()),
+            }
+        }
+        Err(Error::QuotaExceeded)
     }
 
     /// The first descendant that has none itself; `id` if it has none.
@@ -249,22 +266,26 @@ impl Authority {
 
     /// Drops every descendant, the youngest first.
     pub(crate) fn revoked<W: Witness>(&mut self, capability: CapabilityId, witness: &mut W) {
-        loop {
-            let leaf = self.leaf(capability);
-            if leaf == capability {
-                return;
-            }
-            self.remove_capability(leaf, witness);
+        let mut leaf = self.leaf(capability);
+        while leaf != capability {
+            leaf = self.remove_leaf(leaf, witness);
         }
+    }
+
+    /// Drops a capability that has no descendants; gives that which goes after it when all of a tree go. Each is
+    /// looked at twice, however deep the tree is.
+    fn remove_leaf<W: Witness>(&mut self, leaf: CapabilityId, witness: &mut W) -> CapabilityId {
+        let Some(&Capability { next, parent, .. }) = self.capabilities.get(leaf) else { return CapabilityId::NONE };
+        self.remove_capability(leaf, witness);
+        if next.is_none() { parent } else { self.leaf(next) }
     }
 
     /// Drops every capability to an object.
     pub(crate) fn remove_capabilities_of<W: Witness>(&mut self, object: Object, witness: &mut W) {
-        while let Some(first) = self.header(object).map(|header| header.first_capability)
-            && !first.is_none()
-        {
-            let leaf = self.leaf(first);
-            self.remove_capability(leaf, witness);
+        let first = self.header(object).map_or(CapabilityId::NONE, |header| header.first_capability);
+        let mut leaf = self.leaf(first);
+        while !leaf.is_none() {
+            leaf = self.remove_leaf(leaf, witness);
         }
     }
 
@@ -418,6 +439,7 @@ impl Kernel {
     ) -> Result<Brief, Error> {
         let (id, capability) = self.authority.resolve(caller.process, source)?;
         let (rights, badge, expiry) = capability.attenuate(rights, badge, expiry, caller.now)?;
+        self.authority.may_derive(id)?;
         let place = self.place(caller.process, 0)?;
         let change = Change::Derived { source: id, place, rights, badge, expiry, arrival: None };
         Ok(Brief::new(BriefEnd::Handle(self.handle_at(place)), change))

@@ -443,7 +443,7 @@ pub(crate) trait Described {
 
 /// A record as its fields, one after the other.
 macro_rules! fields {
-    ($type:ty: $($field:ident)*) => {
+    ($type:ty: $($field:ident)* $(; $($passing:ident)*)?) => {
         impl $crate::encoding::Encode for $type {
             fn put<S: $crate::encoding::Sink>(&self, out: &mut S) { $($crate::encoding::Encode::put(&self.$field, out);)* }
         }
@@ -453,7 +453,10 @@ macro_rules! fields {
         }
         impl $crate::encoding::Decode for $type {
             fn get(input: &mut &[u8]) -> Option<Self> {
-                Some(Self { $($field: $crate::encoding::Decode::get(input)?,)* })
+                Some(Self {
+                    $($field: $crate::encoding::Decode::get(input)?,)*
+                    $($($passing: Default::default(),)*)?
+                })
             }
         }
     };

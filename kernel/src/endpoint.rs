@@ -160,6 +160,9 @@ impl Activity {
         if let Some(queued) = self.queued.get_mut(quota.index()) {
             *queued += u64::from(length);
         }
+        if let Some(messages) = self.paid.get_mut(quota.index()) {
+            *messages += 1;
+        }
         let link = Link::NONE;
         self.messages.insert(message.0, Message { link, endpoint, quota, sender: process, serial, badge, tag, length });
         self.endpoint(endpoint).messages += 1;
@@ -175,6 +178,9 @@ impl Activity {
         self.endpoint(endpoint).messages -= 1;
         if let Some(queued) = self.queued.get_mut(message.quota.index()) {
             *queued -= u64::from(message.length);
+        }
+        if let Some(messages) = self.paid.get_mut(message.quota.index()) {
+            *messages -= 1;
         }
         let sender = self.process(message.sender);
         if sender.serial == message.serial {
@@ -300,10 +306,12 @@ impl Activity {
 
     /// What paid for queued messages is gone: they go with it.
     pub(crate) fn quota_gone(&mut self, quota: QuotaId) {
-        loop {
-            let paid = self.messages.iter().find(|(_, message)| message.quota == quota).map(|(id, _)| BufferId(id));
-            let Some(id) = paid else { return };
-            self.discard_message(id);
+        let mut id = 0;
+        while self.paid.get(quota.index()).is_some_and(|&messages| messages > 0) && id < self.messages.reach() as u32 {
+            if self.messages.get(id).is_some_and(|message| message.quota == quota) {
+                self.discard_message(BufferId(id));
+            }
+            id += 1;
         }
     }
 }

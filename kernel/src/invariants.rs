@@ -10,7 +10,7 @@ use crate::capture::Queues;
 use crate::ids::*;
 use crate::process::{ExitMessage, ProcessLife};
 use crate::queue::{Entry, Link, QueueId, Queued};
-use crate::quota::{EXITED_PRICE, OBJECT_PRICE};
+use crate::quota::{EXITED_PRICE, Going, OBJECT_PRICE};
 use crate::schedule::PRIORITIES;
 use crate::table::Table;
 use crate::thread::{State, TIMED};
@@ -70,6 +70,7 @@ impl Kernel {
             (activity.endpoints.len(), authority.endpoints.reach()),
             (activity.notifications.len(), authority.notifications.reach()),
             (activity.queued.len(), authority.quotas.reach()),
+            (activity.paid.len(), authority.quotas.reach()),
             (activity.interrupts.len(), authority.interrupts.len()),
         ];
         hold(
@@ -102,6 +103,7 @@ impl Kernel {
             paid += usize::from(!header.quota.is_none());
         }
         for (id, quota) in authority.quotas.iter() {
+            hold(quota.going == Going::default(), "K0: a quota waits for what does not go")?;
             let (mut previous, mut next) = (None, quota.first_paid);
             while let Some(object) = next {
                 let header = authority.header(object).ok_or("K0: a quota pays for what is gone")?;
@@ -379,11 +381,12 @@ impl Kernel {
                 *sum = more.ok_or("K11: a quota pays for more than can be counted")?;
             }
         }
-        let mut queues = BTreeMap::<u32, u64>::new();
+        let mut queues = BTreeMap::<u32, (u64, u32)>::new();
         for (_, message) in self.activity.messages.iter() {
             let payer = self.authority.quotas.get(message.quota.0);
             hold(payer.is_some(), "K11: a message is paid for by a quota that is gone")?;
-            *queues.entry(message.quota.0).or_default() += u64::from(message.length);
+            let queue = queues.entry(message.quota.0).or_default();
+            *queue = (queue.0 + u64::from(message.length), queue.1 + 1);
         }
         for (_, process) in self.authority.processes.iter() {
             let over = matches!(process.life, ProcessLife::Exited { .. });
@@ -393,8 +396,9 @@ impl Kernel {
         for (id, quota) in self.authority.quotas.iter() {
             let sum = used.get(&id).copied().unwrap_or_default();
             hold(sum == (quota.memory_used, quota.pages_used), "K11: a quota miscounts what it pays for")?;
-            let queued = queues.get(&id).copied().unwrap_or_default();
-            hold(queued == self.activity.queued_bytes(QuotaId(id)), "K11: a quota miscounts its queued messages")?;
+            let (queued, messages) = queues.get(&id).copied().unwrap_or_default();
+            let counted = (self.activity.queued_bytes(QuotaId(id)), self.activity.paid[id as usize]);
+            hold((queued, messages) == counted, "K11: a quota miscounts its queued messages")?;
             hold(
                 quota.memory_used.saturating_add(queued) <= quota.memory,
                 "K11: a quota pays more memory than it was given",

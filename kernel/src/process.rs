@@ -363,8 +363,9 @@ impl Kernel {
             return Err(Error::InvalidArgument);
         }
         self.afford(quota, price(&limits), 0)?;
-        let place = self.place(caller.process, 1)?;
-        let place = Place { slot: self.place(caller.process, 0)?.slot, ..place };
+        // The supervisor's capability has a number, and no slot.
+        let capability = CapabilityId(self.authority.capabilities.vacant_after(1)?);
+        let place = Place { capability, ..self.place(caller.process, 0)? };
         let change = Change::ProcessCreated {
             process: ProcessId(self.authority.processes.vacant()?),
             quota,
@@ -393,6 +394,7 @@ impl Kernel {
         if record.life != ProcessLife::Created {
             return Err(Error::InvalidArgument);
         }
+        self.authority.may_derive(source)?;
         let place = self.place(process, 0)?;
         let change = Change::Derived { source, place, rights, badge, expiry, arrival: None };
         Ok(Decision::done(Returned::Handle(self.handle_at(place)), change))

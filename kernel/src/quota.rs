@@ -44,8 +44,19 @@ pub struct Quota {
     pub pages_used: u64,
     /// First of the objects that it pays for.
     pub first_paid: Option<Object>,
+    /// What goes with it in the change that is being carried out.
+    pub(crate) going: Going,
 }
-fields!(Quota: header parent memory pages memory_used pages_used first_paid);
+fields!(Quota: header parent memory pages memory_used pages_used first_paid; going);
+
+/// Of a quota that goes, or whose parts do. Between changes there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Going {
+    /// How many of those that were split from it are doomed and not yet gone.
+    pub parts: u32,
+    /// It goes when the last of them has: they must find who is above them.
+    pub waits: bool,
+}
 
 impl Authority {
     pub(crate) fn quota_created(
@@ -58,8 +69,19 @@ impl Authority {
     ) {
         // The parent pays for the record and for all that is given.
         let header = Header::new(parent, memory.saturating_add(OBJECT_PRICE), pages);
-        self.quotas
-            .insert(quota.0, Quota { header, parent, memory, pages, memory_used: 0, pages_used: 0, first_paid: None });
+        self.quotas.insert(
+            quota.0,
+            Quota {
+                header,
+                parent,
+                memory,
+                pages,
+                memory_used: 0,
+                pages_used: 0,
+                first_paid: None,
+                going: Going::default(),
+            },
+        );
         self.enrol(quota.into());
         if let Some(place) = place {
             self.first_capability(quota.into(), place, Kind::Quota.rights());
@@ -68,21 +90,34 @@ impl Authority {
 
     /// All that a doomed quota pays for goes first, then it.
     pub(crate) fn finish_quota<W: Witness>(&mut self, quota: QuotaId, witness: &mut W) {
-        let Some(record) = self.quotas.get(quota.0) else { return };
-        let parent = record.parent;
+        let Some(record) = self.quotas.get_mut(quota.0) else { return };
         if record.first_paid.is_none() {
-            // Doomed quotas that were split from it must still find who is above them.
-            let mut next = self.doomed_quotas();
-            while let Some(doomed) = next {
-                next = self.header(doomed).and_then(|header| header.next);
-                if let Some(child) = self.quotas.get_mut(doomed.index).filter(|child| child.parent == quota) {
-                    child.parent = parent;
-                }
+            if record.going.parts > 0 {
+                record.going.waits = true;
+                return self.undoom(quota.into());
             }
-            return self.free(quota.into(), witness);
+            let parent = record.parent;
+            self.free(quota.into(), witness);
+            return self.part_gone(parent);
         }
         while let Some(paid) = self.quotas.get(quota.0).and_then(|record| record.first_paid) {
             self.doom(paid, Doom::Reclaimed);
+        }
+    }
+
+    /// One that was split from this quota is doomed.
+    pub(crate) fn part_doomed(&mut self, quota: QuotaId) {
+        if let Some(record) = self.quotas.get_mut(quota.0) {
+            record.going.parts += 1;
+        }
+    }
+
+    /// One that was split from this quota, and was doomed, is gone.
+    fn part_gone(&mut self, quota: QuotaId) {
+        let Some(record) = self.quotas.get_mut(quota.0) else { return };
+        record.going.parts -= 1;
+        if record.going == (Going { parts: 0, waits: true }) {
+            self.doom_next(quota.into());
         }
     }
 }

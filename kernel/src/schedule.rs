@@ -226,11 +226,20 @@ impl Activity {
         }
     }
 
+    /// What the thread has used of its period stays used: the period that runs ends when it would have.
     pub(crate) fn configured(&mut self, thread: ThreadId, priority: u8, budget: u64, period: u64) {
         self.thread(thread).base = priority;
         let detail = self.detail(thread);
+        let used = if detail.budget == FOREVER { 0 } else { detail.budget.saturating_sub(detail.left) };
         (detail.budget, detail.period) = (budget, period);
-        self.replenished(thread);
+        if budget == FOREVER || used == 0 {
+            self.replenished(thread);
+        } else {
+            detail.left = budget.saturating_sub(used);
+            if detail.left > 0 && self.view(thread).state == State::Depleted {
+                self.make_ready(thread, End::Back);
+            }
+        }
         self.relend(thread);
     }
 }

@@ -601,7 +601,11 @@ impl Kernel {
         let within = match (own.budget, budget) {
             (FOREVER, _) => true,
             (_, FOREVER) => false,
-            _ => u128::from(budget) * u128::from(own.period) <= u128::from(own.budget) * u128::from(period),
+            // Neither more at once nor a larger share.
+            _ => {
+                budget <= own.budget
+                    && u128::from(budget) * u128::from(own.period) <= u128::from(own.budget) * u128::from(period)
+            }
         };
         let sound = budget == FOREVER || (0 < budget && budget <= period && period < FOREVER);
         if priority >= PRIORITIES || priority > self.activity.view(caller.thread).base || !sound || !within {

@@ -61,6 +61,7 @@ impl Kernel {
             TransferMode::Derive => {
                 let (source, capability) = self.authority.resolve(sender, offer.handle)?;
                 let (rights, badge, expiry) = capability.attenuate(offer.rights, offer.badge, FOREVER, now)?;
+                self.authority.may_derive(source)?;
                 Offer::Derive { source, rights, badge, expiry }
             }
             TransferMode::Reply => Offer::Reply(self.answerable(sender, ReplyToken(offer.handle.0))?),

@@ -2,7 +2,9 @@
 
 use super::machine::{Machine, deriving, message, moving};
 use crate::Effect;
-use abi::{Error, FOREVER, Handle, Kind, Request, Returned, Rights};
+use crate::capability::MAX_DERIVATION;
+use abi::{Error, FOREVER, Handle, Kind, Message, Request, Returned, Rights};
+use alloc::vec;
 
 fn info(machine: &mut Machine, slot: u32, ancestor: u32) -> abi::CapabilityInfo {
     match machine.ok(machine.init, Request::Inspect { process: Handle::NONE, slot, ancestor }) {
@@ -54,6 +56,47 @@ fn derive_stops_at_the_limit_of_the_table() {
     }
     let again = Request::Derive { source: handles[0], rights: Rights::SEND, badge: 0, expiry: FOREVER };
     m.refused(child, again, Error::QuotaExceeded);
+}
+
+#[test]
+fn what_is_derived_from_what_was_derived_has_an_end() {
+    let mut m = Machine::new();
+    let (init, quota) = (m.init, m.quota);
+    let endpoint = m.endpoint(init, quota, 1);
+    let all = Rights::ALL;
+    let mut chain = vec![endpoint];
+    for _ in 0..MAX_DERIVATION {
+        chain.push(m.derive(init, chain[chain.len() - 1], all, 0));
+    }
+    let deepest = chain[chain.len() - 1];
+    let derive = Request::Derive { source: deepest, rights: all, badge: 0, expiry: FOREVER };
+    m.refused(init, derive, Error::QuotaExceeded);
+    let process = m.create(endpoint);
+    let grant = Request::ProcessGrant { process, source: deepest, rights: all, badge: 0, expiry: FOREVER };
+    m.refused(init, grant, Error::QuotaExceeded);
+    let offers = [deriving(deepest, all)];
+    let offer = Message { tag: 0, length: 0, transfers: &offers };
+    m.refused(init, Request::Send { endpoint, message: offer, timeout: 0 }, Error::QuotaExceeded);
+    // One less above it, and it may.
+    m.ok(init, Request::Delete { handle: chain[7] });
+    let last = m.derive(init, deepest, all, 0);
+    assert_eq!(m.ok(init, Request::Revoke { handle: endpoint }), Returned::Value(u64::from(MAX_DERIVATION) + 1));
+    m.refused(init, Request::Delete { handle: last }, Error::StaleHandle);
+}
+
+#[test]
+fn revoke_drops_the_youngest_first() {
+    let mut m = Machine::new();
+    let (init, quota) = (m.init, m.quota);
+    let root = m.endpoint(init, quota, 1);
+    let [a, b] = [0; 2].map(|_| m.derive(init, root, Rights::ALL, 0));
+    let tree = [a, b].map(|parent| [0; 2].map(|_| m.derive(init, parent, Rights::ALL, 0)));
+    let deep = m.derive(init, tree[0][1], Rights::ALL, 0);
+    // The slots are free in the order in which their capabilities went: who was derived last stands first.
+    let order = [tree[1][1], tree[1][0], b, deep, tree[0][1], tree[0][0], a];
+    assert_eq!(m.ok(init, Request::Revoke { handle: root }), Returned::Value(7));
+    let freed = order.map(|_| m.derive(init, root, Rights::ALL, 0).slot());
+    assert_eq!(freed, order.map(|handle| handle.slot()));
 }
 
 #[test]

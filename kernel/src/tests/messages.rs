@@ -276,6 +276,31 @@ fn queued_messages_are_paid_for_by_their_sender_and_limited() {
 }
 
 #[test]
+fn messages_go_with_the_quota_that_paid_for_them() {
+    let mut m = Machine::new();
+    let (init, image, quota) = (m.init, m.image, m.quota);
+    let endpoint = m.endpoint(init, quota, 8);
+    let part = m.handle(init, Request::QuotaSplit { quota, memory: 1 << 20, pages: 10 });
+    let name = abi::Name::new("payer");
+    let limits = abi::info::Limits { capabilities: 8, ..abi::info::Limits::DEFAULT };
+    let payer = m.handle(init, Request::ProcessCreate { image, quota: part, supervisor: endpoint, name, limits });
+    let sends = m.grant(payer, endpoint, Rights::SEND);
+    let thread = m.start(payer);
+    for (tag, length) in [(1, 0), (2, 10), (3, 0)] {
+        let message = Message { tag, length, transfers: &[] };
+        m.ok(thread, Request::Send { endpoint: sends, message, timeout: 0 });
+        m.ok(init, Request::Send { endpoint, message: crate::tests::machine::message(10 + tag), timeout: 0 });
+    }
+    let read = crate::Kernel::from_state(m.platform, &m.authority(), &m.activity()).expect("a state is read back");
+    assert_eq!(read.activity.paid, m.kernel.activity.paid, "what is counted is found again");
+    m.ok(init, Request::Destroy { handle: part });
+    for tag in [11, 12, 13] {
+        m.blocks(init, receive(endpoint));
+        assert_eq!(m.delivery(init).tag, tag);
+    }
+}
+
+#[test]
 fn send_refuses() {
     let Pair { mut m, init, endpoint, one, one_sends, .. } = pair(0);
     let with = |endpoint, message, timeout| Request::Send { endpoint, message, timeout };

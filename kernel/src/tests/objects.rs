@@ -6,6 +6,7 @@ use crate::{Effect, Input, InterruptId, Kernel, Platform, Setup, ThreadId};
 use abi::device::{ABOUT, CLASS, Operation};
 use abi::message::MAX_BYTES;
 use abi::{DeliveryKind, Error, FOREVER, Handle, Name, QuotaInfo, Request, Returned, Rights};
+use alloc::vec;
 
 #[test]
 fn notifications_gather_bits_and_wake_who_waits() {
@@ -144,6 +145,34 @@ fn quotas_split_and_return() {
     }
     assert_eq!(info(&mut m, quota), before);
     refuses_bad_handles(&mut m, quota, Rights::SPLIT, |quota| Request::QuotaInspect { quota });
+}
+
+#[test]
+fn quotas_that_go_at_once_leave_nothing_in_whatever_order() {
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+        let mut m = Machine::new();
+        let (init, quota) = (m.init, m.quota);
+        let supervisor = m.endpoint(init, quota, 4);
+        let before = m.ok(init, Request::QuotaInspect { quota });
+        let part = m.handle(init, Request::QuotaSplit { quota, memory: 1 << 20, pages: 10 });
+        let (process, child, handles) = m.child(supervisor, &[(part, Rights::ALL)]);
+        // A chain of four, whose capabilities stand in this order in the table of who holds them alone.
+        let mut chain = vec![handles[0]];
+        for level in 0..4 {
+            let split = Request::QuotaSplit { quota: chain[level], memory: 10_000 >> level, pages: 0 };
+            chain.push(m.handle(child, split));
+        }
+        for at in order {
+            let moved = m.derive(child, chain[at + 1], Rights::ALL, 0);
+            m.ok(child, Request::Delete { handle: chain[at + 1] });
+            chain[at + 1] = moved;
+        }
+        m.ok(init, Request::Delete { handle: part });
+        m.ok(init, Request::ProcessKill { process, code: 0 });
+        m.ok(init, Request::Delete { handle: process });
+        m.blocks(init, Request::Receive { endpoint: supervisor, timeout: FOREVER });
+        assert_eq!(m.ok(init, Request::QuotaInspect { quota }), before, "{order:?}");
+    }
 }
 
 #[test]

@@ -437,6 +437,24 @@ fn startup_is_the_hosts_to_give() {
 }
 
 #[test]
+fn a_process_takes_one_slot_of_who_makes_it() {
+    let mut m = Machine::new();
+    let (init, image, quota) = (m.init, m.image, m.quota);
+    let supervisor = m.endpoint(init, quota, 4);
+    let limits = Limits { capabilities: 8, ..Limits::DEFAULT };
+    let process = m.handle(init, Request::ProcessCreate { image, quota, supervisor, name: Name::new("maker"), limits });
+    let [image, quota, supervisor] = [image, quota, supervisor].map(|handle| m.grant(process, handle, Rights::ALL));
+    let maker = m.start(process);
+    while let Ok(_) = m.call(maker, Request::Derive { source: quota, rights: Rights::ALL, badge: 0, expiry: FOREVER }) {
+    }
+    let create = Request::ProcessCreate { image, quota, supervisor, name: Name::default(), limits };
+    m.refused(maker, create, Error::QuotaExceeded);
+    m.ok(maker, Request::Delete { handle: Handle::new(7, 1) });
+    m.handle(maker, create);
+    m.refused(maker, create, Error::QuotaExceeded);
+}
+
+#[test]
 fn ten_thousand_processes_come_and_go_and_leave_nothing() {
     let mut m = Machine::new();
     m.checked = false;

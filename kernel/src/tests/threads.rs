@@ -146,6 +146,34 @@ fn a_budget_is_used_up_and_comes_back_with_the_period() {
 }
 
 #[test]
+fn nobody_gets_its_time_back_by_configuring_itself() {
+    let mut m = Machine::new();
+    let (init, quota) = (m.init, m.quota);
+    let (second, thread) = create(&mut m, init, quota);
+    m.ok(init, configure(second, 16, 30, 100));
+    m.ok(init, Request::Yield);
+    m.now = 20;
+    m.ok(thread, configure(Handle::NONE, 16, 30, 100));
+    assert_eq!(m.kernel.deadline(), Some(30), "20 of 30 are used");
+    for (budget, period) in [(300, 1000), (31, 200), (30, 99)] {
+        m.refused(thread, configure(Handle::NONE, 16, budget, period), Error::InvalidArgument);
+    }
+    m.ok(thread, configure(Handle::NONE, 16, 25, 100));
+    m.tick(25);
+    assert_eq!((m.kernel.current(), m.kernel.thread_state(thread)), (Some(init), State::Depleted));
+    // Who may gives it more; what it has used, it has used.
+    m.ok(init, configure(second, 16, 40, 100));
+    m.ok(init, Request::Yield);
+    assert_eq!((m.kernel.current(), m.kernel.deadline()), (Some(thread), Some(40)));
+    m.ok(thread, configure(Handle::NONE, 16, 10, 100));
+    m.tick(26);
+    assert_eq!(m.kernel.thread_state(thread), State::Depleted, "it has used more than that");
+    m.tick(100);
+    assert_eq!(m.kernel.thread_state(thread), State::Ready, "the period ends when it would have");
+    assert_eq!(m.kernel.activity.detail_view(thread).left, 10);
+}
+
+#[test]
 fn a_caller_lends_its_priority_and_its_time_until_the_reply() {
     let mut m = Machine::new();
     let (init, quota) = (m.init, m.quota);

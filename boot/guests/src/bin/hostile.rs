@@ -250,7 +250,8 @@ mod hostile {
         match deed {
             "shares, and writes what it may read" => write(SHARED + 8),
             "shares, and runs what it may read" => jump(SHARED),
-            _ => read(SHARED + 2 * 4096),
+            "shares, and reads behind its end" => read(SHARED + 2 * 4096),
+            _ => return Ok(Exit(4)),
         }
         Ok(Exit(3))
     }
