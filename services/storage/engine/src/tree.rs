@@ -315,6 +315,11 @@ impl Freezing<'_> {
         };
         let node = Node { level: loaded.level, generation: self.generation, body };
         let bytes: Rc<[u8]> = node.encode().into();
+        // That the keys of a branch ascend depends on all that was ever changed in it.
+        debug_assert!(
+            node.level == 0 || Node::decode(&bytes).as_ref() == Some(&node),
+            "a node is written that is not read back"
+        );
         let (&page, &copy) = self.pages.next()?;
         let pointer = Pointer { page, copy, generation: self.generation, hash: hash(&bytes) };
         self.bytes.push((page, bytes.clone()));
@@ -338,6 +343,11 @@ fn insert(
         },
         Body::Branch(children) => {
             let at = child_of(children, &key);
+            // The first child takes what lies before it, and its key is then lower: a part of it that is split off
+            // stands behind it.
+            if key < children[at].key {
+                children[at].key = key.clone();
+            }
             if let Child::Loaded(child) = &mut children[at].child
                 && let Some(right) = insert(child, key, value, replaced, loaded)
             {

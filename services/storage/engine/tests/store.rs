@@ -70,6 +70,37 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Where the first child of a node has gone, lower keys come to the next one, until it splits.
+#[test]
+fn lower_keys_come_where_the_first_leaf_has_gone() {
+    for gone in [2, 4, 8, 16] {
+        let disk = SimulatedDisk::empty(16_384);
+        let (mut store, _) = mount(&disk);
+        let mut model = Model::new();
+        // Three of these fill a leaf, so that none is joined with the next before it is empty.
+        let meta = vec![7; 1200];
+        let key = |letter: char, number: u32| format!("{letter}{number:03}").into_bytes();
+        for number in 0..120 {
+            run(put(&store, &key('m', number), &meta, b""), store.run()).unwrap();
+            model.insert(key('m', number), (meta.clone(), Vec::new()));
+        }
+        for number in 0..gone {
+            run(delete(&store, &key('m', number)), store.run()).unwrap();
+            model.remove(&key('m', number));
+        }
+        for letter in ['l', 'b'] {
+            for number in 0..40 {
+                run(put(&store, &key(letter, number), &meta, b""), store.run()).unwrap();
+                model.insert(key(letter, number), (meta.clone(), Vec::new()));
+                let (mounted, report) = mount(&disk);
+                assert_eq!(report.damage, [], "{gone} gone, then {letter}{number}");
+                store = mounted;
+            }
+        }
+        assert_eq!(run(everything(&store), store.run()), model);
+    }
+}
+
 /// Keys of many lengths, with long common prefixes.
 fn key(number: u8) -> Vec<u8> {
     let mut key = vec![b'k'; number as usize % 7 * 40];
