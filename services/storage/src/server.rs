@@ -368,6 +368,9 @@ fn tell(report: &MountReport) {
         system::debug(&format!("{} damaged copies were mended from their twins", report.mended));
     }
     if !report.damage.is_empty() {
-        system::debug(&format!("{} parts of the disk cannot be read: the keys in them are lost", report.damage.len()));
+        system::debug(&format!("{} parts of the disk cannot be read, nor the keys in them", report.damage.len()));
+    }
+    if report.only_read {
+        system::debug("nothing is written to the disk until the next start: which of its pages are free is not known");
     }
 }

@@ -56,8 +56,8 @@ impl<D: BlockDevice> Store<D> {
         let mut stack: Vec<Below> = snapshot.root().map(Below::root).into_iter().collect();
         while let Some(below) = stack.pop() {
             let pointer = below.pointer;
-            let first = self.read_copy(pointer.page, &pointer).await;
-            let second = self.read_copy(pointer.copy, &pointer).await;
+            let first = self.read_copy(pointer.page, &pointer).await.ok().flatten();
+            let second = self.read_copy(pointer.copy, &pointer).await.ok().flatten();
             for (copy, page) in [(&first, pointer.page), (&second, pointer.copy)] {
                 if copy.is_none() {
                     checked.damage.push(Damage::Copy { page });

@@ -5,7 +5,7 @@
 use crate::check::Damage;
 use crate::device::{BLOCK, BlockDevice, DeviceError, MAX_BLOCKS};
 use crate::layout::{BLOCKS_PER_PAGE, MAGIC, MIN_PAGES, NotSuperblock, PAGE, Pointer, Superblock};
-use crate::node::Body;
+use crate::node::{Body, Node};
 use crate::space::Space;
 use crate::store::Store;
 use alloc::rc::Rc;
@@ -78,6 +78,9 @@ pub struct MountReport {
     pub mended: u64,
     /// What could not be read.
     pub damage: Vec<Damage>,
+    /// Nothing is written until the next mount, for it is not known which pages are free: a part of the tree
+    /// cannot be read now and perhaps can later, or two refer to one page.
+    pub only_read: bool,
     /// Pages of the tree, each of which is there twice.
     pub nodes: u64,
     /// Entries.
@@ -142,66 +145,91 @@ impl<D: BlockDevice> Store<D> {
         }
         let newest = candidates[0].generation;
         for superblock in candidates {
-            if let Some(walked) = store.walk(&superblock, pages).await {
+            if let Some(walked) = store.walk(&superblock, pages).await? {
                 return Ok(store.settle_in(superblock, &copies, walked, newest, pages).await);
             }
         }
         Err(MountError::Damaged)
     }
 
-    /// The four blocks where superblocks lie. A block that cannot be read is damaged;
-    /// only if none can is that an error.
-    async fn superblocks(&self) -> Result<Vec<Result<Superblock, NotSuperblock>>, MountError> {
+    /// The four blocks where superblocks lie. One that cannot be read is damaged; but where neither copy of a
+    /// generation tells what was written there last, it may be the newest commit, and that is an error.
+    async fn superblocks(&self) -> Result<Vec<Result<Superblock, NotSuperblock>>, DeviceError> {
         let mut copies = Vec::new();
         let mut failed = None;
-        for page in 0..4 {
-            let mut block = vec![0; BLOCK];
-            copies.push(match self.0.device.read(page * BLOCKS_PER_PAGE, &mut block).await {
-                Ok(()) => Superblock::decode(&block),
-                Err(error) => {
-                    failed = Some(error);
-                    Err(NotSuperblock::Damaged)
+        for first in [0, 2] {
+            let mut failed_here = None;
+            for page in [first, first + 1] {
+                let mut block = vec![0; BLOCK];
+                let mut read = self.0.device.read(page * BLOCKS_PER_PAGE, &mut block).await;
+                if read.is_err() {
+                    read = self.0.device.read(page * BLOCKS_PER_PAGE, &mut block).await;
                 }
-            });
+                failed_here = failed_here.or(read.err());
+                copies.push(if read.is_ok() { Superblock::decode(&block) } else { Err(NotSuperblock::Damaged) });
+            }
+            let tells = |copy: &Result<Superblock, NotSuperblock>| matches!(copy, Ok(_) | Err(NotSuperblock::Empty));
+            if let Some(error) = failed_here
+                && !copies[first as usize..].iter().any(tells)
+            {
+                return Err(error);
+            }
+            failed = failed.or(failed_here);
         }
         match failed {
-            Some(error) if copies.iter().all(Result::is_err) => Err(error.into()),
+            Some(error) if copies.iter().all(Result::is_err) => Err(error),
             _ => Ok(copies),
         }
     }
 
+    /// Both copies of a node; once more if none is good, but one could not be read.
+    async fn read_copies(&self, pointer: &Pointer) -> [Result<Option<Node>, DeviceError>; 2] {
+        let read = async || [self.read_copy(pointer.page, pointer).await, self.read_copy(pointer.copy, pointer).await];
+        let copies = read().await;
+        let is_good = copies.iter().any(|copy| matches!(copy, Ok(Some(_))));
+        if !is_good && copies.iter().any(Result::is_err) { read().await } else { copies }
+    }
+
     /// Reads the whole tree of a superblock. `None` if its newest part is not whole:
-    /// it was being written when the power went.
-    async fn walk(&self, superblock: &Superblock, pages: u64) -> Option<Walked> {
+    /// it was being written when the power went. What cannot be read says nothing of that: in the newest
+    /// part, and at the root, it is an error; elsewhere the rest of the disk is only read.
+    async fn walk(&self, superblock: &Superblock, pages: u64) -> Result<Option<Walked>, DeviceError> {
         let mut walked = Walked { space: Space::new(pages), report: MountReport::default(), mend: Vec::new() };
         let Walked { space, report, mend } = &mut walked;
+        let mut is_unread = false;
         let mut stack: Vec<Below> = superblock.root.map(Below::root).into_iter().collect();
         while let Some(below) = stack.pop() {
             let pointer = below.pointer;
             let may_be_torn = pointer.generation >= superblock.generation && !superblock.sealed;
             if space.claim_pointer(&pointer).is_err() {
                 if may_be_torn {
-                    return None;
+                    return Ok(None);
                 }
                 report.damage.push(below.damage());
                 continue;
             }
-            let first = self.read_copy(pointer.page, &pointer).await;
-            let second = self.read_copy(pointer.copy, &pointer).await;
+            let copies = self.read_copies(&pointer).await;
+            let [first, second] = copies.each_ref().map(|copy| copy.as_ref().ok().and_then(Option::as_ref));
             let fits = |level| below.level.is_none_or(|above| above.checked_sub(1) == Some(level));
-            let found = first.as_ref().or(second.as_ref()).filter(|node| fits(node.level));
+            let found = first.or(second).filter(|node| fits(node.level));
             let Some(node) = found else {
-                if may_be_torn {
-                    return None;
+                let is_whole = first.or(second).is_some();
+                let error = copies.iter().find_map(|copy| copy.as_ref().err()).filter(|_| !is_whole);
+                match error {
+                    Some(&error) if may_be_torn || below.level.is_none() => return Err(error),
+                    None if may_be_torn => return Ok(None),
+                    _ => {}
                 }
-                // It is whole, and stands where it cannot: what lies below it is not known to be in use.
-                if first.is_some() || second.is_some() {
+                // It is whole, and stands where it cannot, or it may be read later: what lies below it is not
+                // known to be in use.
+                if is_whole || error.is_some() {
                     space.dispute();
                 }
+                is_unread |= error.is_some();
                 report.damage.push(below.damage());
                 continue;
             };
-            for (copy, page) in [(&first, pointer.page), (&second, pointer.copy)] {
+            for (copy, page) in [(first, pointer.page), (second, pointer.copy)] {
                 if copy.is_none() {
                     mend.push((page, node.encode()));
                 }
@@ -230,7 +258,11 @@ impl<D: BlockDevice> Store<D> {
                 }
             }
         }
-        Some(walked)
+        // Superblocks that cannot be read any more either: that is the disk, not a part of it.
+        if is_unread {
+            self.superblocks().await?;
+        }
+        Ok(Some(walked))
     }
 
     async fn settle_in(
@@ -248,6 +280,7 @@ impl<D: BlockDevice> Store<D> {
             copy.as_ref().is_err_and(|reason| *reason != NotSuperblock::Empty)
         };
         let is_next_lost = copies.get(next..next + 2).is_some_and(|both| both.iter().all(is_lost));
+        report.only_read = space.is_disputed();
         report.rolled_back = superblock.generation != newest || is_next_lost;
         let first = (Superblock::block(superblock.generation) / BLOCKS_PER_PAGE) as usize;
         for copy in [first, first + 1] {

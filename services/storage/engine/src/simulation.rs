@@ -5,6 +5,7 @@
 
 use crate::device::{BLOCK, BlockDevice, DeviceError};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -53,7 +54,8 @@ struct Inner {
     read_only: Cell<bool>,
     /// The operations left before all fail with this error; reads only if the flag is set.
     failing: Cell<Option<(u64, DeviceError, bool)>>,
-    failing_reads: RefCell<Vec<u64>>,
+    /// Blocks whose reads fail, and how many more of them do.
+    failing_reads: RefCell<BTreeMap<u64, u64>>,
 }
 
 /// The disk; clones are the same disk.
@@ -76,7 +78,7 @@ impl SimulatedDisk {
             counts: Cell::new(Counts::default()),
             read_only: Cell::new(false),
             failing: Cell::new(None),
-            failing_reads: RefCell::new(Vec::new()),
+            failing_reads: RefCell::new(BTreeMap::new()),
         }))
     }
 
@@ -127,7 +129,17 @@ impl SimulatedDisk {
 
     /// Reads of this block fail.
     pub fn fail_reads_of(&self, block: u64) {
-        self.0.failing_reads.borrow_mut().push(block);
+        self.fail_next_reads_of(block, u64::MAX);
+    }
+
+    /// The next reads of this block fail, so many of them.
+    pub fn fail_next_reads_of(&self, block: u64, times: u64) {
+        self.0.failing_reads.borrow_mut().insert(block, times);
+    }
+
+    /// Every block can be read again.
+    pub fn heal_reads(&self) {
+        self.0.failing_reads.borrow_mut().clear();
     }
 
     fn may_fail(&self, is_read: bool) -> Result<(), DeviceError> {
@@ -187,7 +199,8 @@ impl BlockDevice for SimulatedDisk {
         self.may_fail(true)?;
         let range = self.range(first, bytes.len())?;
         let blocks = first..first + (bytes.len() / BLOCK) as u64;
-        if self.0.failing_reads.borrow().iter().any(|block| blocks.contains(block)) {
+        if let Some((_, left)) = self.0.failing_reads.borrow_mut().range_mut(blocks).find(|(_, left)| **left > 0) {
+            *left -= 1;
             return Err(DeviceError::Failed);
         }
         bytes.copy_from_slice(&self.0.bytes.borrow()[range]);

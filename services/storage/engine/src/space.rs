@@ -21,8 +21,8 @@ pub struct Space {
     leaving_pages: u64,
     /// Readers of each generation.
     readers: BTreeMap<u64, usize>,
-    /// Something referred to a page that is another's or outside the disk. Such a disk was written by somebody else, and
-    /// who refers to what cannot be told: it is read, and nothing is written to it or freed.
+    /// Something referred to a page that is another's or outside the disk, as only somebody else writes it; or a part of
+    /// the tree could not be read. Who refers to what cannot be told: the disk is read, and nothing is written to it or freed.
     disputed: bool,
 }
 

@@ -301,11 +301,12 @@ impl<D: BlockDevice> Store<D> {
         Ok(())
     }
 
-    /// One copy of a node, straight from the disk; `None` if it is not what the pointer says.
-    pub(crate) async fn read_copy(&self, page: u64, pointer: &Pointer) -> Option<Node> {
+    /// One copy of a node, straight from the disk; `None` if it is not what the pointer says, which an error
+    /// of the disk does not tell.
+    pub(crate) async fn read_copy(&self, page: u64, pointer: &Pointer) -> Result<Option<Node>, DeviceError> {
         let mut bytes = vec![0; PAGE];
-        self.read_pages(page, &mut bytes).await.ok()?;
-        (hash(&bytes) == pointer.hash).then(|| Node::decode(&bytes)).flatten()
+        self.read_pages(page, &mut bytes).await?;
+        Ok((hash(&bytes) == pointer.hash).then(|| Node::decode(&bytes)).flatten())
     }
 
     /// The node that a pointer leads to; the second copy if the first is damaged.
@@ -317,9 +318,9 @@ impl<D: BlockDevice> Store<D> {
                 return Ok(node);
             }
         }
-        let mut found = self.read_copy(pointer.page, pointer).await;
+        let mut found = self.read_copy(pointer.page, pointer).await.ok().flatten();
         if found.is_none() {
-            found = self.read_copy(pointer.copy, pointer).await;
+            found = self.read_copy(pointer.copy, pointer).await.ok().flatten();
         }
         let node = Rc::new(found.ok_or(Error::Corrupt)?);
         self.remember(pointer, &node);
@@ -509,6 +510,9 @@ impl<D: BlockDevice> Store<D> {
             // A commit under way makes this one the older anyway.
             if state.durable.sealed || state.committing || !state.working.endings.is_empty() {
                 return Ok(());
+            }
+            if state.space.is_disputed() {
+                return Err(Error::Device(DeviceError::ReadOnly));
             }
             Superblock { sealed: true, ..state.durable.clone() }
         };

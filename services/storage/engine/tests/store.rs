@@ -9,7 +9,7 @@ use storage_engine::layout::{PAGE, SUPERBLOCKS, Superblock, hash};
 use storage_engine::node::{Body, Node};
 use storage_engine::simulation::{Random, SimulatedDisk, run, together, yield_once};
 use storage_engine::transaction::Content;
-use storage_engine::{Damage, DeviceError, Error, MAX_CHUNK, MAX_KEY, MAX_META, MountError, Store};
+use storage_engine::{BlockDevice, Damage, DeviceError, Error, MAX_CHUNK, MAX_KEY, MAX_META, MountError, Store};
 
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
 
@@ -364,7 +364,7 @@ fn a_disk_on_which_two_refer_to_one_page_is_only_read() {
     forge(&mut image, |entries| entries[1].value = entries[0].value.clone());
     let disk = SimulatedDisk::with(image.clone());
     let (store, report) = mount(&disk);
-    assert_eq!(report.damage.len(), 1);
+    assert!(report.damage.len() == 1 && report.only_read);
     let first = run(store.snapshot().get(b"a"), async {}).unwrap().unwrap();
     let read = run(store.snapshot().read(first.extent.as_ref().unwrap()), async {});
     assert_eq!(read.as_deref(), Ok([1; 5000].as_slice()));
@@ -558,6 +558,152 @@ fn one_unreadable_block_of_metadata_costs_nothing() {
     }
     disk.fail_after(Some((0, DeviceError::Failed)), true);
     assert_eq!(run(Store::mount(disk.clone(), [1; 16]), async {}).err(), Some(MountError::Device(DeviceError::Failed)));
+}
+
+/// A disk with 60 values of two pages each, of which only the last is in the newest commit; and what is on it.
+fn sixty_values() -> (SimulatedDisk, Model) {
+    let disk = SimulatedDisk::empty(4096);
+    let (store, _) = mount(&disk);
+    for number in 0..60u8 {
+        run(put(&store, &[number], &[number; 200], &vec![number; 5000]), store.run()).unwrap();
+    }
+    (disk, run(everything(&store), async {}))
+}
+
+/// The pages of all leaves that have this key, those of earlier commits too.
+fn leaves_with(image: &[u8], key: u8) -> Vec<u64> {
+    let has_key = |page: &[u8]| match Node::decode(page).map(|node| node.body) {
+        Some(Body::Leaf(entries)) => entries.iter().any(|entry| *entry.key == [key]),
+        _ => false,
+    };
+    (0..).zip(image.chunks(PAGE)).filter(|(_, page)| has_key(page)).map(|(page, _)| page).collect()
+}
+
+fn block_of(page: u64) -> u64 {
+    page * (PAGE / BLOCK) as u64
+}
+
+#[test]
+fn a_leaf_that_could_not_be_read_while_mounting_costs_nothing_that_was_put_before_or_after() {
+    let (disk, mut model) = sixty_values();
+    for page in leaves_with(&disk.image(), 10) {
+        disk.fail_reads_of(block_of(page));
+    }
+    let (store, _) = mount(&disk);
+    disk.heal_reads();
+    for number in 100..140u8 {
+        let bytes = vec![number; 5000];
+        if run(put(&store, &[number], &[], &bytes), store.run()).is_ok() {
+            model.insert(vec![number], (vec![], bytes));
+        }
+        let old = [number - 100];
+        if number < 120 && run(delete(&store, &old), store.run()).is_ok() {
+            model.remove(&old[..]);
+        }
+    }
+    let (again, report) = mount(&disk);
+    assert_eq!(report.damage, []);
+    assert_eq!(run(everything(&again), async {}), model);
+}
+
+#[test]
+fn a_disk_with_a_leaf_that_cannot_be_read_is_only_read() {
+    for is_sealed in [false, true] {
+        let (disk, model) = sixty_values();
+        if is_sealed {
+            run(mount(&disk).0.seal(), async {}).unwrap();
+        }
+        let image = disk.image();
+        for page in leaves_with(&image, 10) {
+            disk.fail_reads_of(block_of(page));
+        }
+        let (store, report) = mount(&disk);
+        assert!(matches!(report.damage[..], [Damage::Keys { .. }]) && !report.rolled_back && report.only_read);
+        let scan = run(store.snapshot().scan(&[], &[0xFF; 4], 1000), async {});
+        assert!(scan.damaged && scan.entries.len() > 30);
+        for entry in scan.entries {
+            let bytes = run(store.snapshot().read(entry.value.extent.as_ref().unwrap()), async {}).unwrap();
+            assert_eq!(bytes, model[&*entry.key].1);
+        }
+        for bytes in [&[][..], &[3; 5000]] {
+            let refused = run(put(&store, &[50], &[], bytes), store.run());
+            assert_eq!(refused, Err(Error::Device(DeviceError::ReadOnly)));
+        }
+        assert_eq!(run(delete(&store, &[50]), store.run()), Err(Error::Device(DeviceError::ReadOnly)));
+        let sealed = run(store.seal(), async {});
+        assert_eq!(sealed, if is_sealed { Ok(()) } else { Err(Error::Device(DeviceError::ReadOnly)) });
+        assert!(disk.image() == image, "something was written");
+    }
+}
+
+#[test]
+fn where_the_newest_commit_cannot_be_read_the_one_before_is_not_taken() {
+    let (disk, model) = sixty_values();
+    let blocks = (0..4).map(|page| Superblock::decode(&disk.image()[page * PAGE..][..BLOCK]).unwrap());
+    let newest = blocks.max_by_key(|superblock| superblock.generation).unwrap();
+    let root = newest.root.unwrap();
+    let first = Superblock::block(newest.generation);
+    let superblock = [first, first + block_of(1)];
+    let leaf: [u64; 2] = leaves_with(&disk.image(), 59).try_into().unwrap();
+    for blocks in [[root.page, root.copy].map(block_of), leaf.map(block_of), superblock] {
+        blocks.iter().for_each(|&block| disk.fail_reads_of(block));
+        assert_eq!(refusal(&disk), MountError::Device(DeviceError::Failed));
+        // A copy that is damaged says nothing about the other.
+        disk.heal_reads();
+        disk.flip(blocks[0] as usize * BLOCK + 100, 1);
+        disk.fail_reads_of(blocks[1]);
+        assert_eq!(refusal(&disk), MountError::Device(DeviceError::Failed));
+        disk.heal_reads();
+        let (store, report) = mount(&disk);
+        assert!(!report.rolled_back && report.mended == 1);
+        assert_eq!(run(everything(&store), async {}), model);
+    }
+    // Sealed it cannot be torn; but without its root there is nothing to mount.
+    run(mount(&disk).0.seal(), async {}).unwrap();
+    [root.page, root.copy].map(block_of).iter().for_each(|&block| disk.fail_reads_of(block));
+    assert_eq!(refusal(&disk), MountError::Device(DeviceError::Failed));
+}
+
+#[test]
+fn a_disk_that_fails_while_mounting_is_never_taken_for_a_damaged_one() {
+    for is_sealed in [false, true] {
+        let (disk, model) = sixty_values();
+        if is_sealed {
+            run(mount(&disk).0.seal(), async {}).unwrap();
+        }
+        let before = disk.counts();
+        mount(&disk);
+        let operations = disk.counts().reads + disk.counts().flushes - before.reads - before.flushes;
+        assert!(operations > 10);
+        for after in 0..operations {
+            disk.fail_after(Some((after, DeviceError::Failed)), true);
+            let mounted = run(Store::mount(disk.clone(), [1; 16]), async {});
+            disk.fail_after(None, false);
+            match mounted {
+                Err(error) => assert_eq!(error, MountError::Device(DeviceError::Failed), "after {after}"),
+                // All that was missing was a second copy.
+                Ok((store, report)) => {
+                    assert!(report.damage.is_empty() && !report.rolled_back && after == operations - 1);
+                    assert_eq!(run(everything(&store), async {}), model);
+                }
+            }
+        }
+        mount(&disk);
+    }
+}
+
+#[test]
+fn a_block_that_can_be_read_at_the_second_try_is_as_good_as_any() {
+    let (disk, mut model) = sixty_values();
+    for page in 0..disk.block_count() / block_of(1) {
+        disk.fail_next_reads_of(block_of(page), 1);
+    }
+    let (store, report) = mount(&disk);
+    assert!(report.damage.is_empty() && !report.rolled_back && !report.only_read);
+    disk.heal_reads();
+    run(put(&store, b"new", b"v", &[]), store.run()).unwrap();
+    model.insert(b"new".to_vec(), (b"v".to_vec(), vec![]));
+    assert_eq!(run(everything(&store), async {}), model);
 }
 
 #[test]
