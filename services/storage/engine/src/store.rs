@@ -438,7 +438,8 @@ impl<D: BlockDevice> Store<D> {
 
     /// Nothing on the disk refers to new pages before the superblock does; what the
     /// superblock says of chunks is true because they were flushed before, what it
-    /// says of the tree is checked by hash when mounting.
+    /// says of the tree is checked by hash when mounting. From its write on the commit may be on the disk,
+    /// whatever the error: it is one that does not say that nothing has changed.
     async fn write_commit(
         &self,
         frozen: &Frozen,
@@ -451,8 +452,8 @@ impl<D: BlockDevice> Store<D> {
         for (page, bytes) in &frozen.writes {
             self.write_pages(*page, bytes).await?;
         }
-        self.write_superblock(superblock).await?;
-        self.0.device.flush().await
+        self.write_superblock(superblock).await.map_err(|_| DeviceError::Failed)?;
+        self.0.device.flush().await.map_err(|_| DeviceError::Failed)
     }
 
     /// Both copies in one operation: the other generation's are the ones that count

@@ -351,6 +351,37 @@ fn a_disk_full_on_the_host_is_no_space() {
     assert_eq!(run(put(&store, b"k", b"v", &[]), store.run()), Err(Error::NoSpace));
 }
 
+/// `NoSpace` and `ReadOnly` say that nothing has changed.
+#[test]
+fn from_the_superblock_on_a_commit_that_fails_may_have_happened() {
+    for (error, refused) in [
+        (DeviceError::Full, Error::NoSpace),
+        (DeviceError::ReadOnly, Error::Device(DeviceError::ReadOnly)),
+        (DeviceError::OutOfRange, Error::Device(DeviceError::OutOfRange)),
+    ] {
+        let mut results = Vec::new();
+        for after in 0..8 {
+            let disk = SimulatedDisk::empty(4096);
+            let (store, _) = mount(&disk);
+            run(put(&store, b"k", b"old", &[]), store.run()).unwrap();
+            disk.fail_after(Some((after, error)), false);
+            let result = run(put(&store, b"k", b"new", &[5; 5000]), store.run());
+            // A power cut after which everything is there that was written.
+            let (again, _) = mount(&SimulatedDisk::with(disk.image()));
+            let found = run(again.snapshot().get(b"k"), async {}).unwrap().unwrap();
+            match result {
+                Ok(_) => assert_eq!(found.meta, b"new"),
+                Err(error) if error == refused => assert_eq!(found.meta, b"old", "after {after}"),
+                Err(error) => assert_eq!(error, Error::Device(DeviceError::Failed)),
+            }
+            results.push(result.map(|_| ()));
+        }
+        // Bytes, flush, nodes; superblock, flush.
+        let unknown = Err(Error::Device(DeviceError::Failed));
+        assert_eq!(results[..6], [Err(refused), Err(refused), Err(refused), unknown, unknown, Ok(())]);
+    }
+}
+
 /// Whoever wrote such a disk knew the format: every hash is right.
 #[test]
 fn a_disk_on_which_two_refer_to_one_page_is_only_read() {
