@@ -264,12 +264,19 @@ impl Service {
         self.again_or_not(false, now, actions);
     }
 
-    /// It says that it is ready.
+    /// It says that it is ready: after its start, or again after an upgrade that came to nothing.
     pub fn ready(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if let State::Starting { .. } = self.state {
-            self.state = State::Up;
-            self.rest(now);
-            actions.push(Action::Changed(View::Up));
+        match self.state {
+            State::Starting { .. } => {
+                self.state = State::Up;
+                self.rest(now);
+                actions.push(Action::Changed(View::Up));
+            }
+            // Never later than it would be asked anyway.
+            State::Up if !self.watch.asked => {
+                self.watch.until = self.watch.until.min(now.saturating_add(self.health.interval));
+            }
+            _ => {}
         }
     }
 
@@ -279,6 +286,13 @@ impl Service {
         self.watch.asked = false;
         self.watch.missed = 0;
         self.watch.until = now.saturating_add(self.health.interval);
+    }
+
+    /// It takes hold again, and has as long for that as at its start before it is asked whether it is well.
+    pub(crate) fn resume(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.rest(now);
+        self.watch.until = now.saturating_add(self.ready_timeout);
+        actions.push(Action::Resume);
     }
 
     /// It says that it is well, and what else there is to say of that.

@@ -261,7 +261,7 @@ impl System {
                 self.with(place, effects, |service, actions| service.successor_failed(reason, actions));
             }
             Input::SuccessorEnded(place, end) => {
-                self.with(place, effects, |service, actions| service.successor_ended(end, actions));
+                self.with(place, effects, |service, actions| service.successor_ended(end, now, actions));
             }
             Input::SuccessorNotLaunched(place, reason) => {
                 self.with(place, effects, |service, actions| service.successor_not_launched(reason, actions));

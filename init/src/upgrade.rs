@@ -107,7 +107,7 @@ impl Service {
             // It is told when the successor has ended.
             Some(Phase::Failing) => {}
             // It was asked in an upgrade that has come to nothing since.
-            Some(Phase::Preparing { .. } | Phase::Switching { .. }) | None => actions.push(Action::Resume),
+            Some(Phase::Preparing { .. } | Phase::Switching { .. }) | None => self.resume(now, actions),
         }
     }
 
@@ -117,7 +117,7 @@ impl Service {
     }
 
     /// The successor has ended.
-    pub fn successor_ended(&mut self, end: End, actions: &mut Vec<Action>) {
+    pub fn successor_ended(&mut self, end: End, now: Time, actions: &mut Vec<Action>) {
         match self.upgrade.phase {
             // How it came to that is known.
             Some(Phase::Failing) => self.upgrade.phase = None,
@@ -127,7 +127,7 @@ impl Service {
             }
             None => return,
         }
-        actions.push(Action::Resume);
+        self.resume(now, actions);
     }
 
     pub(crate) fn upgrade_due(&mut self, now: Time, actions: &mut Vec<Action>) {

@@ -513,6 +513,66 @@ fn an_upgrade_that_fails_leaves_the_old_process_where_it_was() {
     }
 }
 
+/// The store after an upgrade that came to nothing at 12 s: it takes hold again, and does not answer yet.
+fn store_takes_hold_again() -> System {
+    let mut manifest = four();
+    manifest.services[STORE].health.timeout = 5 * S;
+    let mut system = up(&manifest);
+    system.step(Input::Tick, 2 * S);
+    system.step(Input::Order(STORE, Order::Upgrade), 2 * S);
+    system.step(Input::TakesOver(STORE), 2 * S);
+    assert_eq!(system.step(Input::Released(STORE), 2 * S), [Effect::GiveOver(STORE)]);
+    let effects = system.step(Input::SuccessorEnded(STORE, CRASH), 12 * S);
+    assert!(effects.contains(&Effect::Resume(STORE)), "{effects:?}");
+    system
+}
+
+/// When the store is asked whether it is well, of the ticks of every half second from then on; the others answer.
+fn store_is_asked(system: &mut System, times: std::ops::Range<u64>) -> Option<u64> {
+    for now in times.step_by(500 * MS as usize) {
+        let effects = system.step(Input::Tick, now);
+        if effects.iter().any(|effect| matches!(effect, Effect::AskHealth(STORE, _))) {
+            return Some(now);
+        }
+        for place in [DISK, LOG, WEB] {
+            system.step(Input::Healthy(place, String::new()), now);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_service_that_takes_hold_again_has_as_long_for_that_as_for_its_start() {
+    let mut system = store_takes_hold_again();
+    assert_eq!(store_is_asked(&mut system, 12 * S..60 * S), Some(22 * S));
+    assert!(!system.service(STORE).is_unhealthy());
+}
+
+#[test]
+fn a_service_that_took_hold_again_and_says_that_it_is_ready_is_asked_as_before() {
+    let mut system = store_takes_hold_again();
+    assert_eq!(system.step(Input::Ready(STORE), 13 * S), []);
+    assert_eq!(store_is_asked(&mut system, 13 * S..60 * S), Some(15 * S));
+    // While it is asked, that takes none of its time for the answer.
+    system.step(Input::Ready(STORE), 15 * S);
+    system.step(Input::Tick, 20 * S - 1);
+    assert!(!system.service(STORE).is_unhealthy());
+    system.step(Input::Tick, 20 * S);
+    assert!(system.service(STORE).is_unhealthy());
+}
+
+#[test]
+fn a_service_that_lets_go_too_late_takes_hold_again_and_has_as_long_for_that_as_for_its_start() {
+    let mut system = up(&four());
+    system.step(Input::Order(STORE, Order::Upgrade), S);
+    system.step(Input::TakesOver(STORE), S);
+    system.step(Input::SuccessorFailed(STORE, "no".into()), 3 * S);
+    system.step(Input::SuccessorEnded(STORE, CRASH), 3 * S);
+    assert_eq!(store_is_asked(&mut system, 3 * S..5 * S), None);
+    assert_eq!(system.step(Input::Released(STORE), 5 * S), [Effect::Resume(STORE)]);
+    assert_eq!(store_is_asked(&mut system, 5 * S + MS..60 * S), Some(15 * S + MS));
+}
+
 #[test]
 fn a_service_that_ends_while_it_is_upgraded_is_started_again_from_the_old_image_when_its_successor_is_gone() {
     let mut system = up(&four());
