@@ -232,7 +232,8 @@ impl Connection {
         }
     }
 
-    /// Sends an event. Does not wait: `System(WouldBlock)` when the receiver's queue is full.
+    /// Sends an event. Does not wait: `System(WouldBlock)` when the receiver's queue is full, `System(QuotaExceeded)`
+    /// when this process has as many messages queued as it may, whoever does not receive them.
     pub async fn event<A: Serialize>(&self, number: u32, arguments: &A, passing: Passing) -> Result<(), ClientError> {
         let payload = Payload::of(arguments)?;
         let transfers = passing.transfers()?;

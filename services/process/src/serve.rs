@@ -1,7 +1,7 @@
 //! The service at work: its interface, what the kernel tells it of its processes, and what
 //! it tells its subscribers.
 
-use crate::events::{Event, Subscribers};
+use crate::events::{Event, Subscribers, Told};
 use crate::limits::{Warned, warning};
 use crate::live::Live;
 use crate::requester::Requester;
@@ -29,7 +29,7 @@ pub const MAX_WAITS: usize = 192;
 pub const MAX_WAITS_OF_ONE: usize = 24;
 /// The most processes that one `list` tells.
 pub const LIST: usize = 256;
-/// How often the memory of processes is looked at while there are subscribers.
+/// How often, while there are subscribers, the memory of processes is looked at, and what found no room is told again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How long processes have to end when this service is asked to.
@@ -61,23 +61,36 @@ impl Service {
     /// Tells those who subscribed and may manage the process.
     fn publish(self: &Rc<Self>, event: Event) {
         let to = {
-            let table = self.table.borrow();
-            self.subscribers.borrow().of(|requester| table.manages(requester, event.pid()))
+            let (table, pid) = (self.table.borrow(), event.pid());
+            self.subscribers.borrow_mut().keep(event, |requester| table.manages(requester, pid))
         };
         if to.is_empty() {
             return;
         }
         let service = self.clone();
-        libprocess::spawn(async move {
-            for (number, client) in to {
-                if event.tell(&client).await.is_err() {
-                    service.subscribers.borrow_mut().forget(number);
-                }
-            }
-        });
+        libprocess::spawn(async move { service.tell(to).await });
     }
 
-    /// Looks at the processes' memory now and then, for as long as somebody wants to know.
+    /// Tells subscribers what is kept for them.
+    async fn tell(&self, to: Vec<u64>) {
+        for number in to {
+            loop {
+                let next = self.subscribers.borrow_mut().next(number);
+                let Some((client, event)) = next else { break };
+                match event.tell(&client).await {
+                    Ok(Told::Done) => {}
+                    Ok(Told::NoRoom) => {
+                        self.subscribers.borrow_mut().put_back(number, event);
+                        break;
+                    }
+                    Err(_) => self.subscribers.borrow_mut().forget(number),
+                }
+            }
+        }
+    }
+
+    /// Looks at the processes' memory now and then, for as long as somebody wants to know; and tells what found no
+    /// room before.
     fn look_at_memory(self: &Rc<Self>) {
         if self.looking.replace(true) {
             return;
@@ -87,6 +100,8 @@ impl Service {
             while !service.subscribers.borrow().is_empty() {
                 libprocess::sleep(LOOK_EVERY).await;
                 service.warn_of_memory();
+                let kept = service.subscribers.borrow().with_kept();
+                service.tell(kept).await;
             }
             service.looking.set(false);
         });

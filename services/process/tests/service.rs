@@ -5,6 +5,7 @@ use libprocess::abi::{self, Kind, Rights};
 use libprocess::interfaces::process::lifecycle::{Client, End, Error, Grant, Limits, Reason, Request, Source, State};
 use libprocess::interfaces::process::process_events;
 use libprocess::{Any, Cap, ClientError, Endpoint, Exit, Inbox, Incoming, Notification, Process, Region};
+use process::events;
 use simulated::{Grant as Given, Played, Stage, executable, for_seeds, spin};
 use std::cell::RefCell;
 use std::future::Future;
@@ -538,6 +539,52 @@ fn a_subscriber_that_does_not_listen_holds_nobody_up() {
             ended(Reason::Exited, 4, service.wait(pid, None).await.unwrap());
         }
     });
+}
+
+#[test]
+fn a_subscriber_that_does_not_listen_keeps_no_event_from_another() {
+    const QUEUED: u32 = 40;
+    let stage = stage(1).limits(abi::info::Limits { queued_messages: QUEUED, ..abi::info::Limits::DEFAULT });
+    stage
+        .client("client", |process: Process| async move {
+            let service = Client::new(process.capability("process").unwrap());
+            let other = Client::new(process.capability("other").unwrap());
+            // Deep enough for all that the service may have queued.
+            let deaf = Cap::<Endpoint>::create(process.quota(), 4 * QUEUED).unwrap();
+            for _ in 0..16 {
+                service.subscribe(deaf.derive(Rights::SEND).unwrap()).await.unwrap();
+            }
+            let endpoint = Cap::<Endpoint>::create(process.quota(), 16).unwrap();
+            let number = other.subscribe(endpoint.derive(Rights::SEND).unwrap()).await.unwrap();
+            let mut inbox = Inbox::open(endpoint).unwrap();
+            for _ in 0..2 * QUEUED {
+                let pid = service.spawn(&boot("quick"), None, vec![]).await.unwrap();
+                service.wait(pid, None).await.unwrap();
+            }
+            // More ends than are kept, while it is busy: it calls, and does not receive.
+            let mut pids = Vec::new();
+            for _ in 0..2 * events::KEPT {
+                let pid = other.spawn(&boot("quick"), None, vec![]).await.unwrap();
+                other.wait(pid, None).await.unwrap();
+                pids.push(pid);
+            }
+            for pid in &pids[..events::KEPT] {
+                let told = libprocess::timeout(Duration::from_secs(5), event(&mut inbox)).await;
+                assert_eq!(told, Ok((process_events::tags::EXITED, *pid)), "in order");
+            }
+            let later = libprocess::timeout(Duration::from_secs(5), event(&mut inbox)).await;
+            assert!(later.is_err(), "the others are lost: {later:?}");
+            let pid = other.spawn(&boot("quick"), None, vec![]).await.unwrap();
+            assert_eq!(event(&mut inbox).await, (process_events::tags::EXITED, pid));
+            // And who did not listen is subscribed as before.
+            other.unsubscribe(number).await.unwrap();
+            for number in 1..=16 {
+                service.unsubscribe(number).await.unwrap();
+            }
+        })
+        .with(Given::service("process").badge(2))
+        .with(Given::service("process").badge(3).named("other"))
+        .pass();
 }
 
 #[test]
