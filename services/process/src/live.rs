@@ -7,7 +7,7 @@ use core::task::Waker;
 use libprocess::abi::message::FaultKind;
 use libprocess::abi::{ExitReason, PAGE_SIZE};
 use libprocess::capability::Process as ProcessObject;
-use libprocess::{Cap, Exited, Notification, Quota};
+use libprocess::{Cap, Exited, Notification, Quota, Task};
 
 /// The part of its memory that a process must be using, in percent, for a trap to count
 /// as want of memory: a WebAssembly module that gets no more memory traps.
@@ -32,8 +32,19 @@ pub struct Live {
     pub asked: bool,
     /// Why this service ends it, if it does.
     pub cause: Option<Reason>,
+    /// When it is ended by force, if it is to be.
+    pub force: Option<Force>,
     /// Who waits for its end.
     pub waiting: Vec<Waker>,
+}
+
+/// When a process is ended by force. There is one of a process: who asks it to end again and again costs no more.
+#[derive(Debug)]
+pub struct Force {
+    /// In ns since boot.
+    pub deadline: u64,
+    /// Waits for that and does it; ends with this.
+    pub task: Task,
 }
 
 impl Live {

@@ -3,7 +3,7 @@
 
 use crate::events::{Event, Subscribers, Told};
 use crate::limits::{Warned, warning};
-use crate::live::Live;
+use crate::live::{Force, Live};
 use crate::requester::Requester;
 use crate::spawn::Spawner;
 use crate::table::{self, Entry, Life, Reason, Refusal, Table};
@@ -20,7 +20,7 @@ use libprocess::abi::PAGE_SIZE;
 use libprocess::abi::message::FaultKind;
 use libprocess::capability::Process as ProcessObject;
 use libprocess::interfaces::process::{lifecycle, process_events};
-use libprocess::{Any, Caller, Cap, Endpoint, Exited, Faulted, Hooks, Rights, abi};
+use libprocess::{Any, Caller, Cap, Endpoint, Exited, Faulted, Hooks, Rights, Task, abi};
 
 /// The most waits that are held at once. A held request takes one of the places for requests
 /// that are worked on; the rest stays free for all others.
@@ -56,6 +56,25 @@ impl Service {
             waits: Waits::default(),
             looking: Cell::new(false),
         })
+    }
+
+    /// Ends a process in `grace` ns, or when an earlier time of grace that it was given is over.
+    fn end_by_force(self: &Rc<Self>, pid: u64, grace: u64) {
+        let deadline = libprocess::now().saturating_add(grace);
+        let mut table = self.table.borrow_mut();
+        let Some(live) = table.live(pid) else { return };
+        if live.force.as_ref().is_some_and(|force| force.deadline <= deadline) {
+            return;
+        }
+        let service = self.clone();
+        let task = Task::spawn(async move {
+            libprocess::sleep_until(deadline).await;
+            if let Some(live) = service.table.borrow_mut().live(pid) {
+                live.cause = Some(Reason::Terminated);
+                let _ = live.process.kill(0);
+            }
+        });
+        live.force = Some(Force { deadline, task });
     }
 
     /// Tells those who subscribed and may manage the process.
@@ -159,14 +178,7 @@ impl lifecycle::Server for Server {
             live.stop.signal(1)
         })?
         .map_err(|error| lifecycle::Error::PermissionDenied(error.to_string()))?;
-        let service = self.0.clone();
-        libprocess::spawn(async move {
-            libprocess::sleep(Duration::from_millis(u64::from(grace))).await;
-            if let Some(live) = service.table.borrow_mut().live(pid) {
-                live.cause = Some(Reason::Terminated);
-                let _ = live.process.kill(0);
-            }
-        });
+        self.0.end_by_force(pid, u64::from(grace) * 1_000_000);
         Ok(())
     }
 
@@ -432,6 +444,9 @@ fn refused(refusal: Refusal) -> lifecycle::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::future::Future;
+    use libprocess::Process;
+    use simulated::{Grant, Stage};
 
     #[test]
     fn waits_leave_room_for_other_requests_and_other_requesters() {
@@ -450,5 +465,94 @@ mod tests {
         drop(others);
         assert!(waits.borrow().is_empty());
         const { assert!(MAX_WAITS < libprocess::service::AT_ONCE) };
+    }
+
+    /// Plays a client against a service that it can look into.
+    fn look_into<F: Future<Output = ()> + 'static>(main: impl FnOnce(lifecycle::Client, Rc<Service>) -> F + 'static) {
+        let service: Rc<RefCell<Option<Rc<Service>>>> = Rc::default();
+        let made = service.clone();
+        Stage::new(1)
+            .simulation(|machine| machine.image("deaf", |_| libprocess::sleep(Duration::from_secs(86_400))))
+            .service("process", move |process| {
+                let made = made.clone();
+                async move {
+                    let (inbox, spawner) = crate::equip(&process).unwrap();
+                    let service = Service::new(spawner);
+                    *made.borrow_mut() = Some(service.clone());
+                    let server = Server(service.clone());
+                    libprocess::serve_with(inbox, lifecycle::Serve(&server), Supervision(service)).await.unwrap();
+                }
+            })
+            .with(Grant::image("deaf"))
+            .client("client", async move |process: Process| {
+                let client = lifecycle::Client::new(process.capability("process").unwrap());
+                // An answer shows that the service has begun.
+                client.list(0).await.unwrap();
+                let service = service.take().unwrap();
+                main(client, service).await;
+            })
+            .with(Grant::service("process").badge(2))
+            .pass();
+    }
+
+    async fn deaf(client: &lifecycle::Client) -> u64 {
+        let limits = lifecycle::Limits {
+            memory: 1 << 20,
+            kernel_memory: 192 << 10,
+            processor_time: 0,
+            capabilities: 64,
+            queued_messages: 16,
+        };
+        let source = lifecycle::Source::Boot("deaf".to_string());
+        let request = lifecycle::Request {
+            name: String::new(),
+            source,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            grants: Vec::new(),
+            limits,
+        };
+        client.spawn(&request, None, Vec::new()).await.unwrap()
+    }
+
+    #[test]
+    fn who_asks_a_process_to_end_again_and_again_takes_nothing_more() {
+        look_into(async move |client, service| {
+            let pid = deaf(&client).await;
+            // Each task that is to end a process holds the service.
+            let tasks = || Rc::strong_count(&service);
+            let before = tasks();
+            client.terminate(pid, u32::MAX).await.unwrap();
+            assert_eq!(tasks(), before + 1);
+            for _ in 0..10_000 {
+                client.terminate(pid, u32::MAX).await.unwrap();
+                assert_eq!(tasks(), before + 1);
+            }
+            let then = libprocess::now();
+            client.terminate(pid, 30).await.unwrap();
+            // A longer time of grace takes nothing back.
+            client.terminate(pid, u32::MAX).await.unwrap();
+            let end = client.wait(pid, None).await.unwrap();
+            assert_eq!((end.reason, end.code), (lifecycle::Reason::Terminated, 0));
+            let took = libprocess::now() - then;
+            assert!((30_000_000..40_000_000).contains(&took), "{took} ns");
+            client.list(0).await.unwrap();
+            assert_eq!(tasks(), before);
+        });
+    }
+
+    #[test]
+    fn with_a_process_goes_the_task_that_is_to_end_it() {
+        look_into(async move |client, service| {
+            let before = Rc::strong_count(&service);
+            for _ in 0..50 {
+                let pid = deaf(&client).await;
+                client.terminate(pid, u32::MAX).await.unwrap();
+                client.kill(pid, 1).await.unwrap();
+                client.wait(pid, None).await.unwrap();
+            }
+            client.list(0).await.unwrap();
+            assert_eq!(Rc::strong_count(&service), before);
+        });
     }
 }

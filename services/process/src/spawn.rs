@@ -94,6 +94,7 @@ impl Spawner {
                     memory_warned: Warned::No,
                     asked: false,
                     cause: None,
+                    force: None,
                     waiting: Vec::new(),
                 };
                 Ok(Started { pid, name, live })
