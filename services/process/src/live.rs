@@ -2,7 +2,7 @@
 
 use crate::limits::{Limits, Warned, warning};
 use crate::table::{End, Reason};
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 use core::task::Waker;
 use libprocess::abi::message::FaultKind;
 use libprocess::abi::{ExitReason, PAGE_SIZE};
@@ -34,8 +34,8 @@ pub struct Live {
     pub cause: Option<Reason>,
     /// When it is ended by force, if it is to be.
     pub force: Option<Force>,
-    /// Who waits for its end.
-    pub waiting: Vec<Waker>,
+    /// Who waits for its end, by number of the wait.
+    pub waiting: BTreeMap<u64, Waker>,
 }
 
 /// When a process is ended by force. There is one of a process: who asks it to end again and again costs no more.

@@ -43,6 +43,8 @@ pub struct Service {
     table: RefCell<Table<Live>>,
     subscribers: RefCell<Subscribers>,
     waits: Waits,
+    /// Number of the wait that was begun last.
+    last_wait: Cell<u64>,
     looking: Cell<bool>,
 }
 
@@ -54,6 +56,7 @@ impl Service {
             table: RefCell::default(),
             subscribers: RefCell::default(),
             waits: Waits::default(),
+            last_wait: Cell::new(0),
             looking: Cell::new(false),
         })
     }
@@ -193,6 +196,7 @@ impl lifecycle::Server for Server {
     async fn wait(&self, caller: Caller, pid: u64, timeout: Option<u64>) -> Result<lifecycle::End, lifecycle::Error> {
         let requester = Requester(caller.badge);
         let service = &self.0;
+        let waiting = Waiting::begin(service, pid);
         let ended = poll_fn(|context| {
             let mut table = service.table.borrow_mut();
             match table.get(pid, requester) {
@@ -201,8 +205,7 @@ impl lifecycle::Server for Server {
                 Ok(Entry { life: Life::Live(_), .. }) => {}
             }
             if let Some(live) = table.live(pid) {
-                live.waiting.retain(|waker| !waker.will_wake(context.waker()));
-                live.waiting.push(context.waker().clone());
+                live.waiting.insert(waiting.number, context.waker().clone());
             }
             Poll::Pending
         });
@@ -302,6 +305,29 @@ impl Drop for Wait<'_> {
     }
 }
 
+/// The waker of one wait, which is there until the wait is over.
+struct Waiting<'a> {
+    service: &'a Service,
+    pid: u64,
+    number: u64,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(service: &'a Service, pid: u64) -> Waiting<'a> {
+        let number = service.last_wait.get() + 1;
+        service.last_wait.set(number);
+        Waiting { service, pid, number }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(live) = self.service.table.borrow_mut().live(self.pid) {
+            live.waiting.remove(&self.number);
+        }
+    }
+}
+
 /// What the kernel tells of the processes.
 pub struct Supervision(pub Rc<Service>);
 
@@ -311,7 +337,7 @@ impl Hooks for Supervision {
         let pid = exited.process;
         let Some(found) = service.table.borrow_mut().live(pid).map(|live| live.end(&exited)) else { return };
         let Some((name, live)) = service.table.borrow_mut().end(pid, found) else { return };
-        for waker in live.waiting {
+        for waker in live.waiting.into_values() {
             waker.wake();
         }
         drop((live.process, live.stop));
@@ -445,7 +471,7 @@ fn refused(refusal: Refusal) -> lifecycle::Error {
 mod tests {
     use super::*;
     use core::future::Future;
-    use libprocess::Process;
+    use libprocess::{ClientError, Process};
     use simulated::{Grant, Stage};
 
     #[test]
@@ -553,6 +579,21 @@ mod tests {
             }
             client.list(0).await.unwrap();
             assert_eq!(Rc::strong_count(&service), before);
+        });
+    }
+
+    #[test]
+    fn a_wait_that_is_over_leaves_nothing_behind() {
+        look_into(async move |client, service| {
+            let pid = deaf(&client).await;
+            let waiting = || service.table.borrow_mut().live(pid).map(|live| live.waiting.len());
+            for _ in 0..1_000 {
+                assert_eq!(client.wait(pid, Some(1)).await, Err(ClientError::Service(lifecycle::Error::TimedOut)));
+                assert_eq!(waiting(), Some(0));
+            }
+            let hasty = client.within(Duration::from_millis(1));
+            assert_eq!(hasty.wait(pid, None).await, Err(ClientError::TimedOut));
+            assert_eq!(waiting(), Some(1), "one whose client gave up goes on");
         });
     }
 }

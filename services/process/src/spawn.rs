@@ -95,7 +95,7 @@ impl Spawner {
                     asked: false,
                     cause: None,
                     force: None,
-                    waiting: Vec::new(),
+                    waiting: BTreeMap::new(),
                 };
                 Ok(Started { pid, name, live })
             }
