@@ -57,8 +57,8 @@ impl Progress {
         self.clear();
         match self.notes {
             Notes::None => {}
-            Notes::Text => eprintln!("orbital: {text}"),
-            Notes::Json => eprintln!("{}", serde_json::json!({ "note": text })),
+            Notes::Text => say(format_args!("orbital: {text}")),
+            Notes::Json => say(serde_json::json!({ "note": text })),
         }
     }
 
@@ -66,4 +66,9 @@ impl Progress {
     pub fn clear(&self) {
         self.show("");
     }
+}
+
+/// A line on standard error. Where nobody can be told, nothing else goes wrong.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -24,7 +24,7 @@ pub fn listen(events: Events) -> std::io::Result<()> {
             let status = 128 + u64::try_from(signal).unwrap_or(0);
             if asked {
                 terminal::restore();
-                eprintln!("orbital: ended at once; what was not flushed may be lost");
+                crate::progress::say(format_args!("orbital: ended at once; what was not flushed may be lost"));
                 std::process::exit(i32::try_from(status).unwrap_or(1));
             }
             asked = true;

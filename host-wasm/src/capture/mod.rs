@@ -126,7 +126,7 @@ impl Capture {
     pub fn add(&mut self, entry: &Entry) {
         if let Err(problem) = self.try_to_add(entry) {
             self.file = File::Over;
-            eprintln!("orbital: messages are captured no longer: {problem}");
+            crate::progress::say(format_args!("orbital: messages are captured no longer: {problem}"));
         }
     }
 
@@ -140,7 +140,9 @@ impl Capture {
             Left::None => {
                 let path = writer.path().display().to_string();
                 self.finish(&Entry { content: Content::Full, ..*entry })?;
-                eprintln!("orbital: {path} is full; messages are captured no longer until the next boot");
+                crate::progress::say(format_args!(
+                    "orbital: {path} is full; messages are captured no longer until the next boot"
+                ));
                 Ok(())
             }
         }
@@ -149,7 +151,7 @@ impl Capture {
     /// The machine ends.
     pub fn end(&mut self, time: u64, record: u64) {
         if let Err(problem) = self.finish(&Entry { time, record, content: Content::Off }) {
-            eprintln!("orbital: the capture was not ended in order: {problem}");
+            crate::progress::say(format_args!("orbital: the capture was not ended in order: {problem}"));
         }
     }
 

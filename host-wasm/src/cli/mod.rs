@@ -141,6 +141,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version are not errors, and go to standard output.
             let code = if error.use_stderr() { status::USAGE } else { 0 };
+            if code != 0 && asks_for_json(&arguments) {
+                let error = with_short_arguments(&arguments).unwrap_or(error).to_string();
+                let cause = error.split("\n\n").next().unwrap_or(&error).trim_start_matches("error: ");
+                return fail(
+                    Output::Json,
+                    &Problem::new(code, cause.replace('\n', " "), "`orbital help` shows what there is"),
+                );
+            }
             let shown = written(with_short_arguments(&arguments).unwrap_or(error).print());
             return match shown {
                 Err(problem) if code == 0 => fail(Output::Text, &problem),
@@ -173,14 +181,21 @@ fn fail(output: Output, problem: &Problem) -> ExitCode {
     // Who closed the output knows.
     if problem.status != status::OUTPUT_CLOSED {
         match output {
-            Output::Text => eprintln!("orbital: {problem}"),
+            Output::Text => crate::progress::say(format_args!("orbital: {problem}")),
             Output::Json => {
                 let error = serde_json::json!({ "error": { "cause": problem.cause, "next": problem.next, "status": problem.status } });
-                eprintln!("{error}");
+                crate::progress::say(error);
             }
         }
     }
     ExitCode::from(problem.status)
+}
+
+/// Of a command line that cannot be read as a whole.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let of = |at: usize| arguments.get(at).and_then(|argument| argument.to_str());
+    (0..arguments.len())
+        .any(|at| of(at) == Some("--output=json") || (of(at), of(at + 1)) == (Some("--output"), Some("json")))
 }
 
 /// The same error, with what was typed cut to a length that one can read.

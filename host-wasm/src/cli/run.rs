@@ -205,7 +205,7 @@ fn finish(global: &Global, end: End, lost: Option<std::io::Error>) -> Result<u8,
     let ended = |code: u64, how: &str| {
         let code = u8::try_from(code).unwrap_or(u8::MAX);
         if global.output == Output::Json {
-            eprintln!("{}", serde_json::json!({ "end": { "status": code, "how": how } }));
+            crate::progress::say(serde_json::json!({ "end": { "status": code, "how": how } }));
         }
         Ok(code)
     };

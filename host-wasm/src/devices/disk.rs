@@ -133,9 +133,9 @@ impl Drive {
     fn is_deleted(&mut self) -> bool {
         let deleted = self.named && self.file.metadata().is_ok_and(|file| file.nlink() == 0);
         if deleted && !core::mem::replace(&mut self.told, true) {
-            eprintln!(
+            crate::progress::say(
                 "orbital: the file of the disk was deleted while the system runs: nothing is kept from now on; save what \
-                 you need with cat, then end the system"
+                 you need with cat, then end the system",
             );
         }
         deleted

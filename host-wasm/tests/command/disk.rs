@@ -65,12 +65,12 @@ fn what_was_exported_is_imported_with_its_versions() {
     good(&other.run(["disk", "import", "--from", export]));
     bad(&other.run(["disk", "import", "--from", export]), 66, "there is a disk already");
     assert!(good(&other.run(["disk", "check"])).contains("all good"));
-    // The same is exported again, but for how often the disk was written.
+    // The same is exported again, but for how often the disk was written, and so the hash of all lines.
     let again = other.path("again");
     good(&other.run(["disk", "export", "--to", again.to_str().unwrap()]));
     let lines = |folder: &Path| {
         let text = std::fs::read_to_string(folder.join("index.jsonl")).unwrap();
-        text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        text.lines().skip(1).filter(|line| !line.contains("\"end\"")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(lines(Path::new(export)), lines(&again));
     assert_eq!(good(&other.run(["run", "-c", "stat note /d/f /long /empty; cat note /long; notes list"])), stat);
@@ -98,12 +98,35 @@ fn an_export_that_was_changed_is_refused_and_leaves_nothing() {
     refused(65, "index.jsonl, line 1");
     std::fs::write(&index, format!("{good_index}garbage\n")).unwrap();
     refused(65, &format!("index.jsonl, line {}", good_index.lines().count() + 1));
-    std::fs::write(&index, good_index.replace("\"above\":0", "\"above\":77")).unwrap();
+    let lines: Vec<&str> = good_index.lines().collect();
+    for left in [2, 5, lines.len() - 1] {
+        std::fs::write(&index, lines[..left].join("\n") + "\n").unwrap();
+        refused(65, &format!("index.jsonl, line {}: the end is missing", left + 1));
+    }
+    let without_one: Vec<&str> = lines.iter().copied().filter(|line| !line.contains("\"f\"")).collect();
+    std::fs::write(&index, without_one.join("\n") + "\n").unwrap();
+    refused(65, "are not those that were written");
+    std::fs::write(&index, format!("{good_index}{}\n", lines[2])).unwrap();
+    refused(65, "behind the end");
+    // Changed, and with an end that says so.
+    let ended = |changed: String| {
+        let text = changed.rsplit_once("{\"kind\":\"end\"").unwrap().0.to_owned();
+        let hash = blake3::hash(text.as_bytes()).to_hex();
+        std::fs::write(&index, format!("{text}{{\"kind\":\"end\",\"hash\":\"{hash}\"}}\n")).unwrap();
+    };
+    ended(good_index.replace("\"above\":0", "\"above\":77"));
     refused(65, "is in no folder");
-    std::fs::write(&index, good_index.replace("\"name\":\"d\"", "\"name\":\"../d\"")).unwrap();
+    ended(good_index.replace("\"name\":\"d\"", "\"name\":\"../d\""));
     refused(65, "a name that cannot be");
-    std::fs::write(&index, good_index.replacen("\"parent\":1", "\"parent\":9", 1)).unwrap();
+    ended(good_index.replacen("\"parent\":1", "\"parent\":9", 1));
     refused(65, "index.jsonl");
+    let number = serde_json::from_str::<serde_json::Value>(lines[0]).unwrap()["transaction"].to_string();
+    let transaction =
+        |to: &str| good_index.replace(&format!("\"transaction\":{number}"), &format!("\"transaction\":{to}"));
+    ended(transaction("18446744073709551615"));
+    refused(65, "more transactions than a disk can have");
+    ended(transaction("0"));
+    refused(65, "a version that the disk had not come to");
     std::fs::write(&index, &good_index).unwrap();
     let data = std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path());
     let long = data.max_by_key(|path| path.metadata().unwrap().len()).unwrap();

@@ -272,6 +272,40 @@ fn output_that_is_lost_is_not_success() {
     assert_eq!((output.status.code(), &end["error"]["status"]), (Some(74), &74.into()));
 }
 
+/// Where standard error takes nothing, what was to be done is done, and the status is what it is.
+#[test]
+fn nobody_hears_an_error_and_the_status_stays() {
+    let system = System::new();
+    good(&system.run(["run", "-c", "echo"]));
+    let cases = [
+        (&["run", "nosuch"][..], 66),
+        (&["--output", "json", "run", "-c", "echo"], 0),
+        (&["log", "verify", "--from", "checkpoint", "/nowhere"], 66),
+        (&["nonsense"], 2),
+    ];
+    for (words, status) in cases {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let outputs = [
+            system.command(words).stderr(full).output().unwrap(),
+            system.command(words).stderr(closed).output().unwrap(),
+        ];
+        assert_eq!(outputs.map(|output| output.status.code()), [Some(status); 2], "{words:?}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told_as_json_too() {
+    let system = System::new();
+    for words in [&["log", "show", "--limit", "-1"][..], &["disk", "export"], &["nonsense"], &["run", "-c"]] {
+        let output = system.run([&["--output", "json"], words].concat());
+        let error: serde_json::Value = serde_json::from_str(&err(&output)).unwrap();
+        assert_eq!((output.status.code(), &error["error"]["status"]), (Some(2), &2.into()), "{error}");
+        assert!(error["error"]["cause"].as_str().unwrap().len() > 20, "{error}");
+    }
+}
+
 /// The cache takes no path that is not absolute, and without it every start compiles.
 #[test]
 fn a_state_folder_that_is_named_from_here_keeps_what_is_compiled() {

@@ -25,9 +25,11 @@ pub fn run(global: &Global, opened: &Opened, to: &Path) -> Result<u8, Problem> {
     let path = to.join("index.jsonl");
     let mut index = BufWriter::new(File::create(&path).map_err(|error| Problem::file(&path, &error))?);
     let survey = finish(Survey::of(&opened.store), opened.store.run());
+    let mut hasher = blake3::Hasher::new();
     let mut write = |line: &Line| {
-        let text = serde_json::to_string(line).map_err(|error| Problem::file(&path, &error.into()))?;
-        writeln!(index, "{text}").map_err(|error| Problem::file(&path, &error))
+        let text = serde_json::to_string(line).map_err(|error| Problem::file(&path, &error.into()))? + "\n";
+        hasher.update(text.as_bytes());
+        index.write_all(text.as_bytes()).map_err(|error| Problem::file(&path, &error))
     };
     write(&Line::Disk {
         version: VERSION,
@@ -79,6 +81,8 @@ pub fn run(global: &Global, opened: &Opened, to: &Path) -> Result<u8, Problem> {
         })?;
     }
     progress.clear();
+    let end = serde_json::json!(Line::End { hash: hex(hasher.finalize().as_bytes()) });
+    writeln!(index, "{end}").map_err(|error| Problem::file(&path, &error))?;
     index.flush().and_then(|()| index.get_ref().sync_all()).map_err(|error| Problem::file(&path, &error))?;
     let mut text: String = lost.iter().map(|line| format!("{line}\n")).collect();
     text.push_str(&format!("{}: {} values and files, {bytes} bytes\n", to.display(), survey.items.len()));

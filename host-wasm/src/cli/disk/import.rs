@@ -22,6 +22,8 @@ use storage_format::survey::Survey;
 const AT_ONCE: u64 = 4 << 20;
 /// The largest disk that is made, in bytes.
 const LARGEST: u64 = 1 << 40;
+/// As many as nobody makes; there is room for those of the import and all that come.
+const MOST_TRANSACTIONS: u64 = 1 << 56;
 
 /// Everything of the index but the disk's own line.
 #[derive(Default)]
@@ -43,14 +45,22 @@ pub fn run(global: &Global, image: Option<PathBuf>, from: &Path, size: Option<u6
         ));
     }
     let mut lines = BufReader::new(file).lines();
-    let mut parse = |number: usize| -> Result<Option<Line>, Problem> {
+    let mut hasher = blake3::Hasher::new();
+    // A line, and the hash of those before it.
+    let mut parse = |number: usize| -> Result<Option<(Line, String)>, Problem> {
         let Some(text) = lines.next() else { return Ok(None) };
         let text = text.map_err(|error| wrong(&index, number, &error.to_string()))?;
-        serde_json::from_str(&text).map(Some).map_err(|error| wrong(&index, number, &error.to_string()))
+        let before = hex(hasher.finalize().as_bytes());
+        hasher.update(text.as_bytes()).update(b"\n");
+        let line = serde_json::from_str(&text).map_err(|error| wrong(&index, number, &error.to_string()))?;
+        Ok(Some((line, before)))
     };
-    let Some(Line::Disk { version: VERSION, name, bytes, transaction, horizon }) = parse(1)? else {
-        return Err(wrong(&index, 1, "it does not begin with a disk of version 1"));
+    let Some((Line::Disk { version: VERSION, name, bytes, transaction, horizon }, _)) = parse(1)? else {
+        return Err(wrong(&index, 1, &format!("it does not begin with a disk of version {VERSION}")));
     };
+    if transaction > MOST_TRANSACTIONS {
+        return Err(wrong(&index, 1, "more transactions than a disk can have"));
+    }
     let name = from_hex(&name).ok_or_else(|| wrong(&index, 1, "the disk's name is not 32 hexadecimal digits"))?;
     let bytes = size.map_or(bytes, |mebibytes| mebibytes.saturating_mul(1 << 20));
     if bytes > LARGEST {
@@ -61,15 +71,26 @@ pub fn run(global: &Global, image: Option<PathBuf>, from: &Path, size: Option<u6
     }
     let mut read = Export::default();
     let mut number = 2;
-    while let Some(line) = parse(number)? {
-        judge(&line).map_err(|reason| wrong(&index, number, reason))?;
+    let mut whole = false;
+    while let Some((line, before)) = parse(number)? {
+        if whole {
+            return Err(wrong(&index, number, "something behind the end"));
+        }
+        judge(&line, transaction).map_err(|reason| wrong(&index, number, reason))?;
         match line {
+            Line::End { hash } if hash == before => whole = true,
+            Line::End { .. } => {
+                return Err(wrong(&index, number, "the lines before it are not those that were written"));
+            }
             Line::Namespace { number, parent, name, quota } => {
                 read.namespaces.push((number, Namespace { parent, name, bytes: 0, objects: 0, quota }));
             }
             line => read.lines.push((number, line)),
         }
         number += 1;
+    }
+    if !whole {
+        return Err(wrong(&index, number, "the end is missing: the export was cut off"));
     }
     let unfinished = path.with_extension("importing");
     let made = make(global, from, &index, &unfinished, bytes, name, transaction, horizon, read);
@@ -94,13 +115,20 @@ fn wrong(index: &Path, line: usize, reason: &str) -> Problem {
     Problem::new(status::LOG, cause, "export the disk again; an export is not meant to be changed by hand")
 }
 
-/// What no disk has.
-fn judge(line: &Line) -> Result<(), &'static str> {
+/// What no disk has whose last transaction is this one.
+fn judge(line: &Line, transaction: u64) -> Result<(), &'static str> {
     let is_name = |name: &str| {
         !name.is_empty() && name.len() <= MAX_NAME && !name.contains(['/', '\0']) && !matches!(name, "." | "..")
     };
     match line {
         Line::Disk { .. } => Err("a second disk"),
+        Line::Folder { version, .. }
+        | Line::Object { value: Value { version, .. }, .. }
+        | Line::File { value: Value { version, .. }, .. }
+            if *version > transaction =>
+        {
+            Err("a version that the disk had not come to")
+        }
         Line::Namespace { number: 0, .. } | Line::Folder { number: 0, .. } => Err("the number 0"),
         Line::Namespace { number, .. } if *number >= 1 << 56 => Err("a number that no namespace has"),
         Line::Namespace { number, parent: 0, .. } if *number != 1 => Err("a second root"),
@@ -211,7 +239,9 @@ async fn fill(
                 }
                 waiting += 4096;
             }
-            Line::Disk { .. } | Line::Namespace { .. } => return Err(wrong(index, *line, "out of place")),
+            Line::Disk { .. } | Line::Namespace { .. } | Line::End { .. } => {
+                return Err(wrong(index, *line, "out of place"));
+            }
         }
         if waiting >= AT_ONCE {
             transaction.commit().await.map_err(full)?;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the export's form.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub enum Line {
         #[serde(flatten)]
         value: Value,
     },
+    /// The last: BLAKE3 of all lines before it, with their ends, hexadecimal.
+    End { hash: String },
 }
 
 /// What a value is, and where its bytes are.
