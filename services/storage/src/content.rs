@@ -14,6 +14,8 @@ use storage_engine::{BlockDevice, Extent, Staged, Transaction, Value};
 
 /// Bytes in a chunk.
 pub const CHUNK: u64 = MAX_PART as u64;
+/// The most bytes of a value or file: so many that its chunks can be numbered.
+pub const MAX_SIZE: u64 = CHUNK << 32;
 /// Chunks removed or looked at in one go.
 const BATCH: usize = 512;
 
@@ -172,7 +174,7 @@ impl<D: BlockDevice> Data<D> {
             let start = index * CHUNK;
             let chunk = self.chunk(view, stored, index, name).await?;
             let from = offset.max(start);
-            let to = end.min(start + chunk.len() as u64);
+            let to = end.min(start.saturating_add(chunk.len() as u64));
             if from < to {
                 bytes[(from - offset) as usize..(to - offset) as usize]
                     .copy_from_slice(&chunk[(from - start) as usize..(to - start) as usize]);
@@ -181,7 +183,7 @@ impl<D: BlockDevice> Data<D> {
         Ok(bytes)
     }
 
-    /// Writes bytes at `offset` of a file, at most [`MAX_PART`]: its new content.
+    /// Writes bytes at `offset` of a file, at most [`MAX_PART`] and not beyond [`MAX_SIZE`]: its new content.
     pub(crate) async fn write_part(
         &self,
         transaction: &mut Transaction<D>,
@@ -190,7 +192,7 @@ impl<D: BlockDevice> Data<D> {
         bytes: &[u8],
         name: &str,
     ) -> Result<(Content, Bytes<D>), Error> {
-        let end = offset + bytes.len() as u64;
+        let end = end_of(offset, bytes)?;
         let size = stored.file.size.max(end);
         if size <= CHUNK {
             let mut whole = self.chunk(&View::Changing(transaction), stored, 0, name).await?;
@@ -214,11 +216,11 @@ impl<D: BlockDevice> Data<D> {
         while at < end {
             let index = at / CHUNK;
             let start = index * CHUNK;
-            let stop = end.min(start + CHUNK);
+            let stop = end.min(start.saturating_add(CHUNK));
             let mut chunk = self.chunk(&View::Changing(transaction), stored, index, name).await?;
             patch(&mut chunk, (at - start) as usize, &bytes[(at - offset) as usize..(stop - offset) as usize]);
             let staged = self.stage(&chunk, name).await?;
-            let index = u32::try_from(index).map_err(|_| Error::TooLarge(CHUNK << 32))?;
+            let index = u32::try_from(index).map_err(|_| Error::TooLarge(MAX_SIZE))?;
             self.put_chunk(transaction, number, index, staged)?;
             at = stop;
         }
@@ -256,6 +258,17 @@ impl<D: BlockDevice> Data<D> {
         }
         Ok((Content::Chunks(number), Bytes::None))
     }
+}
+
+/// Refuses what would be larger than a value or file can be.
+pub(crate) fn fits(size: u64) -> Result<(), Error> {
+    if size > MAX_SIZE { Err(Error::TooLarge(MAX_SIZE)) } else { Ok(()) }
+}
+
+/// Where bytes at `offset` end, if a file can be that large.
+pub(crate) fn end_of(offset: u64, bytes: &[u8]) -> Result<u64, Error> {
+    let end = offset.saturating_add(bytes.len() as u64);
+    fits(end).map(|()| end)
 }
 
 /// The content as it is, for a record that changes.

@@ -243,6 +243,22 @@ impl<D: BlockDevice> Data<D> {
     pub(crate) async fn namespace(&self, view: &View<'_, D>, number: u64) -> Result<Namespace, Error> {
         view.record(&namespace_key(number)).await?.ok_or(Error::NotFound)
     }
+
+    /// The records of a namespace and of all above it, with their numbers, its own first.
+    pub(crate) async fn and_above(&self, view: &View<'_, D>, namespace: u64) -> Result<Vec<(u64, Namespace)>, Error> {
+        let mut found = Vec::new();
+        let mut number = namespace;
+        while number != 0 {
+            let record = self.namespace(view, number).await?;
+            if found.len() > MAX_DEPTH as usize {
+                return Err(Error::Corrupt(record.name));
+            }
+            let above = record.parent;
+            found.push((number, record));
+            number = above;
+        }
+        Ok(found)
+    }
 }
 
 /// How deep namespaces lie in one another at most.

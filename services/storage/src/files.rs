@@ -3,7 +3,7 @@
 //! name, whatever is in it. Each method is one transaction, or looks at one durable state.
 
 use crate::access::Grant;
-use crate::content::{New, Stored, keep};
+use crate::content::{New, Stored, end_of, fits, keep};
 use crate::data::{Data, Fitting, MAX_ENTRIES, View, cursor};
 use crate::objects::{check_size, check_version, metadata};
 use crate::path::{name, names};
@@ -171,6 +171,7 @@ impl<D: BlockDevice> Data<D> {
     pub async fn write(&self, grant: Grant, path: &str, offset: u64, bytes: &[u8]) -> Result<Info, Error> {
         let names = names(path)?;
         check_size(bytes)?;
+        end_of(offset, bytes)?;
         self.with_room(async || self.write_once(grant, path, &names, offset, bytes).await).await
     }
 
@@ -185,18 +186,21 @@ impl<D: BlockDevice> Data<D> {
         let (mut transaction, namespace) = self.writing(grant).await?;
         let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, names).await?;
         let stored = stored.ok_or(Error::NotFound)?;
-        let end = offset.checked_add(bytes.len() as u64).ok_or(Error::QuotaExceeded(0))?;
-        let size = stored.file.size.max(end);
+        let size = stored.file.size.max(end_of(offset, bytes)?);
         self.may_grow(&transaction, namespace, size - stored.file.size).await?;
         let content = self.write_part(&mut transaction, &stored, offset, bytes, path).await?;
         self.put_file(transaction, namespace, (folder, name), Some(&stored), size, content).await
     }
 
-    /// Refuses what is over the namespace's quota before anything is written for it.
+    /// Refuses what is over a quota, the namespace's or that of one above it, before anything is written for it.
     async fn may_grow(&self, transaction: &Transaction<D>, namespace: u64, bytes: u64) -> Result<(), Error> {
-        let record = self.namespace(&View::Changing(transaction), namespace).await?;
-        let left = record.quota.saturating_sub(record.bytes);
-        if bytes > left { Err(Error::QuotaExceeded(left)) } else { Ok(()) }
+        for (_, record) in self.and_above(&View::Changing(transaction), namespace).await? {
+            let left = record.quota.saturating_sub(record.bytes);
+            if bytes > left {
+                return Err(Error::QuotaExceeded(left));
+            }
+        }
+        Ok(())
     }
 
     /// Writes bytes to the end of a file, which is made if it is not there.
@@ -211,7 +215,7 @@ impl<D: BlockDevice> Data<D> {
         let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, names).await?;
         let empty = Self::empty();
         let current = stored.as_ref().unwrap_or(&empty);
-        let size = current.file.size.checked_add(bytes.len() as u64).ok_or(Error::QuotaExceeded(0))?;
+        let size = end_of(current.file.size, bytes)?;
         self.may_grow(&transaction, namespace, bytes.len() as u64).await?;
         let content = self.write_part(&mut transaction, current, current.file.size, bytes, path).await?;
         self.put_file(transaction, namespace, (folder, name), stored.as_ref(), size, content).await
@@ -262,6 +266,7 @@ impl<D: BlockDevice> Data<D> {
     /// Cuts a file, or makes it longer with zeros.
     pub async fn set_size(&self, grant: Grant, path: &str, size: u64) -> Result<Info, Error> {
         let names = names(path)?;
+        fits(size)?;
         let (mut transaction, namespace) = self.writing(grant).await?;
         let (folder, name, stored) = self.file_place(&View::Changing(&transaction), namespace, &names).await?;
         let stored = stored.ok_or(Error::NotFound)?;

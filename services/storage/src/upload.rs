@@ -4,8 +4,8 @@
 //! with the process, comes back (`reclaim`).
 
 use crate::access::Grant;
-use crate::content::{CHUNK, New};
-use crate::data::{Data, MAX_DEPTH, MAX_PART, View};
+use crate::content::{CHUNK, MAX_SIZE, New, fits};
+use crate::data::{Data, MAX_PART, View};
 use crate::reclaim::{CHUNKS_AT_ONCE, Growing};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -109,6 +109,7 @@ impl<D: BlockDevice> Data<D> {
     ) -> Result<u64, Error> {
         let namespace = grant.allows(Access::WRITE)?;
         let bytes = if let Size::Known(size) = size { size } else { 0 };
+        fits(bytes)?;
         self.may_come(namespace, bytes).await?;
         let now = self.time.now();
         let mut uploads = self.uploads.borrow_mut();
@@ -151,17 +152,11 @@ impl<D: BlockDevice> Data<D> {
             others.map(Upload::bytes).fold(0, u64::saturating_add)
         };
         let snapshot = self.store().snapshot();
-        let mut number = namespace;
-        for _ in 0..=MAX_DEPTH {
-            if number == 0 {
-                break;
-            }
-            let record = self.namespace(&View::Durable(&snapshot), number).await?;
+        for (_, record) in self.and_above(&View::Durable(&snapshot), namespace).await? {
             let left = record.quota.saturating_sub(record.bytes).saturating_sub(coming);
             if bytes > record.quota || bytes.saturating_sub(record.bytes) > left {
                 return Err(Error::QuotaExceeded(left));
             }
-            number = record.parent;
         }
         Ok(())
     }
@@ -217,7 +212,7 @@ impl<D: BlockDevice> Data<D> {
         let mut next = first;
         for staged in mem::take(&mut upload.chunks) {
             self.put_chunk(&mut transaction, growing.content, next, staged)?;
-            next = next.checked_add(1).ok_or(Error::TooLarge(CHUNK << 32))?;
+            next = next.checked_add(1).ok_or(Error::TooLarge(MAX_SIZE))?;
         }
         self.commit_transaction(transaction, upload.target.name()).await?;
         upload.grown = Some((growing, next));

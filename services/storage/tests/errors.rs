@@ -315,8 +315,12 @@ fn of_bounds(seen: &Seen) {
         seen.files.note("begin", user.files.begin("path", 1).await);
         seen.files.note("begin-stream", user.files.begin_stream("path", user.endpoint(Rights::SEND).erase()).await);
         libprocess::sleep(Duration::from_nanos(2 * IDLE)).await;
-        seen.objects.note("begin", objects.begin("key", 1 << 60).await);
-        seen.files.note("begin", user.files.begin("path", 1 << 60).await);
+        seen.objects.note("begin", objects.begin("key", 1 << 40).await);
+        seen.files.note("begin", user.files.begin("path", 1 << 40).await);
+        // More than chunks have numbers for.
+        seen.objects.note("begin", objects.begin("key", u64::MAX).await);
+        seen.files.note("begin", user.files.begin("path", u64::MAX).await);
+        seen.files.note("set-size", user.files.set_size("path", u64::MAX).await);
         // A stream counts as it comes.
         let small = user.below("stream").await;
         user.namespaces.set_quota("stream", 10).await.unwrap();

@@ -64,20 +64,49 @@ fn invalid<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
     matches!(result, Err(Error::Invalid(_)))
 }
 
-/// In a namespace without a quota, sizes come to the end of their numbers.
+/// In a namespace without a quota, a file is as large as its chunks can be numbered, and no larger.
 #[test]
-fn sizes_end_with_their_numbers() {
+fn sizes_end_where_chunks_have_no_numbers_left() {
     let (system, root) = (System::new(), grant(ROOT));
     let data = &system.data;
+    let most = CHUNK << 32;
+    let too_large = Error::TooLarge(most);
     system.run(data.replace(root, "f", b"")).unwrap();
-    system.run(data.set_size(root, "f", u64::MAX)).unwrap();
-    assert_eq!(system.run(data.append(root, "f", b"x")), Err(Error::QuotaExceeded(0)));
-    assert_eq!(system.run(data.write(root, "f", u64::MAX, b"x")), Err(Error::QuotaExceeded(0)));
-    assert_eq!(system.run(data.stat_path(root, "f")).unwrap().size, u64::MAX);
-    system.run(data.set_size(root, "f", 1 << 63)).unwrap();
-    for _ in 0..3 {
-        system.run(data.begin_object(root, "k", 1 << 63)).unwrap();
+    let written = system.disk.counts().bytes_written;
+    for offset in [u64::MAX - 1, u64::MAX, u64::MAX - CHUNK, 1 << 63, most] {
+        assert_eq!(system.run(data.write(root, "f", offset, b"x")), Err(too_large.clone()), "{offset}");
     }
+    assert_eq!(system.run(data.write(root, "f", most - 1, b"xy")), Err(too_large.clone()));
+    for size in [u64::MAX, u64::MAX - 1, most + 1] {
+        assert_eq!(system.run(data.set_size(root, "f", size)), Err(too_large.clone()), "{size}");
+        assert_eq!(system.run(data.begin_file(root, "f", size)), Err(too_large.clone()), "{size}");
+        assert_eq!(system.run(data.begin_object(root, "k", size)), Err(too_large.clone()), "{size}");
+    }
+    assert_eq!(system.disk.counts().bytes_written, written, "nothing was written for what is refused");
+    system.run(data.set_size(root, "f", most)).unwrap();
+    assert_eq!(system.run(data.append(root, "f", b"x")), Err(too_large.clone()));
+    assert_eq!(system.run(data.write(root, "f", most - 1, b"x")).unwrap().size, most);
+    assert_eq!(system.run(data.read(root, "f", most - 2, 10)).unwrap().bytes, [0, b'x']);
+    system.run(data.set_size(root, "f", most - 1)).unwrap();
+    assert_eq!(system.run(data.append(root, "f", b"y")).unwrap().size, most);
+    assert_eq!(system.run(data.read(root, "f", most - 2, 10)).unwrap().bytes, [0, b'y']);
+    for _ in 0..3 {
+        system.run(data.begin_object(root, "k", most)).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_written_for_what_is_over_a_quota_further_up() {
+    let system = System::new();
+    let access = libprocess::interfaces::storage::namespaces::Access::ALL;
+    let below = system.run(system.data.subspace(grant(USER), "below", access)).unwrap();
+    system.run(system.data.set_quota(grant(USER), "below", u64::MAX)).unwrap();
+    system.run(system.data.replace(below, "f", b"")).unwrap();
+    let written = system.disk.counts().bytes_written;
+    let part = pattern(MAX_PART);
+    let refused = Err(Error::QuotaExceeded(DEFAULT_QUOTA));
+    assert_eq!(system.run(system.data.write(below, "f", DEFAULT_QUOTA, &part)), refused);
+    assert_eq!(system.disk.counts().bytes_written, written);
 }
 
 #[test]
@@ -191,8 +220,8 @@ fn writes_go_where_they_should() {
     write(&system, "f", 12, b"end").unwrap();
     assert_eq!(read(&system, "f"), Ok(b"012abc6789\0\0end".to_vec()));
     assert_eq!(write(&system, "f", 0, &vec![0; MAX_PART + 1]).map(|_| ()), Err(Error::TooLarge(MAX_PART as u64)));
-    assert!(matches!(write(&system, "f", u64::MAX, b"x"), Err(Error::QuotaExceeded(_))));
-    assert!(matches!(write(&system, "f", 1 << 60, b"x"), Err(Error::QuotaExceeded(_))));
+    assert_eq!(write(&system, "f", u64::MAX, b"x").map(|_| ()), Err(Error::TooLarge(CHUNK << 32)));
+    assert!(matches!(write(&system, "f", 1 << 40, b"x"), Err(Error::QuotaExceeded(_))));
     let part = system.run(system.data.read(grant(USER), "f", 4, 3)).unwrap();
     assert_eq!((part.bytes, part.stat.size), (b"bc6".to_vec(), 15));
 }
