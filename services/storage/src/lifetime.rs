@@ -129,9 +129,11 @@ impl<D: BlockDevice> Data<D> {
                     changes.push(Change::removed(namespace, key));
                 }
             }
-            if due.entries.is_empty() {
-                return Ok(None);
+            if due.entries.is_empty() && due.damaged {
+                return Err(Error::Corrupt("the index of what expires".to_string()));
             }
+            // Without any due, somebody else is removing what was seen to be. This is durable after that, or fails
+            // with it, so what is looked at next shows what else there is.
             self.commit_expired(transaction, changes).await?;
         }
     }

@@ -5,7 +5,9 @@ mod common;
 
 use common::{Error, System, USER, grant};
 use libprocess::interfaces::storage::objects::{CheckStep, Step};
+use std::cell::RefCell;
 use storage_engine::DeviceError;
+use storage_engine::simulation::together;
 
 const LIFE: u64 = 5_000;
 
@@ -175,4 +177,52 @@ fn a_namespace_that_goes_takes_its_lifetimes_along() {
     system.run(system.data.put_for(space, "k", b"x", LIFE, None)).unwrap();
     system.run(system.data.remove_namespace(grant(USER), "s")).unwrap();
     assert_eq!(system.run(system.data.remove_expired()), Ok(None));
+}
+
+/// Whatever removes the first one meanwhile, the next is known: else it would stay until something else is put.
+#[test]
+fn what_somebody_else_removes_does_not_hide_what_expires_later() {
+    for seed in 0..20 {
+        let system = System::new();
+        put_for(&system, "first", b"x");
+        let data = &system.data;
+        system.run(data.put_for(grant(USER), "second", b"x", 10 * LIFE, None)).unwrap();
+        system.clock.set(1_000_000 + LIFE);
+        let next = RefCell::new(None);
+        system.run(together(
+            seed,
+            vec![
+                Box::pin(async {
+                    match seed % 3 {
+                        0 => assert_eq!(data.get(grant(USER), "first", 0, 1, None).await, Err(Error::NotFound)),
+                        1 => assert!(data.put(grant(USER), "first", b"y", None).await.is_ok()),
+                        _ => assert_eq!(data.delete(grant(USER), "first", None).await, Err(Error::NotFound)),
+                    }
+                }),
+                Box::pin(async { *next.borrow_mut() = Some(data.remove_expired().await) }),
+            ],
+        ));
+        assert_eq!(next.take(), Some(Ok(Some(1_000_000 + 10 * LIFE))), "seed {seed}");
+    }
+}
+
+/// If that comes to nothing, the first one is still to be removed.
+#[test]
+fn what_somebody_else_fails_to_remove_is_tried_again() {
+    for seed in 0..20 {
+        let system = System::new();
+        put_for(&system, "first", b"x");
+        system.clock.set(1_000_000 + LIFE);
+        system.disk.fail_after(Some((1, DeviceError::Failed)), false);
+        let data = &system.data;
+        let next = RefCell::new(None);
+        system.run(together(
+            seed,
+            vec![
+                Box::pin(async { assert!(data.get(grant(USER), "first", 0, 1, None).await.is_err()) }),
+                Box::pin(async { *next.borrow_mut() = Some(data.remove_expired().await) }),
+            ],
+        ));
+        assert_eq!(next.take(), Some(Err(Error::Device)), "seed {seed}");
+    }
 }
