@@ -82,7 +82,8 @@ async fn tell<D: BlockDevice>(data: Rc<Data<D>>, watchers: Watchers) {
                 };
                 match told {
                     Ok(()) => data.told(number),
-                    Err(ClientError::System(abi::Error::WouldBlock)) => {
+                    // Its queue is full, or the service may have no more messages in queues, whosever they are.
+                    Err(ClientError::System(abi::Error::WouldBlock | abi::Error::QuotaExceeded)) => {
                         is_full = true;
                         break;
                     }

@@ -184,6 +184,53 @@ fn a_watcher_is_told_over_the_wire_and_a_slow_one_is_told_that_it_missed_somethi
         .pass();
 }
 
+/// What one leaves in its queue counts against the limit of the service, which then has nothing left for a queue.
+#[test]
+fn a_watcher_that_takes_all_queued_messages_ends_nobody_elses_watch() {
+    let phase = Rc::new(Cell::new(0));
+    let (reached, of_deaf) = (phase.clone(), phase);
+    let deaf = async move |process: Process| {
+        let objects = process.connect::<objects::Client>().await.unwrap();
+        let endpoint = own_endpoint(&process, 300);
+        let watch = objects.watch("a", to_send(&endpoint)).await.unwrap();
+        for _ in 0..300 {
+            objects.put("a", b"x", None).await.unwrap();
+        }
+        of_deaf.set(1);
+        while of_deaf.get() < 2 {
+            pause(10).await;
+        }
+        // As many as were told or wait in the service, or that something was left out.
+        let mut inbox = Inbox::open(endpoint).unwrap();
+        let mut told = 0;
+        while told < 300 && event(&mut inbox).await.0 != object_events::tags::OVERFLOW {
+            told += 1;
+        }
+        assert!(objects.watching(watch).await.unwrap());
+        of_deaf.set(3);
+    };
+    let busy = async move |process: Process| {
+        let objects = process.connect::<objects::Client>().await.unwrap();
+        let endpoint = own_endpoint(&process, 4);
+        let watch = objects.watch("b", to_send(&endpoint)).await.unwrap();
+        while reached.get() < 1 {
+            pause(10).await;
+        }
+        let version = objects.put("b", b"x", None).await.unwrap();
+        pause(2_000).await;
+        assert!(objects.watching(watch).await.unwrap());
+        let mut inbox = Inbox::open(endpoint).unwrap();
+        assert_eq!(event(&mut inbox).await, (object_events::tags::CHANGED, watch, Some(("b".into(), version))));
+        reached.set(2);
+        while reached.get() < 3 {
+            pause(10).await;
+        }
+        let version = objects.put("b", b"y", None).await.unwrap();
+        assert_eq!(event(&mut inbox).await, (object_events::tags::CHANGED, watch, Some(("b".into(), version))));
+    };
+    stage(1, 0).client("deaf", deaf).with(user()).client("busy", busy).with(user()).pass();
+}
+
 #[test]
 fn a_watch_and_a_stream_go_with_the_process_that_began_them() {
     let watch = Rc::new(Cell::new(0));
