@@ -5,16 +5,17 @@ use crate::data::Data;
 use crate::watch::Event;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::pin::pin;
 use core::time::Duration;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use libprocess::abi;
 use libprocess::interfaces::storage::object_events;
-use libprocess::{Cap, ClientError, Endpoint, Task, sleep};
+use libprocess::{Cap, ClientError, Endpoint, Task, now, sleep, sleep_until};
 use storage_engine::BlockDevice;
 
-/// How soon a watcher whose queue was full is tried again, and how late at the latest.
+/// How soon a watcher for whose events there was no room is tried again, and how late at the latest.
 const SOON: Duration = Duration::from_millis(10);
 const LATE: Duration = Duration::from_secs(1);
 /// How often the writers of streams are looked at.
@@ -64,43 +65,78 @@ pub fn begin<D: BlockDevice + 'static>(data: &Rc<Data<D>>, watchers: &Watchers) 
     ]
 }
 
-/// Tells watchers. One that does not listen holds nobody else up: it is tried again later and later.
+/// A watch whose events found no room: when it is tried again, in ns since boot, and how much later than before.
+struct PutOff {
+    until: u64,
+    pause: Duration,
+}
+
+/// How telling a watcher ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Everything,
+    /// Something, until there was no room.
+    Some,
+    Nothing,
+}
+
+/// Tells watchers. One that does not listen holds nobody else up: it is put off, later and later.
 async fn tell<D: BlockDevice>(data: Rc<Data<D>>, watchers: Watchers) {
-    let mut pause = SOON;
+    let mut put_off: BTreeMap<u64, PutOff> = BTreeMap::new();
     loop {
-        let mut is_full = false;
-        for number in data.watches_pending().await {
-            let Some(client) = watchers.of(number) else {
-                data.watcher_gone(number);
-                continue;
+        for number in next_to_tell(&data, &put_off).await {
+            let pause = put_off.remove(&number).map_or(SOON, |before| (before.pause * 2).min(LATE));
+            let pause = match tell_one(&data, &watchers, number).await {
+                Told::Everything => continue,
+                Told::Some => SOON,
+                Told::Nothing => pause,
             };
-            while let Some(event) = data.next_event(number) {
-                let told = match &event {
-                    Event::Changed { key, version } => client.changed(number, key, *version).await,
-                    Event::Removed { key, version } => client.removed(number, key, *version).await,
-                    Event::Overflow => client.overflow(number).await,
-                };
-                match told {
-                    Ok(()) => data.told(number),
-                    // Its queue is full, or the service may have no more messages in queues, whosever they are.
-                    Err(ClientError::System(abi::Error::WouldBlock | abi::Error::QuotaExceeded)) => {
-                        is_full = true;
-                        break;
-                    }
-                    Err(_) => {
-                        watchers.forget(number);
-                        data.watcher_gone(number);
-                    }
-                }
-            }
-        }
-        if is_full {
-            sleep(pause).await;
-            pause = (pause * 2).min(LATE);
-        } else {
-            pause = SOON;
+            let until = now().saturating_add(pause.as_nanos() as u64);
+            put_off.insert(number, PutOff { until, pause });
         }
     }
+}
+
+/// Waits until somebody is to be told something, or is to be tried again.
+async fn next_to_tell<D: BlockDevice>(data: &Data<D>, put_off: &BTreeMap<u64, PutOff>) -> Vec<u64> {
+    let pending = pin!(data.watches_pending(|number| put_off.contains_key(&number)));
+    let Some(earliest) = put_off.values().map(|watch| watch.until).min() else { return pending.await };
+    match select(pending, sleep_until(earliest)).await {
+        Either::Left((numbers, _)) => numbers,
+        Either::Right(_) => {
+            let now = now();
+            put_off.iter().filter(|(_, watch)| watch.until <= now).map(|(number, _)| *number).collect()
+        }
+    }
+}
+
+/// Tells a watcher what waits for it, as far as there is room.
+async fn tell_one<D: BlockDevice>(data: &Data<D>, watchers: &Watchers, number: u64) -> Told {
+    let Some(client) = watchers.of(number) else {
+        data.watcher_gone(number);
+        return Told::Everything;
+    };
+    let mut told = Told::Nothing;
+    while let Some(event) = data.next_event(number) {
+        let sent = match &event {
+            Event::Changed { key, version } => client.changed(number, key, *version).await,
+            Event::Removed { key, version } => client.removed(number, key, *version).await,
+            Event::Overflow => client.overflow(number).await,
+        };
+        match sent {
+            Ok(()) => {
+                data.told(number);
+                told = Told::Some;
+            }
+            // Its queue is full, or the service may have no more messages in queues, whosever they are.
+            Err(ClientError::System(abi::Error::WouldBlock | abi::Error::QuotaExceeded)) => return told,
+            Err(_) => {
+                watchers.forget(number);
+                data.watcher_gone(number);
+            }
+        }
+    }
+    Told::Everything
 }
 
 /// Removes what has expired, as soon as it has.

@@ -199,13 +199,14 @@ impl Watches {
         }
     }
 
-    /// Those to whom something is to be told; waits for the first.
-    pub(crate) async fn pending(&self) -> Vec<u64> {
+    /// Those to whom something is to be told, but for those put off; waits for the first.
+    pub(crate) async fn pending(&self, is_put_off: impl Fn(u64) -> bool) -> Vec<u64> {
         self.pending
             .until(|| {
                 let state = self.state.borrow();
                 let pending = state.watches.iter().filter(|(_, watch)| !watch.pending.is_empty());
-                let numbers: Vec<u64> = pending.map(|(number, _)| *number).collect();
+                let numbers: Vec<u64> =
+                    pending.map(|(number, _)| *number).filter(|number| !is_put_off(*number)).collect();
                 (!numbers.is_empty()).then_some(numbers)
             })
             .await
@@ -272,9 +273,9 @@ impl<D: BlockDevice> Data<D> {
         Ok(self.watches.has(grant.allows(Access::READ)?, number))
     }
 
-    /// Watches whose watchers are to be told something; waits for the first.
-    pub async fn watches_pending(&self) -> Vec<u64> {
-        self.watches.pending().await
+    /// Watches whose watchers are to be told something, but for those put off; waits for the first.
+    pub async fn watches_pending(&self, is_put_off: impl Fn(u64) -> bool) -> Vec<u64> {
+        self.watches.pending(is_put_off).await
     }
 
     /// What a watcher is told next; it stays until [`Data::told`].

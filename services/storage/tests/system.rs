@@ -184,6 +184,40 @@ fn a_watcher_is_told_over_the_wire_and_a_slow_one_is_told_that_it_missed_somethi
         .pass();
 }
 
+/// One that does not listen delays nobody else, however long it has been so.
+#[test]
+fn a_watcher_that_does_not_listen_holds_nobody_up() {
+    stage(1, 0)
+        .client("client", async |process: Process| {
+            let objects = process.connect::<objects::Client>().await.unwrap();
+            let deaf = own_endpoint(&process, 1);
+            objects.watch("a", to_send(&deaf)).await.unwrap();
+            for _ in 0..10 {
+                objects.put("a", b"x", None).await.unwrap();
+            }
+            let endpoint = own_endpoint(&process, 4);
+            let watch = objects.watch("b", to_send(&endpoint)).await.unwrap();
+            let mut inbox = Inbox::open(endpoint).unwrap();
+            pause(3_000).await;
+            for _ in 0..5 {
+                let version = objects.put("b", b"x", None).await.unwrap();
+                let put = process.now();
+                let told = event(&mut inbox).await;
+                assert_eq!(told, (object_events::tags::CHANGED, watch, Some(("b".into(), version))));
+                let waited = process.now() - put;
+                assert!(waited < 50_000_000, "told after {waited} ns");
+                pause(230).await;
+            }
+            // And when it listens at last, it is told the rest.
+            let mut inbox = Inbox::open(deaf).unwrap();
+            for _ in 0..10 {
+                assert_eq!(event(&mut inbox).await.0, object_events::tags::CHANGED);
+            }
+        })
+        .with(user())
+        .pass();
+}
+
 /// What one leaves in its queue counts against the limit of the service, which then has nothing left for a queue.
 #[test]
 fn a_watcher_that_takes_all_queued_messages_ends_nobody_elses_watch() {
