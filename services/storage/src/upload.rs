@@ -7,10 +7,13 @@ use crate::access::Grant;
 use crate::content::{CHUNK, MAX_SIZE, New, fits};
 use crate::data::{Data, MAX_PART, View};
 use crate::reclaim::{CHUNKS_AT_ONCE, Growing};
+use crate::record::Namespace;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::{Rc, Weak};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::mem;
 use libprocess::interfaces::storage::namespaces::Access;
 use libprocess::interfaces::storage::types::Error;
@@ -18,6 +21,8 @@ use storage_engine::{BlockDevice, Staged};
 
 /// Uploads that one namespace has at once.
 pub const MAX_UPLOADS: usize = 8;
+/// Uploads that all namespaces have at once: each keeps up to 60 KiB in memory, and a capability to its writer.
+pub const MAX_IN_ALL: usize = 64;
 /// An upload to which nothing was added for so long is given up, or gives way to another: one minute, in ns.
 pub const IDLE: u64 = 60_000_000_000;
 
@@ -46,8 +51,17 @@ pub(crate) enum Size {
     Open,
 }
 
+/// What an upload counts against the quotas, from its beginning to its end: also while it is being added to.
+struct Share {
+    /// Its namespace, and all above it.
+    namespaces: Vec<u64>,
+    /// Bytes that it has taken, or will take.
+    bytes: Cell<u64>,
+}
+
 pub(crate) struct Upload<D> {
     pub(crate) namespace: u64,
+    share: Rc<Share>,
     pub(crate) target: Target,
     pub(crate) size: Size,
     writer: Option<Writer>,
@@ -61,14 +75,6 @@ pub(crate) struct Upload<D> {
 }
 
 impl<D> Upload<D> {
-    /// Bytes that it has taken, or will take.
-    fn bytes(&self) -> u64 {
-        match self.size {
-            Size::Known(size) => size,
-            Size::Open => self.received,
-        }
-    }
-
     fn is_given_up(&self, now: u64) -> bool {
         self.writer.as_ref().is_some_and(|is_there| !is_there()) || self.touched.saturating_add(IDLE) <= now
     }
@@ -78,11 +84,13 @@ impl<D> Upload<D> {
 pub(crate) struct Uploads<D> {
     next: u64,
     under_way: BTreeMap<u64, Upload<D>>,
+    /// Those of all uploads, and of some that have ended.
+    shares: Vec<Weak<Share>>,
 }
 
 impl<D> Default for Uploads<D> {
     fn default() -> Self {
-        Uploads { next: 1, under_way: BTreeMap::new() }
+        Uploads { next: 1, under_way: BTreeMap::new(), shares: Vec::new() }
     }
 }
 
@@ -97,6 +105,46 @@ impl<D> Uploads<D> {
             None => Err(Error::NoSuchUpload),
         }
     }
+
+    /// Makes room for one more in this namespace: one that was given up gives way.
+    fn make_room(&mut self, namespace: u64, now: u64) -> Result<(), Error> {
+        let is_of = |share: &Share| share.namespaces.first() == Some(&namespace);
+        if self.count(is_of) >= MAX_UPLOADS {
+            self.drop_given_up(now, |upload| upload.namespace == namespace)?;
+        }
+        if self.count(|_| true) >= MAX_IN_ALL {
+            self.drop_given_up(now, |_| true)?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, counts: impl Fn(&Share) -> bool) -> usize {
+        self.shares.iter().filter_map(Weak::upgrade).filter(|share| counts(share)).count()
+    }
+
+    fn drop_given_up(&mut self, now: u64, may_go: impl Fn(&Upload<D>) -> bool) -> Result<(), Error> {
+        let given_up = self.under_way.iter().find(|(_, upload)| may_go(upload) && upload.is_given_up(now));
+        let number = given_up.map(|(number, _)| *number).ok_or(Error::TooManyUploads)?;
+        self.under_way.remove(&number);
+        Ok(())
+    }
+
+    /// Refuses an upload of so many bytes that would not fit the quotas. What lies there may all be replaced: that
+    /// gives its bytes back, which the transaction counts exactly; here it is only about what may lie on
+    /// the disk meanwhile, of all uploads to a namespace and those below it.
+    fn may_come(&self, quotas: &[(u64, Namespace)], bytes: u64, own: Option<&Rc<Share>>) -> Result<(), Error> {
+        for (number, record) in quotas {
+            let others =
+                self.shares.iter().filter_map(Weak::upgrade).filter(|share| {
+                    share.namespaces.contains(number) && !own.is_some_and(|own| Rc::ptr_eq(own, share))
+                });
+            let coming = others.map(|share| share.bytes.get()).fold(0, u64::saturating_add);
+            if bytes > 0 && coming.saturating_add(bytes) > record.quota {
+                return Err(Error::QuotaExceeded(record.quota.saturating_sub(record.bytes).saturating_sub(coming)));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<D: BlockDevice> Data<D> {
@@ -110,24 +158,21 @@ impl<D: BlockDevice> Data<D> {
         let namespace = grant.allows(Access::WRITE)?;
         let bytes = if let Size::Known(size) = size { size } else { 0 };
         fits(bytes)?;
-        self.may_come(namespace, bytes).await?;
+        let quotas = self.quotas(namespace).await?;
         let now = self.time.now();
+        // Nothing is awaited from here on, so that no other upload comes in between.
         let mut uploads = self.uploads.borrow_mut();
-        let of_namespace: Vec<(bool, u64)> = uploads
-            .under_way
-            .iter()
-            .filter(|(_, upload)| upload.namespace == namespace)
-            .map(|(number, upload)| (upload.is_given_up(now), *number))
-            .collect();
-        if of_namespace.len() >= MAX_UPLOADS {
-            let given_up = of_namespace.iter().find(|(is_given_up, _)| *is_given_up);
-            let (_, number) = given_up.ok_or(Error::TooManyUploads)?;
-            uploads.under_way.remove(number);
-        }
+        uploads.make_room(namespace, now)?;
+        uploads.may_come(&quotas, bytes, None)?;
+        let namespaces = quotas.iter().map(|(number, _)| *number).collect();
+        let share = Rc::new(Share { namespaces, bytes: Cell::new(bytes) });
+        uploads.shares.retain(|share| share.strong_count() > 0);
+        uploads.shares.push(Rc::downgrade(&share));
         let number = uploads.next;
         uploads.next += 1;
         let upload = Upload {
             namespace,
+            share,
             target,
             size,
             writer,
@@ -142,23 +187,10 @@ impl<D: BlockDevice> Data<D> {
         Ok(number)
     }
 
-    /// Refuses an upload of so many bytes that would not fit the quotas. What is replaced gives its
-    /// bytes back, which the transaction counts exactly; here it is only about what may lie on
-    /// the disk meanwhile.
-    async fn may_come(&self, namespace: u64, bytes: u64) -> Result<(), Error> {
-        let coming: u64 = {
-            let uploads = self.uploads.borrow();
-            let others = uploads.under_way.values().filter(|upload| upload.namespace == namespace);
-            others.map(Upload::bytes).fold(0, u64::saturating_add)
-        };
+    /// What limits an upload: the records of its namespace and of those above.
+    async fn quotas(&self, namespace: u64) -> Result<Vec<(u64, Namespace)>, Error> {
         let snapshot = self.store().snapshot();
-        for (_, record) in self.and_above(&View::Durable(&snapshot), namespace).await? {
-            let left = record.quota.saturating_sub(record.bytes).saturating_sub(coming);
-            if bytes > record.quota || bytes.saturating_sub(record.bytes) > left {
-                return Err(Error::QuotaExceeded(left));
-            }
-        }
-        Ok(())
+        self.and_above(&View::Durable(&snapshot), namespace).await
     }
 
     /// The next bytes of an upload. After an error it is given up, unless the error is
@@ -175,7 +207,11 @@ impl<D: BlockDevice> Data<D> {
                 return Err(Error::Invalid("more bytes than the upload was begun with".to_string()));
             }
             Size::Known(_) => {}
-            Size::Open => self.may_come(namespace, upload.received).await?,
+            Size::Open => {
+                let quotas = self.quotas(namespace).await?;
+                self.uploads.borrow().may_come(&quotas, upload.received, Some(&upload.share))?;
+                upload.share.bytes.set(upload.received);
+            }
         }
         let mut bytes = bytes;
         while !bytes.is_empty() {
@@ -241,6 +277,7 @@ impl<D: BlockDevice> Data<D> {
     /// Puts what was added where it belongs. Whatever comes of it, the upload has ended.
     pub async fn finish(&self, grant: Grant, number: u64, if_version: Option<u64>) -> Result<u64, Error> {
         let namespace = grant.allows(Access::WRITE)?;
+        // From here on it is the transaction that counts it.
         let Upload { target, size, received, grown, mut chunks, rest, .. } =
             self.uploads.borrow_mut().take(namespace, number)?;
         if let Size::Known(size) = size

@@ -10,8 +10,10 @@ use storage::access::Grant;
 use storage::content::CHUNK;
 use storage::data::MAX_PART;
 use storage::reclaim::CHUNKS_AT_ONCE;
-use storage::upload::IDLE;
+use storage::record::DEFAULT_QUOTA;
+use storage::upload::{IDLE, MAX_UPLOADS};
 use storage_engine::DeviceError;
+use storage_engine::simulation::together;
 
 fn part(number: u64) -> Vec<u8> {
     (0..MAX_PART).map(|at| (number as usize * 31 + at / 7) as u8).collect()
@@ -176,6 +178,87 @@ fn the_quota_holds_while_it_comes_and_at_those_above() {
     assert_eq!(listed(&system), 0);
     reclaim(&system);
     assert_eq!(system.run(system.data.usage(grant(USER))).unwrap().bytes, 0);
+}
+
+fn below(system: &System, name: &str) -> Grant {
+    let access = libprocess::interfaces::storage::namespaces::Access::ALL;
+    system.run(system.data.subspace(grant(USER), name, access)).unwrap()
+}
+
+/// What comes to one counts for the other too, at the one above both.
+#[test]
+fn the_quota_of_those_above_holds_for_all_that_comes_below() {
+    let system = System::new();
+    let more_than_half = (DEFAULT_QUOTA / 2).div_ceil(CHUNK);
+    let [one, two] = ["one", "two"].map(|name| below(&system, name));
+    let begin = |space| system.run(system.data.begin_stream(space, "k", Box::new(|| true))).unwrap();
+    let [first, second] = [one, two].map(begin);
+    for at in 0..more_than_half {
+        system.run(system.data.add(one, first, &part(at))).unwrap();
+    }
+    let left = DEFAULT_QUOTA / CHUNK - more_than_half;
+    for at in 0..left {
+        system.run(system.data.add(two, second, &part(at))).unwrap();
+    }
+    assert!(matches!(system.run(system.data.add(two, second, &part(left))), Err(Error::QuotaExceeded(_))));
+    let refused = |result| matches!(result, Err(Error::QuotaExceeded(_)));
+    assert!(refused(system.run(system.data.begin_object(two, "k", DEFAULT_QUOTA / 2))));
+    assert!(refused(system.run(system.data.begin_file(grant(USER), "f", DEFAULT_QUOTA / 2))));
+    system.run(system.data.finish(one, first, None)).unwrap();
+    system.run(system.data.begin_object(two, "k", DEFAULT_QUOTA / 2)).unwrap();
+}
+
+/// An upload may replace what is there, but not every one of several the same.
+#[test]
+fn what_is_there_makes_room_for_one_upload_and_not_for_each() {
+    let system = System::new();
+    for number in 0..10 {
+        system.run(system.data.put(grant(USER), &format!("k{number}"), &part(0), None)).unwrap();
+    }
+    system.run(system.data.set_quota(grant(ROOT), "user", 10 * CHUNK)).unwrap();
+    system.run(system.data.begin_object(grant(USER), "k0", 10 * CHUNK)).unwrap();
+    assert_eq!(system.run(system.data.begin_object(grant(USER), "k1", 1)), Err(Error::QuotaExceeded(0)));
+}
+
+/// While parts of it are on their way to the disk, an upload counts as well.
+#[test]
+fn the_quota_holds_for_uploads_that_are_added_to_at_the_same_time() {
+    for seed in 0..10 {
+        let system = System::new();
+        system.run(system.data.set_quota(grant(ROOT), "user", 8 * CHUNK)).unwrap();
+        let data = &system.data;
+        // Of each, as long as it has not been refused, and the most of all together.
+        let (taken, most) = ([const { Cell::new(0) }; 4], Cell::new(0));
+        let adders = (0..4).map(|number| {
+            let (taken, most) = (&taken, &most);
+            let upload = stream(&system, &format!("k{number}"));
+            Box::pin(async move {
+                while data.add(grant(USER), upload, &part(0)).await.is_ok() {
+                    taken[number].set(taken[number].get() + 1);
+                    most.set(most.get().max(taken.iter().map(Cell::get).sum()));
+                }
+                taken[number].set(0);
+            }) as _
+        });
+        system.run(together(seed, adders.collect()));
+        assert!(most.get() <= 8, "seed {seed}: {} chunks of 8", most.get());
+    }
+}
+
+#[test]
+fn uploads_of_all_namespaces_are_bounded_and_those_given_up_give_way() {
+    let system = unlimited();
+    let is_there = Rc::new(Cell::new(true));
+    let spaces: Vec<Grant> = (0..20).map(|number| below(&system, &format!("n{number}"))).collect();
+    let begin = |space| {
+        let writer = is_there.clone();
+        system.run(system.data.begin_stream(space, "k", Box::new(move || writer.get())))
+    };
+    let begun = spaces.iter().flat_map(|space| [*space; MAX_UPLOADS]).take_while(|space| begin(*space).is_ok()).count();
+    assert_eq!(begun, 64);
+    assert_eq!(begin(grant(USER)), Err(Error::TooManyUploads));
+    is_there.set(false);
+    begin(grant(USER)).unwrap();
 }
 
 #[test]
