@@ -2,8 +2,9 @@
 
 use crate::commands::{Format, hex, open, put, verifier};
 use crate::error::{Error, Kind};
+use crate::folder::read_small;
 use crate::prove::{Inclusion, Proof, Prover, Refused};
-use axiom::block::{Block, Step};
+use axiom::block::{Block, MAX_FRAME, Step};
 use axiom::header::Body;
 use axiom::note::{Cosigned, VerifierKey, WitnessKey};
 use axiom::record::{Ending, NONE};
@@ -133,6 +134,12 @@ pub fn prove_consistency(
     }
 }
 
+/// The most bytes of a proof's file: a frame in base64, hashes and a checkpoint.
+pub const MAX_PROOF: u64 = 86 << 20;
+const _: () = assert!((MAX_FRAME.div_ceil(3) * 4) as u64 + 2 * MAX_CHECKPOINT <= MAX_PROOF);
+/// The most bytes of a checkpoint that someone kept: a signed note with a few signatures.
+pub const MAX_CHECKPOINT: u64 = 64 << 10;
+
 /// What `check-proof` is given beside the proof.
 #[derive(Clone, Debug, Default)]
 pub struct Claim {
@@ -159,8 +166,22 @@ pub fn check_proof(
         }
     };
     let refuse = |refused: Refused| Error::new(format!("{}: {refused}", file.display()), REFUSED);
-    let text = String::from_utf8(read_file(file)?).map_err(|_| refuse(Refused::Malformed("it is no text")))?;
+    let other = |what: &str, next: &str| Error::new(format!("{}: {what}", file.display()), next);
+    let bytes = read_file(file, MAX_PROOF, "a proof can be, 86 MiB")?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse(Refused::Malformed("it is no text")))?;
     let (cosigned, what, told) = match Proof::from_text(&text).map_err(refuse)? {
+        Proof::Inclusion(_) if claim.old.is_some() => {
+            return Err(other(
+                "it is the proof of a record, which does not say that an older log is the beginning of this one",
+                "Ask for what `orbital log prove --consistency` writes; or leave out --old, and the record's proof is checked.",
+            ));
+        }
+        Proof::Consistency(_) if claim.record.is_some() => {
+            return Err(other(
+                "it is a proof of consistency, which does not tell a record",
+                "Ask for what `orbital log prove RECORD` writes; or leave out --record, and the proof of consistency is checked.",
+            ));
+        }
         Proof::Inclusion(proof) => {
             let cosigned = proof.check(&key, &trust.witnesses).map_err(refuse)?;
             let block = proof.block().map_err(refuse)?;
@@ -183,7 +204,8 @@ pub fn check_proof(
                     "Give the checkpoint of that size that you kept, with --old FILE.",
                 )
             })?;
-            let cosigned = proof.check(&read_file(old)?, &key, &trust.witnesses).map_err(refuse)?;
+            let kept = read_file(old, MAX_CHECKPOINT, "a checkpoint can be, 64 KiB")?;
+            let cosigned = proof.check(&kept, &key, &trust.witnesses).map_err(refuse)?;
             (cosigned, format!("the first {} blocks are the beginning of the log", proof.old), None)
         }
     };
@@ -209,11 +231,16 @@ pub fn check_proof(
 
 const REFUSED: &str = "Do not believe it: ask for another, and check that the key is the log's.";
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| Error {
+/// A file, or a pipe, that was named, which may come from a stranger: no more of it is read than `most` bytes.
+fn read_file(path: &Path, most: u64, than: &str) -> Result<Vec<u8>, Error> {
+    let bytes = read_small(path, most + 1).map_err(|error| Error {
         kind: if error.kind() == std::io::ErrorKind::NotFound { Kind::Absent } else { Kind::Io },
         ..Error::file(path, "cannot be read", error, "Check the path.")
-    })
+    })?;
+    if bytes.len() as u64 > most {
+        return Err(Error::new(format!("{}: it is longer than {than}", path.display()), "Name another file."));
+    }
+    Ok(bytes)
 }
 
 /// One record of a block, as it is written there.

@@ -105,10 +105,10 @@ enum Verb {
         /// The key of a witness whose signature is to be checked; more than one may be given
         #[arg(long, value_name = "VKEY", value_parser = super::witness::vkey)]
         witness: Vec<WitnessKey>,
-        /// Tell this record out of the proof
+        /// Tell this record out of the proof, which must be of a record
         #[arg(long, value_name = "RECORD")]
         record: Option<u64>,
-        /// The checkpoint that was kept, of a proof of consistency
+        /// The checkpoint that was kept; the proof must be of consistency
         #[arg(long, value_name = "FILE")]
         old: Option<PathBuf>,
     },

@@ -3,7 +3,7 @@
 
 use super::*;
 use axiom::note::VerifierKey;
-use log_store::outsider::{Claim, Trust, check_proof, prove_consistency, prove_record};
+use log_store::outsider::{Claim, MAX_PROOF, Trust, check_proof, prove_consistency, prove_record};
 use log_store::prove::{Proof, Prover};
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -221,4 +221,61 @@ fn a_proof_is_one_file_that_holds_by_itself() {
     let other = Trust { key: Some(MachineKey::from_seed(&[3; 32]).verifier()), ..Trust::default() };
     let file = to.join("record-321.tlog-proof");
     assert!(check_proof(None, &file, &other, &Claim::default(), Format::Text, &mut Vec::new()).is_err());
+}
+
+/// Given a proof of each kind, when it is checked against the claim that only the other kind proves, then it is refused,
+/// and it is said which kind would do: a record's proof says nothing about an older log.
+#[test]
+fn a_proof_of_the_other_kind_is_refused() {
+    let state = State::new("other-kind");
+    boot_and_run(&state, 2_000, 0);
+    let (to, old) = (state.0.join("proof"), state.0.join("log/checkpoint"));
+    let trust = Trust { key: Some(key_of(&state)), ..Trust::default() };
+    text(|out| prove_record(&state.0, &trust, 321, &to, Format::Text, out));
+    text(|out| prove_consistency(&state.0, &trust, (1, None), &to, Format::Text, out));
+    let consistency = state.files("proof").into_iter().find(|path| path.extension() == Some("proof".as_ref()));
+    let cases = [
+        (to.join("record-321.tlog-proof"), Claim { record: None, old: Some(old.clone()) }, "the proof of a record"),
+        (
+            to.join("record-321.tlog-proof"),
+            Claim { record: Some(321), old: Some(old.clone()) },
+            "the proof of a record",
+        ),
+        (consistency.expect("a file"), Claim { record: Some(321), old: Some(old) }, "a proof of consistency"),
+    ];
+    for (file, claim, what) in cases {
+        let mut out = Vec::new();
+        let error =
+            check_proof(None, &file, &trust, &claim, Format::Text, &mut out).expect_err("it is of another kind");
+        assert!(error.cause.contains(what), "{error}");
+        assert_eq!(error.kind, Kind::Damaged);
+        assert!(out.is_empty(), "{}", String::from_utf8_lossy(&out));
+    }
+}
+
+/// Given a file, or a device, that does not end where a proof or a checkpoint must, when it is checked, then no more is
+/// read than such a thing can have, and it is said how much that is.
+#[test]
+fn of_what_a_stranger_sends_no_more_is_read_than_a_proof_has() {
+    let state = State::new("endless");
+    boot_and_run(&state, 2_000, 0);
+    let to = state.0.join("proof");
+    let trust = Trust { key: Some(key_of(&state)), ..Trust::default() };
+    text(|out| prove_consistency(&state.0, &trust, (1, None), &to, Format::Text, out));
+    let consistency = state.files("proof").into_iter().find(|path| path.extension() == Some("proof".as_ref()));
+    let (long, zeros) = (state.0.join("long"), PathBuf::from("/dev/zero"));
+    // Sparse: nothing of it lies on the disk.
+    let made = fs::File::create(&long).and_then(|file| file.set_len(MAX_PROOF + 1));
+    made.expect("writable");
+    let old = Claim { record: None, old: Some(zeros.clone()) };
+    let cases = [
+        (&long, Claim::default(), "86 MiB"),
+        (&zeros, Claim::default(), "86 MiB"),
+        (&consistency.expect("a file"), old, "64 KiB"),
+    ];
+    for (file, claim, most) in cases {
+        let error = check_proof(None, file, &trust, &claim, Format::Text, &mut Vec::new()).expect_err("it is too long");
+        assert!(error.cause.contains("longer than a") && error.cause.contains(most), "{error}");
+        assert_eq!(error.kind, Kind::Damaged);
+    }
 }
