@@ -9,7 +9,7 @@ use crate::problem::{Problem, status};
 use crate::progress::Progress;
 use axiom::note::{Checkpoint, Cosigned, VerifierKey, WitnessKey};
 use axiom::tree::root_of;
-use log_store::folder::DiskFolder;
+use log_store::folder::{DiskFolder, read_file};
 use log_store::prove::Prover;
 pub use log_store::witness::Answer;
 use log_store::witness::{Submission, notes, only_of};
@@ -175,7 +175,7 @@ impl Witnesses {
     /// The last checkpoints that witnesses signed, as they lie there, the newest first.
     pub fn witnessed(&self) -> Result<Vec<Vec<u8>>, Problem> {
         let path = self.folder.join(WITNESSED);
-        match fs::read(&path) {
+        match read_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             file => file.map(|file| notes(&file)).map_err(|error| Problem::file(&path, &error)),
         }
@@ -221,12 +221,12 @@ impl Witnesses {
     pub fn submit(&self) -> Result<Submitted, Problem> {
         let mut attempts = 3;
         loop {
-            let before = fs::read(self.folder.join("log/checkpoint")).ok();
+            let before = read_file(&self.folder.join("log/checkpoint")).ok();
             let result = self.attempt();
             attempts -= 1;
             let done = result.as_ref().is_ok_and(|submitted| submitted.contradiction().is_none());
             // A machine that runs goes on publishing, and submits itself.
-            if done || attempts == 0 || fs::read(self.folder.join("log/checkpoint")).ok() == before {
+            if done || attempts == 0 || read_file(&self.folder.join("log/checkpoint")).ok() == before {
                 return result;
             }
         }
@@ -239,7 +239,7 @@ impl Witnesses {
         };
         let key = machine.verifier();
         let folder = self.log();
-        let note = match fs::read(self.folder.join("log/checkpoint")) {
+        let note = match read_file(&self.folder.join("log/checkpoint")) {
             // A log that is not there yet is one without blocks.
             Err(error) if error.kind() == ErrorKind::NotFound => machine.sign(0, &root_of(&[])).into_bytes(),
             note => note.map_err(|error| Problem::file(&self.folder.join("log/checkpoint"), &error))?,

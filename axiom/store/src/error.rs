@@ -42,8 +42,9 @@ impl Error {
 
     /// An error of the host about a file. A file of the log that is not there, or is none, is damage.
     pub fn file(path: impl AsRef<Path>, what: &str, error: io::Error, next: &str) -> Error {
-        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
-        let damaged = matches!(error.kind(), IsADirectory | NotADirectory | NotFound);
+        use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
+        // `InvalidData`: a pipe or a device lies there (`folder::read_file`).
+        let damaged = matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | NotFound);
         let kind = if damaged { Kind::Damaged } else { Kind::Io };
         let next = next_step(&error).unwrap_or(next);
         Error { kind, ..Error::new(format!("{}: {what}: {error}", path.as_ref().display()), next) }

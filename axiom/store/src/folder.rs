@@ -118,7 +118,11 @@ impl DiskFolder {
     /// What lies under this name, which is no link to something elsewhere.
     fn named(&self, path: &str) -> io::Result<fs::Metadata> {
         let named = fs::symlink_metadata(self.root.join(path))?;
-        if named.is_symlink() { Err(io::Error::other("it is a symbolic link")) } else { Ok(named) }
+        match named.file_type() {
+            kind if kind.is_symlink() => Err(io::Error::other("it is a symbolic link")),
+            kind if kind.is_file() => Ok(named),
+            _ => Err(no_file()),
+        }
     }
 
     fn opened(&self, path: &str) -> Option<&File> {
@@ -132,7 +136,7 @@ impl DiskFolder {
 
 impl Folder for DiskFolder {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.root.join(path))
+        read_file(&self.root.join(path))
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<Item>> {
@@ -232,7 +236,23 @@ impl Folder for DiskFolder {
     }
 }
 
-/// Reads a file of at most `limit` bytes.
+/// Reads a file. What is none is refused before it is opened: a pipe would be waited for, and a device may never end.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    check_file(path)?;
+    fs::read(path)
+}
+
+/// That a file lies there, or a link to one. A folder, whose content is not read either, is refused by the host.
+pub(crate) fn check_file(path: &Path) -> io::Result<()> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() { Ok(()) } else { Err(no_file()) }
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
+}
+
+/// Reads what was named, a file or a pipe, and of that at most `limit` bytes.
 pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;

@@ -3,7 +3,7 @@
 //! Nothing is ever written into it here.
 
 use crate::error::{Error, Kind};
-use crate::folder::{DiskFolder, Folder, Item, Mark};
+use crate::folder::{DiskFolder, Folder, Item, Mark, check_file};
 use crate::segments::{CHECKPOINT, READABLE, SEGMENTS, Segment};
 use crate::verify::{Verified, tile_named, verify};
 use axiom::Wrong;
@@ -122,6 +122,11 @@ impl Image {
     /// The image in a file. That there is a log in it is checked, and not yet that it is whole.
     pub fn open(path: &Path) -> Result<Image, Error> {
         let failed = |error| Error::file(path, "cannot be read", error, "Name the image of the log with --image.");
+        // A disk is one too; to open a pipe would wait for whoever writes into it.
+        let is_disk = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
+        if !is_disk {
+            check_file(path).map_err(failed)?;
+        }
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let bytes = if metadata.file_type().is_block_device() {

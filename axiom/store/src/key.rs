@@ -2,7 +2,7 @@
 //! first use from the host's randomness.
 
 use crate::error::Error;
-use crate::folder::read_small;
+use crate::folder::{check_file, read_small};
 use axiom::note::MachineKey;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -39,7 +39,7 @@ pub fn load_or_create(path: &Path) -> Result<MachineKey, Error> {
 
 /// The key in the file at `path`; `None` if there is no file.
 pub fn load(path: &Path) -> Result<Option<MachineKey>, Error> {
-    let bytes = match read_small(path, 4096) {
+    let bytes = match check_file(path).and_then(|()| read_small(path, 4096)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes.map_err(|error| Error::file(path, "cannot be read", error, "Check its owner and mode."))?,
     };

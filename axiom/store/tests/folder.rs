@@ -531,3 +531,51 @@ fn a_segment_that_is_replaced_is_noticed() -> io::Result<()> {
     assert!(log.append(&blocks[1]).is_err(), "nothing more is written");
     Ok(())
 }
+
+/// Given a pipe that nobody writes into where a file of the log, the key or an image should be, when the log is read, then
+/// it is not waited for, but named.
+#[test]
+fn a_pipe_in_place_of_a_file_is_not_waited_for() {
+    let state = State::new("pipes");
+    boot_and_run(&state, 1_000, 0);
+    let snapshot = state.0.join("log").join(log_store::snapshots::path(0));
+    let mut files = state.files("log");
+    let count = |part: &str| files.iter().filter(|path| path.to_string_lossy().contains(part)).count();
+    assert!(count("checkpoint") > 0 && count(".seg") > 0 && count("tile/0") > 0 && count("tile/entries") > 0);
+    files.extend((!snapshot.exists()).then_some(snapshot));
+    files.push(state.0.join("machine.key"));
+    for file in files {
+        let aside = state.0.join("aside");
+        let was_there = fs::rename(&file, &aside).is_ok();
+        make_pipe(&file);
+        let error = in_time(&state.0, &file);
+        let name = file.strip_prefix(&state.0).expect("it is below").strip_prefix("log").unwrap_or(&file);
+        assert!(error.cause.contains(&*name.to_string_lossy()), "{}: {error}", file.display());
+        assert!(error.cause.contains("not a regular file"), "{}: {error}", file.display());
+        assert_eq!(error.kind, Kind::Damaged);
+        fs::remove_file(&file).expect("it is a pipe");
+        if was_there {
+            fs::rename(&aside, &file).expect("it is put back");
+        }
+    }
+    text(|out| commands::verify(&state.0, None, Format::Text, out));
+    let image = state.0.join("log.img");
+    make_pipe(&image);
+    let error = in_time(&image, &image);
+    assert!(error.cause.contains("log.img: cannot be read: it is not a regular file"), "{error}");
+}
+
+fn make_pipe(path: &Path) {
+    fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("it is made");
+    assert!(std::process::Command::new("mkfifo").arg(path).status().expect("it runs").success());
+}
+
+/// What is wrong with a log, which must be said within a minute. `what` is what it could wait for.
+fn in_time(log: &Path, what: &Path) -> log_store::Error {
+    let (said, says) = std::sync::mpsc::channel();
+    let path = log.to_owned();
+    std::thread::spawn(move || said.send(commands::verify(&path, None, Format::Text, &mut Vec::new())));
+    let result = says.recv_timeout(std::time::Duration::from_secs(60));
+    let result = result.unwrap_or_else(|_| panic!("{}: it is waited for", what.display()));
+    result.expect_err("a pipe is no file")
+}
