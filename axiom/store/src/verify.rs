@@ -470,7 +470,8 @@ pub(crate) fn tile_named(path: &str) -> Option<TileId> {
 fn check_names(folder: &impl Folder, path: &str, known: impl Fn(&str, bool) -> bool) -> Result<(), Error> {
     let items = folder.list(path).map_err(|error| Error::file(path, "cannot be listed", error, READABLE))?;
     match items.iter().find(|item| !known(&item.name, item.length.is_none())) {
-        Some(item) => Err(unknown(&item.name)),
+        Some(item) if path.is_empty() => Err(unknown(&item.name)),
+        Some(item) => Err(unknown(&format!("{path}/{}", item.name))),
         None => Ok(()),
     }
 }

@@ -495,6 +495,8 @@ fn a_file_that_does_not_belong_there_is_named() {
         "segments/x",
         "segments/0.seg",
         "segments/00000000000000000000.bak",
+        "snapshots/x",
+        "snapshots/7",
         "tile/x",
         "tile/0/x",
         "tile/0/000.p/x",
