@@ -14,7 +14,8 @@ Examples:
   orbital caps why storage 3.1             the first that was in that slot, though it is gone
   orbital caps why 6 3 --boot 2            of process 6 of an earlier boot
   orbital caps why shell 0 --image log.img from the log of a bare machine
-In the shell `caps PROCESS` lists the slots of one that runs; `orbital replay --to RECORD` those of any time.";
+In the shell `caps PROCESS` lists the slots of one that runs; `orbital replay --to RECORD` those of any time.
+It tells what stands in the log; whether that is what was signed, `orbital log verify` says: where in doubt, run it first.";
 
 /// Of `orbital caps`.
 #[derive(clap::Args)]

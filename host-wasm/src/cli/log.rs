@@ -32,6 +32,7 @@ Examples:
   orbital log replay --to 812                    the kernel's state after a record (`orbital replay` is the same)
   orbital log key                                the key that others verify with (C2SP vkey)
   orbital log verify --image log.img             the log of a bare machine, its key beside it
+show, why, diff and export tell what stands there; whether it is what was signed, verify says: where in doubt, run it first.
 The format is in docs/log-format.md.";
 
 /// Of `orbital log`.
