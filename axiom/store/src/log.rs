@@ -12,14 +12,14 @@
 use crate::error::Error;
 use crate::folder::{Folder, Mark, UNFINISHED, parent};
 use crate::recover::{self, Opened};
-use crate::segments::{CHECKPOINT, Segment, read};
+use crate::segments::{CHECKPOINT, Segment, bad_block, read};
 use crate::snapshots::Keeper;
 use axiom::block::{Block, Head};
 use axiom::header::{HEADER, Hash};
 use axiom::note::MachineKey;
 use axiom::scan::{self, Next};
 use axiom::tree::{TILE, TileId};
-use axiom::{RawBlock, Sealer};
+use axiom::{RawBlock, Sealer, Wrong};
 
 /// How much is kept, and in which pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -377,25 +377,26 @@ impl<F: Folder> Log<F> {
     }
 
     /// Takes activity and calls out of the oldest segments, while there is more than is to be kept, and a boot or a
-    /// snapshot from which what is left can be replayed. Without one, when there is twice as much.
+    /// snapshot from which what is left can be replayed. Without one, when there is twice as much. Where one of them is not
+    /// whole, nothing is removed, and the log goes no further: what is behind it would never be trimmed.
     fn trim(&mut self) -> Result<(), Error> {
         let begin = self.begun.max(self.snapshots.begin());
         let trimmed_already = self.closed.partition_point(|closed| closed.segment.trimmed);
         let mut whole: u64 = self.closed[trimmed_already..].iter().map(|closed| closed.mark.length).sum();
         for index in trimmed_already..self.closed.len() {
             let open = self.open.as_ref().map(|open| open.segment);
-            let next = self.closed.get(index + 1).map(|closed| closed.segment).or(open);
-            let unneeded = next.is_some_and(|next| next.first <= begin);
+            let Some(next) = self.closed.get(index + 1).map(|closed| closed.segment).or(open) else { break };
+            let unneeded = next.first <= begin;
             if whole <= self.settings.keep || !unneeded && whole <= self.settings.keep.saturating_mul(2) {
                 break;
             }
             let Closed { segment, mark } = self.closed[index];
             let path = segment.path();
-            let bytes = read(&self.folder, &path)?;
+            let left = trimmed(&segment, &read(&self.folder, &path)?, next.first)?;
             let trimmed_segment = Segment { trimmed: true, ..segment };
             let kept = trimmed_segment.path();
             self.folder
-                .replace(&kept, &trimmed(&bytes))
+                .replace(&kept, &left)
                 .and_then(|()| self.folder.sync_folder(parent(&kept)))
                 .and_then(|()| self.folder.remove(&path))
                 .and_then(|()| self.folder.sync_folder(parent(&path)))
@@ -407,16 +408,34 @@ impl<F: Folder> Log<F> {
     }
 }
 
-/// A segment without activity and calls.
-pub(crate) fn trimmed(bytes: &[u8]) -> Vec<u8> {
+/// A closed segment without activity and calls; the one behind it begins with block `next`. An error names the first block
+/// that is not whole, does not follow or is missing: the segment must stay, for authority of all blocks from there on is in it.
+pub(crate) fn trimmed(segment: &Segment, bytes: &[u8], next: u64) -> Result<Vec<u8>, Error> {
     let mut kept = Vec::new();
-    let mut at = 0;
-    while let Next::Block(block, length) = scan::next(bytes, at) {
-        kept.extend_from_slice(&Block::frame_head(block.header_bytes, block.header.lengths, block.synced, true));
-        kept.extend_from_slice(block.bodies[0].unwrap_or_default());
-        at += length;
+    let (mut at, mut head): (usize, Option<Head>) = (0, None);
+    loop {
+        let (number, first) = (head.map_or(segment.first, |head| head.blocks), head.map(|head| head.records));
+        let bad = |wrong| bad_block(&segment.path(), (bytes, at), (number, first), wrong);
+        match scan::next(bytes, at) {
+            Next::Block(block, length) if number < next => {
+                let before = head.unwrap_or(Head { blocks: number, ..Head::before(&block.header) });
+                before.follows(&block.header).map_err(bad)?;
+                kept.extend_from_slice(&Block::frame_head(
+                    block.header_bytes,
+                    block.header.lengths,
+                    block.synced,
+                    true,
+                ));
+                kept.extend_from_slice(block.bodies[0].unwrap_or_default());
+                head = Some(Head::after(&block.header, block.header_bytes));
+                at += length;
+            }
+            Next::End if number == next => return Ok(kept),
+            Next::Block(..) => return Err(bad(Wrong::Number)),
+            Next::End => return Err(bad(Wrong::NoFrame)),
+            Next::Bad(wrong) => return Err(bad(wrong)),
+        }
     }
-    kept
 }
 
 /// The partial tiles of a tree of this size.

@@ -191,14 +191,16 @@ fn begin(folder: &mut impl Folder, key: MachineKey) -> Result<Recovered, Error> 
     Ok(Recovered { sealer, open: None, published: 0, signed: Vec::new(), closed: Vec::new(), opened })
 }
 
-/// Trimming was interrupted where a segment is there both ways: the whole one goes.
+/// Trimming was interrupted where a segment is there both ways: the whole one goes, if all of it is in the other.
 fn finish_trimming(folder: &mut impl Folder, all: &mut Vec<Segment>) -> Result<(), Error> {
     let mut index = 0;
     while index + 1 < all.len() {
         if all[index].first == all[index + 1].first {
             let whole = all.remove(index);
             let (path, kept) = (whole.path(), all[index].path());
-            if read(folder, &kept)? != trimmed(&read(folder, &path)?) {
+            // There is one: the newest is never trimmed.
+            let next = all.get(index + 1).map_or(whole.first, |next| next.first);
+            if read(folder, &kept)? != trimmed(&whole, &read(folder, &path)?, next)? {
                 return Err(Error::new(format!("{kept}: not what trimming {path} gives"), RESTORE));
             }
             folder

@@ -120,7 +120,9 @@ fn attempt(folder: &impl Folder, key: &VerifierKey, from: &Start) -> Result<Veri
     }
     for (index, segment) in all.iter().enumerate().skip(start) {
         if index > start && all[index - 1].first == segment.first {
-            pass.check_pair(&all[index - 1], segment)?;
+            // There is one: the newest is never trimmed.
+            let next = all.get(index + 1).map_or(segment.first, |next| next.first);
+            pass.check_pair(&all[index - 1], segment, next)?;
         } else {
             pass.segment(segment, all[index + 1..].iter().all(|next| next.first == segment.first))?;
         }
@@ -438,15 +440,15 @@ impl<F: Folder> Pass<'_, F> {
         id.index.saturating_mul(TILE as u64).saturating_add(u64::from(id.width)) <= count
     }
 
-    /// Of a segment that is there whole and trimmed, trimming was interrupted.
-    fn check_pair(&self, whole: &Segment, kept: &Segment) -> Result<(), Error> {
+    /// Of a segment that is there whole and trimmed, trimming was interrupted. The one behind it begins with block `next`.
+    fn check_pair(&self, whole: &Segment, kept: &Segment, next: u64) -> Result<(), Error> {
         let path = kept.path();
-        let whole = match self.folder.read(&whole.path()) {
+        let bytes = match self.folder.read(&whole.path()) {
             // A machine that runs has finished trimming it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             bytes => bytes.map_err(|error| Error::file(whole.path(), "cannot be read", error, READABLE))?,
         };
-        if read(self.folder, &path)? == trimmed(&whole) { Ok(()) } else { Err(differs(&path)) }
+        if read(self.folder, &path)? == trimmed(whole, &bytes, next)? { Ok(()) } else { Err(differs(&path)) }
     }
 }
 

@@ -329,6 +329,43 @@ fn retention_keeps_authority() {
     assert_eq!(axiom::state_hash(replay.kernel())[0].to_vec(), authority);
 }
 
+/// Given a bit that changed in a closed segment, in what trimming takes away, when it is the segment's turn to be trimmed,
+/// then the machine stops and names the block, and the segment is left as it is: authority of the blocks behind is in it.
+#[test]
+fn a_damaged_segment_is_not_trimmed() {
+    use log_store::folder::Folder;
+    let mut folder = Model::default();
+    let settings = Settings { segment: 8 << 10, keep: 300 << 10 };
+    let (mut log, opened) = Log::open(folder.clone(), key(), settings).expect("opens");
+    let mut machine = boot(&opened);
+    let mut random = random(7);
+    let mut step = |log: &mut Log<Model>| {
+        machine.step(&random().to_le_bytes());
+        machine.blocks().iter().for_each(|block| log.append(block).expect("is written"));
+        log.sync()
+    };
+    let whole =
+        |folder: &Model| -> Vec<_> { folder.files().into_iter().filter(|(name, _)| name.ends_with(".seg")).collect() };
+    while whole(&folder).len() < 2 {
+        step(&mut log).expect("is synced");
+    }
+    let (name, bytes) = whole(&folder).swap_remove(0);
+    let mut ends = Vec::new();
+    while let axiom::scan::Next::Block(block, length) = axiom::scan::next(&bytes, ends.last().map_or(0, |&(_, at)| at))
+    {
+        ends.push((block.header.number, ends.last().map_or(0, |&(_, at)| at) + length));
+    }
+    // The last byte of the calls body. Its mark stays as it was.
+    let (number, end) = ends[ends.len() / 2];
+    folder.write(&name, end as u64 - 1, &[bytes[end - 1] ^ 1]).expect("it is there");
+    let damaged = folder.read(&name).expect("it is there");
+    let refused = (0..2000).find_map(|_| step(&mut log).and_then(|()| log.publish()).err());
+    let refused = refused.expect("it was trimmed, or never came to its turn");
+    assert!(refused.cause.contains(&format!("{name}: block {number}, at byte ")), "{refused}");
+    assert!(folder.files().iter().any(|(there, bytes)| *there == name && *bytes == damaged), "{name} is whole");
+    assert!(!folder.files().iter().any(|(name, _)| name.ends_with(".kept")));
+}
+
 /// Given a checkpoint that is gone, or another machine's, when the machine starts, then it refuses.
 #[test]
 fn a_log_without_its_checkpoint_is_refused() {

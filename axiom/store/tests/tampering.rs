@@ -577,6 +577,40 @@ fn a_segment_that_was_trimmed_out_of_turn_is_refused() {
     refused_at(&changed, &kept, "half of it");
 }
 
+/// What is done to a file, and in words.
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
+/// A segment that is there whole and trimmed, both only up to the same block: what lies behind it in the whole one is damaged
+/// or gone. The machine does not start on it, names the block and removes nothing.
+#[test]
+fn a_damaged_segment_beside_what_was_kept_of_it_is_refused() {
+    let (_, files) = large();
+    let whole = files.keys().find(|name| name.ends_with(".seg")).expect("there is one");
+    let mut frames = segments(&files).into_iter().find(|(name, _)| name == whole).expect("there is one").1;
+    let at: usize = frames[..frames.len() / 2].iter().map(|frame| frame.bytes().len()).sum();
+    let (end, number) = (at + frames[frames.len() / 2].bytes().len(), frames[frames.len() / 2].header.number);
+    frames.truncate(frames.len() / 2);
+    frames.iter_mut().for_each(|frame| frame.bodies.truncate(1));
+    let mut changed = files.clone();
+    changed.insert(whole.replace(".seg", ".kept"), frames.iter().flat_map(Frame::bytes).collect());
+    let damages: [Damage<'_>; 3] = [
+        ("a bit of its calls", &|bytes| bytes[end - 1] ^= 1),
+        ("zeros from there on", &|bytes| bytes[at..].fill(0)),
+        ("nothing from there on", &|bytes| bytes.truncate(at)),
+    ];
+    for (what, damage) in damages {
+        let mut changed = changed.clone();
+        damage(changed.get_mut(whole).expect("it is there"));
+        let folder = folder(&changed);
+        let error =
+            Log::open(folder.clone(), key(), Settings::default()).err().unwrap_or_else(|| panic!("{what}: opened"));
+        assert!(error.cause.contains(&format!("{whole}: block {number}, at byte {at}")), "{what}: {error}");
+        assert_eq!(folder.files().into_iter().collect::<Files>(), changed, "{what}");
+        // `verify` looks at the whole one first.
+        assert!(refused(&changed, what).contains(&format!("block {number}")), "{what}");
+    }
+}
+
 /// An old copy of all files is a sound log, and nothing in it can say that there was more: witnesses can
 /// (`host-wasm/tests/command/witness.rs`). An old checkpoint among newer files is not.
 #[test]
