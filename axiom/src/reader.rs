@@ -58,7 +58,8 @@ impl Reader {
         }
         let (boot_block, boot_record) = blocks.boot_start();
         let start = match self.at {
-            Some((block, record)) if record <= from => block,
+            // From an older boot on to one of the running boot's, all between would be replayed: that boot begins anew.
+            Some((block, record)) if record <= from && (from < boot_record || block >= boot_block) => block,
             _ => {
                 (self.narrator, self.at) = (Narrator::new(self.platform), None);
                 if from >= boot_record { boot_block } else { 0 }
