@@ -534,14 +534,17 @@ impl Axiom {
         self.journal.recycle(block);
     }
 
-    /// The boot ends in order: the last record, with the state hash. After it, calls answer `Interrupted`.
+    /// The boot ends in order: the last record, with the state hash. After it, calls answer `Interrupted`. Where as many
+    /// blocks wait as may, and there is no room for that record, nothing more is recorded: the boot has not ended in order.
     pub fn end(&mut self, status: u64, now: u64) {
         if self.mode != Mode::Recording {
             return;
         }
-        self.event(Op::End, &Event::End { number: u64::from(self.boot), status }, now);
-        self.journal.flag(END);
-        self.take_state();
+        // A block says that it ends the boot exactly where its last record does.
+        if self.event(Op::End, &Event::End { number: u64::from(self.boot), status }, now) {
+            self.journal.flag(END);
+            self.take_state();
+        }
         self.mode = Mode::Ended;
         if self.journal.cut(now) {
             self.journal.close();
@@ -718,16 +721,17 @@ impl Axiom {
         }
     }
 
-    /// Records what the log says of itself.
-    fn event(&mut self, op: Op, event: &Event, now: u64) {
+    /// Records what the log says of itself. False if there is no room for it, and nothing was recorded.
+    fn event(&mut self, op: Op, event: &Event, now: u64) -> bool {
         if self.journal.is_full(now) && !self.make_room(None, now) {
-            return;
+            return false;
         }
         let place = self.journal.begin(op, NONE, NONE, 0, now);
         let mut wide = Wide::default();
         wide.add_content(event.kind(), &event.encode());
         let words = self.journal.write_wide(&mut wide);
         self.journal.complete(&place, Ending::Done, words);
+        true
     }
 }
 

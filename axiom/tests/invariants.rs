@@ -273,6 +273,25 @@ fn an_orderly_end_is_on_record_with_the_state() {
     );
 }
 
+/// Given as many blocks as may wait, none of them taken, and the one being written full, when the boot ends, then there is no
+/// record of its end, and no block says so: the log goes on, and what is in it follows.
+#[test]
+fn an_end_without_room_for_its_record_is_none() {
+    let mut config = Machine::config();
+    config.waiting = Machine::boot(config.clone(), Head::EMPTY).blocks().len();
+    let mut machine = Machine::boot(config, Head::EMPTY);
+    let init = machine.axiom.current().expect("init runs");
+    let request = abi::Request::Delete { handle: abi::Handle::new(77, 1) };
+    while machine.axiom.call(init, &request, 5) != axiom::Outcome::Done(Err(abi::Error::WouldBlock)) {}
+    let records = machine.axiom.next_record();
+    machine.axiom.end(0, 10);
+    let bytes = seal(&mut sealer(), &machine.blocks());
+    let mut head = Head::EMPTY;
+    blocks(&bytes).iter().for_each(|block| head.accept(block).expect("in order"));
+    assert_eq!((head.records, head.ended), (records, false));
+    assert_eq!(machine.axiom.call(init, &request, 11), axiom::Outcome::Done(Err(abi::Error::Interrupted)));
+}
+
 /// Given a process that makes calls, good and refused, when it is inspected, then all of them are counted, over blocks
 /// that were taken and the one being written.
 #[test]
