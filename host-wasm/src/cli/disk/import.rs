@@ -129,6 +129,9 @@ fn judge(line: &Line, transaction: u64) -> Result<(), &'static str> {
         {
             Err("a version that the disk had not come to")
         }
+        Line::Object { value, .. } | Line::File { value, .. } if value.size > (MAX_CHUNK as u64) << 32 => {
+            Err("more bytes than a value can have")
+        }
         Line::Namespace { number: 0, .. } | Line::Folder { number: 0, .. } => Err("the number 0"),
         Line::Namespace { number, .. } if *number >= 1 << 56 => Err("a number that no namespace has"),
         Line::Namespace { number, parent: 0, .. } if *number != 1 => Err("a second root"),
@@ -318,7 +321,7 @@ fn counts(read: &Export) -> std::collections::BTreeMap<u64, (u64, u64)> {
         let (namespace, bytes) = match line {
             Line::Folder { namespace, .. } => (*namespace, 0),
             Line::Object { namespace, value, .. } | Line::File { namespace, value, .. } => (*namespace, value.size),
-            Line::Disk { .. } | Line::Namespace { .. } => continue,
+            Line::Disk { .. } | Line::Namespace { .. } | Line::End { .. } => continue,
         };
         survey.count(&mut counted, namespace, bytes);
     }
