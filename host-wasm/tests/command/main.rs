@@ -299,7 +299,7 @@ fn nobody_hears_an_error_and_the_status_stays() {
 fn a_wrong_command_line_is_told_as_json_too() {
     let system = System::new();
     for words in [&["log", "show", "--limit", "-1"][..], &["disk", "export"], &["nonsense"], &["run", "-c"]] {
-        let output = system.run([&["--output", "json"], words].concat());
+        let output = system.command([&["--output", "json"], words].concat()).output().unwrap();
         let error: serde_json::Value = serde_json::from_str(&err(&output)).unwrap();
         assert_eq!((output.status.code(), &error["error"]["status"]), (Some(2), &2.into()), "{error}");
         assert!(error["error"]["cause"].as_str().unwrap().len() > 20, "{error}");
