@@ -269,8 +269,8 @@ fn revoke_thousands(process: &Process) -> Wrong {
         let mut from = endpoint.handle();
         for number in 0..10_000 {
             let next = guessed::<Endpoint>(from).derive(Rights::SEND)?.into_handle();
-            // A deep tree and a broad one.
-            from = if number % 100 == 99 { endpoint.handle() } else { next };
+            // As deep as may be, and broad.
+            from = if number % 64 == 63 { endpoint.handle() } else { next };
         }
         wrong += unless(endpoint.revoke() == Ok(10_000));
     }

@@ -81,7 +81,8 @@ pub fn run(global: &Global, opened: &Opened, to: &Path) -> Result<u8, Problem> {
         })?;
     }
     progress.clear();
-    let end = serde_json::json!(Line::End { hash: hex(hasher.finalize().as_bytes()) });
+    let end = serde_json::to_string(&Line::End { hash: hex(hasher.finalize().as_bytes()) });
+    let end = end.map_err(|error| Problem::file(&path, &error.into()))?;
     writeln!(index, "{end}").map_err(|error| Problem::file(&path, &error))?;
     index.flush().and_then(|()| index.get_ref().sync_all()).map_err(|error| Problem::file(&path, &error))?;
     let mut text: String = lost.iter().map(|line| format!("{line}\n")).collect();
