@@ -75,9 +75,9 @@ fn rounds_alone() {
         cases(),
         measured.iter().map(|b| b >> 10).collect::<Vec<_>>()
     );
-    // It goes up and down with what waits to be written and dropped, by up to 26 MiB; a store that stayed would take
-    // 40 KiB a round.
-    assert!(measured[1] <= measured[0] + (32 << 20), "{measured:?}");
+    // It goes up and down with what waits to be written and dropped, on a machine with much else to do by up to 39 MiB; a
+    // store that stayed would take 40 KiB a round.
+    assert!(measured[1] <= measured[0] + (64 << 20), "{measured:?}");
 }
 
 #[test]
