@@ -127,6 +127,10 @@ fn round(
 
 /// What must hold after every round.
 fn look(host: &Host, progress: &mut Progress) -> Result<(), Failure> {
+    if progress.acknowledged.is_empty() {
+        // A host that was killed in its first moments has no disk to be checked yet.
+        host.command(&["run", "-c", "echo"])?;
+    }
     host.command(&["disk", "check"])?;
     let script: Vec<String> =
         progress.acknowledged.keys().map(|file| format!("echo -n \"{file} \"; cat /load/{file}")).collect();

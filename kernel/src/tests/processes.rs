@@ -445,8 +445,7 @@ fn a_process_takes_one_slot_of_who_makes_it() {
     let process = m.handle(init, Request::ProcessCreate { image, quota, supervisor, name: Name::new("maker"), limits });
     let [image, quota, supervisor] = [image, quota, supervisor].map(|handle| m.grant(process, handle, Rights::ALL));
     let maker = m.start(process);
-    while let Ok(_) = m.call(maker, Request::Derive { source: quota, rights: Rights::ALL, badge: 0, expiry: FOREVER }) {
-    }
+    while m.call(maker, Request::Derive { source: quota, rights: Rights::ALL, badge: 0, expiry: FOREVER }).is_ok() {}
     let create = Request::ProcessCreate { image, quota, supervisor, name: Name::default(), limits };
     m.refused(maker, create, Error::QuotaExceeded);
     m.ok(maker, Request::Delete { handle: Handle::new(7, 1) });
