@@ -1,11 +1,11 @@
 //! Notifications, regions, images, interrupts, devices, quotas, the log, the set-up.
 
 use super::errors::refuses_bad_handles;
-use super::machine::{DEVICE, LINE, Machine, message};
+use super::machine::{DEVICE, LINE, Machine, message, moving};
 use crate::{Effect, Input, InterruptId, Kernel, Platform, Setup, ThreadId};
 use abi::device::{ABOUT, CLASS, Operation};
 use abi::message::MAX_BYTES;
-use abi::{DeliveryKind, Error, FOREVER, Handle, Name, QuotaInfo, Request, Returned, Rights};
+use abi::{DeliveryKind, Error, FOREVER, Handle, Message, Name, QuotaInfo, Request, Returned, Rights};
 use alloc::vec;
 
 #[test]
@@ -172,6 +172,41 @@ fn quotas_that_go_at_once_leave_nothing_in_whatever_order() {
         m.ok(init, Request::Delete { handle: process });
         m.blocks(init, Request::Receive { endpoint: supervisor, timeout: FOREVER });
         assert_eq!(m.ok(init, Request::QuotaInspect { quota }), before, "{order:?}");
+    }
+}
+
+/// A quota and one that was split from it go in one change, that below first: what an end that nobody has read yet takes is
+/// charged to the first above that stays.
+#[test]
+fn what_is_spared_of_quotas_that_go_finds_who_is_above_them() {
+    let mut m = Machine::new();
+    let (init, quota, image) = (m.init, m.quota, m.image);
+    let supervisor = m.endpoint(init, quota, 4);
+    let part = m.handle(init, Request::QuotaSplit { quota, memory: 2 << 20, pages: 100 });
+    let grants = [(part, Rights::ALL), (image, Rights::ALL), (supervisor, Rights::SEND.or(Rights::GRANT))];
+    let (process, child, handles) = m.child(supervisor, &grants);
+    let &[part_of_child, image, tells] = handles.as_slice() else { unreachable!() };
+    let above = m.handle(child, Request::QuotaSplit { quota: part_of_child, memory: 1 << 20, pages: 20 });
+    let below = m.handle(child, Request::QuotaSplit { quota: above, memory: 1 << 19, pages: 10 });
+    let (name, limits) = (Name::new("last"), abi::info::Limits { capabilities: 8, ..abi::info::Limits::DEFAULT });
+    let create = Request::ProcessCreate { image, quota: below, supervisor: tells, name, limits };
+    let last = m.handle(child, create);
+    m.ok(child, Request::ProcessStart { process: last, length: 0 });
+    // Somebody else holds the process, so that it ends because of its quota.
+    m.blocks(init, Request::Receive { endpoint: supervisor, timeout: FOREVER });
+    let transfers = [moving(last)];
+    let message = Message { tag: 1, length: 0, transfers: &transfers };
+    m.ok(child, Request::Send { endpoint: tells, message, timeout: FOREVER });
+    // Who ends drops its capabilities in the order of their slots.
+    let above_again = m.derive(child, above, Rights::ALL, 0);
+    m.ok(child, Request::Delete { handle: above });
+    let below_again = m.derive(child, below, Rights::ALL, 0);
+    m.ok(child, Request::Delete { handle: below });
+    assert!(below_again.slot() < above_again.slot());
+    m.ok(init, Request::ProcessKill { process, code: 0 });
+    for _ in 0..2 {
+        m.blocks(init, Request::Receive { endpoint: supervisor, timeout: FOREVER });
+        assert_eq!(m.delivery(init).tag, abi::message::TAG_EXIT);
     }
 }
 
