@@ -169,7 +169,7 @@ impl Machine {
                     self.init = None;
                 }
                 let fiber = self.threads.gone(thread);
-                self.doomed.extend(fiber);
+                self.doom(fiber);
             }
             Effect::ProcessGone(process) => {
                 if let Some(record) = self.processes.remove(&process.0) {

@@ -221,7 +221,7 @@ impl Machine {
         self.nested -= 1;
         let Some(thread) = self.threads.me(me) else {
             // Killed while it was on the poll stack.
-            self.doomed.push(fiber);
+            self.doom(Some(fiber));
             return None;
         };
         let result = match polled {
@@ -249,6 +249,16 @@ impl Machine {
         }
         self.carry_out();
         Some(fiber)
+    }
+
+    /// A fiber is over. The executor drops it: the next epoch brings the guest that runs there, or, where many wait and
+    /// the clock is late, this one.
+    fn doom(&mut self, fiber: Option<Fiber>) {
+        const MOST: usize = 64;
+        self.doomed.extend(fiber);
+        if self.doomed.len() > MOST {
+            self.engine.increment_epoch();
+        }
     }
 
     /// The epoch passed while this guest ran: whether it goes on.
